@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "learner/base/fields.h"
+
+namespace millrace {
+
+enum class OnLost { kFail, kSkip };
+template <>
+struct Choices<OnLost> {
+  static constexpr std::array<Choice<OnLost>, 2> all{
+      {{"fail", OnLost::kFail}, {"skip", OnLost::kSkip}}};
+};
+
+/// The `kafka:` section of the configuration.
+struct KafkaOptions {
+  std::string brokers = "127.0.0.1:9092";
+  std::string start = "earliest";
+  ByteSize prefetch{256LL << 20};
+  ByteSize max_record{1LL << 20};
+  OnLost on_lost = OnLost::kFail;
+  std::map<std::string, std::string> properties;
+
+  static constexpr auto fields() {
+    using K = KafkaOptions;
+    return std::tuple{
+        field("brokers", &K::brokers, "Addresses of the brokers to start from, host:port,…"),
+        field("start", &K::start,
+              "Where a new store starts to read: earliest, latest, or an RFC 3339 time."),
+        field("prefetch", &K::prefetch, "Records read ahead, over all partitions.",
+              ByteSize{1 << 20}),
+        field("max_record", &K::max_record, "A longer record is a dead letter (too_large).",
+              ByteSize{1 << 10}, ByteSize{64 << 20}),
+        field("on_lost", &K::on_lost,
+              "What to do where the broker no longer has the stored offset: fail, or skip."),
+        field("properties", &K::properties, "Any librdkafka property, passed through."),
+    };
+  }
+};
+
+}  // namespace millrace

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "learner/base/time.h"
+#include "learner/data/schema.h"
+
+namespace millrace {
+
+/// The key of a value that is not there; it has no row, and the feature is neutral (zeros).
+inline constexpr std::uint64_t kMissingKey = 0;
+
+/// Which of the two streams of rows a batch comes from. They never mix in a batch.
+enum class Stream : std::uint8_t {
+  kMatured,  ///< Rows whose labels the watermark decided.
+  kAtOnce,   ///< Samples, and labels trained before they are mature.
+};
+inline constexpr int kStreams = 2;
+
+/// The keys of one categorical or bag feature for all rows of a batch.
+struct KeyColumn {
+  std::vector<std::uint64_t> keys;
+  /// Row r of a bag has keys[ends[r-1], ends[r]) (from 0 for the first). Empty for a categorical,
+  /// which has exactly one key a row.
+  std::vector<std::uint32_t> ends;
+};
+
+/// Rows to score, or to score and then train on, as a structure of arrays; missing is NaN in
+/// numbers, kMissingKey in keys, 0 in dense vectors.
+struct Batch {
+  Stream stream = Stream::kMatured;
+  int rows = 0;
+  std::vector<KeyColumn> columns;  ///< One for each of Schema::key_features.
+  std::vector<float> numeric;      ///< [rows, numeric features], transformed, not standardised.
+  std::vector<float> dense;        ///< [rows, Schema::dense_width]
+
+  /// What follows is absent (empty) in a batch that is only scored.
+  std::vector<float> labels;  ///< [rows, T], transformed; NaN: missing, no weight anywhere.
+  std::vector<std::uint8_t>
+      condition;               ///< [rows, T]: 1 where the task's condition holds (or none).
+  std::vector<float> weights;  ///< [rows]: 1 / sampling rate.
+  EventTime due;               ///< The due time of the last row: schedules and expiry go by it.
+  EventTime
+      seen;  ///< W + allowed_lateness when the last row was decided: the age of what is learned.
+};
+
+/// The width of everything in an empty batch follows the schema.
+Batch empty_batch(const Schema& schema, Stream stream);
+
+}  // namespace millrace

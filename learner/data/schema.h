@@ -1,0 +1,133 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "learner/base/fields.h"
+
+namespace millrace {
+
+enum class FeatureKind { kCategorical, kBag, kNumeric, kDense };
+enum class Pooling { kMean, kSum };
+/// What is done to a number before anything else: log1p is sign(x)·log1p(|x|).
+enum class Transform { kNone, kLog1p };
+enum class TaskKind { kBinary, kRegression, kCount, kDuration };
+/// When a task's label is learned although it may still change (algorithms 2.14).
+enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer };
+
+template <>
+struct Choices<FeatureKind> {
+  static constexpr std::array<Choice<FeatureKind>, 4> all{
+      {{"categorical", FeatureKind::kCategorical},
+       {"bag", FeatureKind::kBag},
+       {"numeric", FeatureKind::kNumeric},
+       {"dense", FeatureKind::kDense}}};
+};
+template <>
+struct Choices<Pooling> {
+  static constexpr std::array<Choice<Pooling>, 2> all{
+      {{"mean", Pooling::kMean}, {"sum", Pooling::kSum}}};
+};
+template <>
+struct Choices<Transform> {
+  static constexpr std::array<Choice<Transform>, 2> all{
+      {{"none", Transform::kNone}, {"log1p", Transform::kLog1p}}};
+};
+template <>
+struct Choices<TaskKind> {
+  static constexpr std::array<Choice<TaskKind>, 4> all{{{"binary", TaskKind::kBinary},
+                                                        {"regression", TaskKind::kRegression},
+                                                        {"count", TaskKind::kCount, false},
+                                                        {"duration", TaskKind::kDuration, false}}};
+};
+template <>
+struct Choices<FeedbackPolicy> {
+  static constexpr std::array<Choice<FeedbackPolicy>, 5> all{
+      {{"wait", FeedbackPolicy::kWait},
+       {"fnw", FeedbackPolicy::kFnw},
+       {"fnc", FeedbackPolicy::kFnc, false},
+       {"es_dfm", FeedbackPolicy::kEsDfm, false},
+       {"defer", FeedbackPolicy::kDefer, false}}};
+};
+
+struct Feature {
+  std::string name;
+  FeatureKind kind = FeatureKind::kCategorical;
+  int dimension = 0;  ///< Of the embedding; categorical and bag.
+  int width = 0;      ///< Of the vector; dense.
+  Pooling pooling = Pooling::kMean;
+  Transform transform = Transform::kNone;  ///< Numeric.
+  bool standardize = true;                 ///< Numeric: (x − mean) / std, running.
+  bool context = false;                    ///< Belongs to a request's context, not to a candidate.
+  std::string table;  ///< The embedding table's name; the feature's own if empty.
+};
+
+struct Task {
+  std::string name;
+  TaskKind kind = TaskKind::kBinary;
+  Transform transform = Transform::kNone;  ///< Of the label of a regression.
+  int given = -1;                          ///< The task that is this one's condition, or −1.
+  /// With a condition: the product over the whole chain of conditions is trained over all rows;
+  /// otherwise the task is trained on the condition's rows.
+  bool entire_space = false;
+  FeedbackPolicy policy = FeedbackPolicy::kWait;
+};
+
+/// An embedding table; features that name the same one share its rows.
+struct Table {
+  std::string name;
+  int dimension = 0;
+  std::uint64_t seed = 0;  ///< Of its keys' hash; a function of the name alone.
+};
+
+/// The features and tasks of a model by index, and what follows from them. Immutable; any thread.
+///
+/// The network's input x [B,D] concatenates, in this order: the features of the context, then those
+/// of a candidate; each group in the order of the configuration. So what depends on the context
+/// alone is the first `context_width()` columns.
+class Schema {
+ public:
+  /// Requires: names are unique, `given` points at a binary task and has no cycle, features that
+  /// share a table have its dimension, and sizes are positive (ops/config checks what a user
+  /// wrote).
+  Schema(std::vector<Feature> features, std::vector<Task> tasks);
+
+  const std::vector<Feature>& features() const { return features_; }
+  const std::vector<Task>& tasks() const { return tasks_; }
+  const std::vector<Table>& tables() const { return tables_; }
+
+  /// Indices of features by kind, in the order of the configuration. A batch has one column of keys
+  /// for each of `key_features` (categorical and bag), one number for each of `numeric_features`,
+  /// and the vectors of `dense_features` side by side.
+  const std::vector<int>& key_features() const { return key_features_; }
+  const std::vector<int>& numeric_features() const { return numeric_features_; }
+  const std::vector<int>& dense_features() const { return dense_features_; }
+  /// Σ width of the dense features.
+  int dense_width() const { return dense_width_; }
+
+  /// The table of a categorical or bag feature.
+  int table_of(int feature) const { return table_of_[static_cast<std::size_t>(feature)]; }
+  /// The first column of the feature's part of x.
+  int input_offset(int feature) const { return input_offset_[static_cast<std::size_t>(feature)]; }
+  /// How many columns of x the feature takes.
+  int input_width(int feature) const;
+  int inputs() const { return inputs_; }
+  int context_width() const { return context_width_; }
+
+  /// −1 where there is none of that name.
+  int find_feature(std::string_view name) const;
+  int find_task(std::string_view name) const;
+
+ private:
+  std::vector<Feature> features_;
+  std::vector<Task> tasks_;
+  std::vector<Table> tables_;
+  std::vector<int> key_features_, numeric_features_, dense_features_;
+  std::vector<int> table_of_, input_offset_;
+  int dense_width_ = 0, inputs_ = 0, context_width_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "learner/base/time.h"
+
+namespace millrace {
+
+/// The rows of one embedding table that changed or went since the last publication.
+struct TableUpdate {
+  std::vector<std::uint64_t> keys;
+  std::vector<float> rows;  ///< [keys, dimension]: weights only.
+  std::vector<std::uint64_t> erased;
+};
+
+/// (x − mean) · inverse_deviation, clamped to ±8, of one numeric feature.
+struct Standardisation {
+  float mean = 0;
+  float inverse_deviation = 0;  ///< 0 before anything was seen: every value is neutral.
+};
+
+/// The range of transformed labels that a regression has seen; served values are clamped to it.
+struct LabelRange {
+  float least = 0;
+  float most = 0;
+};
+
+/// The dense part of a version, shared by all who score with it.
+struct DenseWeights {
+  std::vector<float> parameters;
+  std::vector<Standardisation> numeric;  ///< One for each of Schema::numeric_features.
+  std::vector<LabelRange> labels;        ///< One a task.
+};
+
+/// What a trainer hands to those who score: everything at first, afterwards what changed.
+struct Publication {
+  std::vector<TableUpdate> tables;
+  std::shared_ptr<const DenseWeights> dense;
+  /// W + allowed_lateness when the last row was decided; before_all() while there was none.
+  EventTime seen = EventTime::before_all();
+  bool complete = false;  ///< Replaces everything instead of adding to it.
+};
+
+}  // namespace millrace

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "learner/data/batch.h"
+#include "learner/data/schema.h"
+#include "learner/model/options.h"
+#include "learner/publish/serving_model.h"
+
+namespace millrace {
+
+/// The answer to one request.
+struct Scores {
+  int rows = 0;
+  /// [rows, T]: each task's own output, in its label's units: a binary task's probability (given
+  /// its condition), a regression's value, clamped to the labels seen and transformed back. A value
+  /// that is not finite is NaN.
+  std::vector<float> values;
+  VersionNumber version;
+  EventTime seen;
+  std::uint64_t keys = 0;          ///< Categorical values (elements of bags too) in the request,
+  std::uint64_t unknown_keys = 0;  ///< and those that have no row. Missing values are in neither.
+};
+
+/// Scores requests of one context with many candidates; what depends on the context alone is done
+/// once. Memory: workspaces for tiles of rows, reused. Threads: one scorer per thread.
+class Scorer {
+ public:
+  Scorer(const Schema& schema, const ModelOptions& options);
+  ~Scorer();
+
+  /// `context` holds one row, of which the context's features count; `candidates` holds any number,
+  /// of which the others count. Both come from the encoder. Requires: model.has_version().
+  void score(const ServingModel& model, const Batch& context, const Batch& candidates,
+             Scores& scores);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "learner/base/fields.h"
+#include "learner/data/schema.h"
+
+namespace millrace {
+
+enum class Device { kAuto, kCpu, kCuda };
+enum class DenseOptimizer { kSgd, kAdagrad, kAdam };
+enum class EmbeddingOptimizer { kSgd, kAdagrad, kFtrl, kAdam };
+
+template <>
+struct Choices<Device> {
+  static constexpr std::array<Choice<Device>, 3> all{
+      {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda, false}}};
+};
+template <>
+struct Choices<DenseOptimizer> {
+  static constexpr std::array<Choice<DenseOptimizer>, 3> all{
+      {{"sgd", DenseOptimizer::kSgd, false},
+       {"adagrad", DenseOptimizer::kAdagrad, false},
+       {"adam", DenseOptimizer::kAdam}}};
+};
+template <>
+struct Choices<EmbeddingOptimizer> {
+  static constexpr std::array<Choice<EmbeddingOptimizer>, 4> all{
+      {{"sgd", EmbeddingOptimizer::kSgd, false},
+       {"adagrad", EmbeddingOptimizer::kAdagrad},
+       {"ftrl", EmbeddingOptimizer::kFtrl, false},
+       {"adam", EmbeddingOptimizer::kAdam, false}}};
+};
+
+/// `train.dense`
+struct DenseOptimizerOptions {
+  DenseOptimizer optimizer = DenseOptimizer::kAdam;
+  double rate = 0.003;
+  static constexpr auto fields() {
+    using D = DenseOptimizerOptions;
+    return std::tuple{field("optimizer", &D::optimizer, "Optimiser of the dense weights."),
+                      field("rate", &D::rate, "Learning rate of the dense weights.", 0.0, 10.0)};
+  }
+};
+
+/// `train.embedding`
+struct EmbeddingOptimizerOptions {
+  EmbeddingOptimizer optimizer = EmbeddingOptimizer::kAdagrad;
+  double rate = 0.1;
+  static constexpr auto fields() {
+    using E = EmbeddingOptimizerOptions;
+    return std::tuple{field("optimizer", &E::optimizer, "Optimiser of the embedding rows."),
+                      field("rate", &E::rate, "Learning rate of the embedding rows.", 0.0, 10.0)};
+  }
+};
+
+/// The `train:` section of the configuration.
+struct TrainOptions {
+  int batch = 256;
+  std::optional<Duration> batch_span = Duration{250};
+  Device device = Device::kAuto;
+  int threads = 1;
+  DenseOptimizerOptions dense;
+  EmbeddingOptimizerOptions embedding;
+  std::map<std::string, FeedbackPolicy> delayed_feedback;
+  std::int64_t seed = 1;
+
+  static constexpr auto fields() {
+    using T = TrainOptions;
+    return std::tuple{
+        field("batch", &T::batch, "Rows of a full batch.", 1, 65536),
+        field("batch_span", &T::batch_span,
+              "Cells of event time in which batches close; off: by size alone.", Duration{1}),
+        field("device", &T::device, "What computes the training step."),
+        field("threads", &T::threads, "Threads of the training step; they never change a bit.", 1,
+              64),
+        field("dense", &T::dense, "The optimiser of the dense weights."),
+        field("embedding", &T::embedding, "The optimiser of the embedding rows."),
+        field("delayed_feedback", &T::delayed_feedback,
+              "By task: how a label is learned that may still change."),
+        field("seed", &T::seed, "Seed of all random numbers.", 0),
+    };
+  }
+};
+
+}  // namespace millrace

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// The metrics of one output over some rows; nothing where a figure is undefined. A regression has
+/// `rmse` alone.
+struct Figures {
+  std::uint64_t rows = 0;       ///< Plain count of rows whose label is known.
+  std::uint64_t positives = 0;  ///< Plain count; binary.
+  std::optional<double> auc, auc_error, log_loss, normalized_entropy, calibration, rmse;
+};
+
+/// What is known of one task.
+struct TaskReport {
+  std::string name;
+  bool binary = true;
+  Figures all;     ///< Since the store began.
+  Figures window;  ///< The last 100,000 rows, by pieces.
+  /// The last fifth of the rows since this object was made, to within 5 % of the rows.
+  Figures last_fifth;
+  /// The product over the chain of conditions on all rows; for tasks over the entire space.
+  std::optional<Figures> entire_all, entire_window, entire_last_fifth;
+  double weight = 1;           ///< What the balancer gives the task now.
+  std::optional<double> loss;  ///< Mean loss of the last batch that had the label.
+  double label_share = 0;      ///< Share of rows with the label, π_k, matured stream.
+};
+
+/// What is known of one embedding table.
+struct TableReport {
+  std::string name;
+  std::uint64_t rows = 0, admitted = 0, expired = 0, refused = 0, bytes = 0;
+};
+
+struct TrainerReport {
+  std::string model;
+  std::vector<TaskReport> tasks;
+  std::vector<TableReport> tables;
+  std::uint64_t steps = 0, rows = 0, skipped = 0;
+};
+
+/// What the trainer counts while it works: plain numbers, written by its one thread, read by any.
+/// ops/metrics gives them names, units and labels; the learner knows no Prometheus.
+struct TrainerProbe {
+  std::atomic<std::uint64_t> rows{0};
+  std::atomic<std::uint64_t> steps{0};
+  std::atomic<std::uint64_t> steps_skipped_not_finite{0};
+  std::atomic<double> step_seconds_total{0};
+};
+
+}  // namespace millrace

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "learner/base/result.h"
+#include "ops/config/config.h"
+
+namespace millrace {
+
+/// One `--set section.key=value` of the command line, or MILLRACE_SECTION__KEY of the environment.
+struct ConfigOverride {
+  std::string key;     ///< "train.batch"
+  std::string value;   ///< YAML text
+  std::string origin;  ///< "--set" or the variable's name, for messages.
+};
+
+/// A configuration, and what is doubtful about it.
+struct LoadedConfig {
+  Config config;
+  std::vector<std::string> warnings;
+};
+
+/// Reads and checks a YAML file, then the overrides in their order (later ones win).
+/// Error: every problem found, one a line: `FILE:LINE: key: value … what was expected`.
+Result<LoadedConfig> load_config(const std::string& path,
+                                 const std::vector<ConfigOverride>& overrides);
+/// The same from text; `name` stands for the file in messages.
+Result<LoadedConfig> load_config_text(const std::string& text, const std::string& name,
+                                      const std::vector<ConfigOverride>& overrides);
+
+/// The overrides that the environment holds.
+std::vector<ConfigOverride> overrides_from_environment(char** environment);
+
+/// The effective configuration as YAML that loads back to the same; secrets are redacted.
+std::string print_config(const Config& config);
+/// The JSON Schema of the configuration file.
+std::string print_config_schema();
+/// The page ops/docs/configuration.md, from the declared fields.
+std::string configuration_page();
+
+}  // namespace millrace

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+
+#include "learner/base/fields.h"
+
+namespace millrace {
+
+/// The `serve:` section of the configuration.
+struct ServeOptions {
+  std::string listen = "127.0.0.1:8080";
+  Duration publish_every{500};
+  int threads = 2;
+  int max_connections = 1024;
+  ByteSize max_body{8LL << 20};
+  int max_candidates = 10'000;
+  Duration header_timeout{10'000};
+  Duration body_timeout{30'000};
+  Duration write_timeout{30'000};
+  Duration idle_timeout{60'000};
+
+  static constexpr auto fields() {
+    using S = ServeOptions;
+    return std::tuple{
+        field("listen", &S::listen, "Address and port of the HTTP endpoint; port 0: a free one."),
+        field("publish_every", &S::publish_every, "How often new weights reach the scorers.",
+              Duration{10}, Duration{60'000}),
+        field("threads", &S::threads, "Threads that answer requests.", 1, 256),
+        field("max_connections", &S::max_connections, "Connections beyond it are answered 503.", 1,
+              1'000'000),
+        field("max_body", &S::max_body, "A larger request body is answered 413.", ByteSize{1024}),
+        field("max_candidates", &S::max_candidates, "More candidates in a request are 400.", 1,
+              1'000'000),
+        field("header_timeout", &S::header_timeout,
+              "From the first byte to the end of the headers.", Duration{1}),
+        field("body_timeout", &S::body_timeout, "For the whole body.", Duration{1}),
+        field("write_timeout", &S::write_timeout, "For the whole answer.", Duration{1}),
+        field("idle_timeout", &S::idle_timeout, "Between two requests of a connection.",
+              Duration{1}),
+    };
+  }
+};
+
+}  // namespace millrace

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ingest/event/event.h"
+#include "learner/base/result.h"
+#include "learner/data/schema.h"
+#include "learner/model/options.h"
+#include "learner/publish/score_formula.h"
+#include "learner/publish/serving_model.h"
+#include "learner/train/report.h"
+#include "serve/options.h"
+#include "store/store.h"
+
+namespace millrace {
+
+/// What the server counts; plain numbers, read by any thread. Latency histograms have the upper
+/// edges kLatencyEdges (seconds) and one bucket beyond.
+inline constexpr std::array<double, 14> kLatencyEdges{
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
+struct LatencyHistogram {
+  std::array<std::atomic<std::uint64_t>, kLatencyEdges.size() + 1> buckets{};
+  std::atomic<double> seconds{0};
+  void observe(double value);
+};
+
+/// The routes that are counted, and how their answers are: by class of status.
+enum class Route { kScore, kRank, kMetrics, kLivez, kReadyz, kTasks, kSnapshot, kOther };
+inline constexpr int kRoutes = 8;
+
+struct ServeProbe {
+  std::array<std::array<std::atomic<std::uint64_t>, 6>, kRoutes>
+      answers{};                            ///< [route][status/100]
+  LatencyHistogram input, compute, output;  ///< Of score and rank: parse, score, write.
+  std::atomic<std::uint64_t> candidates{0}, keys{0}, unknown_keys{0}, unknown_features{0},
+      not_finite{0}, connections{0}, connections_refused{0};
+};
+
+/// What the server answers from. Everything borrowed must outlive it; the functions are called on
+/// the server's threads and must be safe there.
+struct ServeParts {
+  std::string model;  ///< Its name in answers.
+  const Schema* schema = nullptr;
+  ModelOptions model_options;
+  const ServingModel* serving = nullptr;
+  const ScoreFormula* formula = nullptr;
+  std::function<EventTime()> clock;
+  std::function<std::string()> metrics;            ///< The text of /metrics.
+  std::function<TrainerReport()> tasks;            ///< For /v1/tasks.
+  std::function<Result<SnapshotInfo>()> snapshot;  ///< For POST /v1/admin/snapshot.
+  std::function<void(std::string_view level, const std::string& message)> log;
+};
+
+/// The HTTP endpoint. Threads: its own; the calls below from any one thread.
+class Server {
+ public:
+  /// Takes the port. Error: the address is not one, or is taken.
+  static Result<std::unique_ptr<Server>> start(const ServeOptions& options, ServeParts parts);
+  /// Stops at once.
+  ~Server();
+
+  /// The port, also where `listen` said 0.
+  int port() const;
+
+  /// /readyz says 503 from now on; new connections are still answered.
+  void drain();
+  /// Ends idle connections, lets requests in flight finish within `grace`, and stops.
+  void stop(Duration grace);
+
+  const ServeProbe& probe() const;
+
+ private:
+  struct Parts;
+  explicit Server(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

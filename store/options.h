@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+
+#include "learner/base/fields.h"
+
+namespace millrace {
+
+/// `store.snapshots`
+struct SnapshotOptions {
+  Duration every{600'000};
+  int keep = 24;
+  static constexpr auto fields() {
+    using S = SnapshotOptions;
+    return std::tuple{
+        field("every", &S::every, "How often the daemon takes a snapshot.", Duration{1000}),
+        field("keep", &S::keep, "How many snapshots are kept; older ones are removed.", 1, 10'000)};
+  }
+};
+
+/// The `store:` section of the configuration.
+struct StoreOptions {
+  std::string path = "./state";
+  Duration commit_every{500};
+  SnapshotOptions snapshots;
+  static constexpr auto fields() {
+    using S = StoreOptions;
+    return std::tuple{field("path", &S::path, "The folder that holds everything."),
+                      field("commit_every", &S::commit_every, "How often everything is committed.",
+                            Duration{10}, Duration{60'000}),
+                      field("snapshots", &S::snapshots, "Snapshots of the whole store.")};
+  }
+};
+
+}  // namespace millrace
