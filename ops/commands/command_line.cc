@@ -1,0 +1,134 @@
+#include "ops/commands/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <exception>
+#include <iostream>
+
+#include "learner/base/check.h"
+
+namespace millrace {
+
+struct Command::Parts {
+  std::unique_ptr<CLI::App> owned;  // of the program; commands below are owned by their parents
+  CLI::App* app = nullptr;
+  std::vector<std::unique_ptr<Command>> commands;
+  std::function<int()> action;
+  bool refused = false;
+
+  // The action of the innermost command that was named.
+  const Parts& chosen() const {
+    for (const auto& command : commands) {
+      if (command->parts_->app->parsed()) return command->parts_->chosen();
+    }
+    return *this;
+  }
+};
+
+Command::Command(std::string name, std::string description) : parts_(std::make_unique<Parts>()) {
+  parts_->owned = std::make_unique<CLI::App>(std::move(description), std::move(name));
+  parts_->app = parts_->owned.get();
+}
+
+Command::Command(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Command::~Command() = default;
+
+Command& Command::add_command(const std::string& name, const std::string& description) {
+  auto parts = std::make_unique<Parts>();
+  parts->app = parts_->app->add_subcommand(name, description);
+  parts_->app->require_subcommand(1);
+  parts_->commands.push_back(std::unique_ptr<Command>(new Command(std::move(parts))));
+  return *parts_->commands.back();
+}
+
+void Command::refuse_command(const std::string& name) {
+  Command& command = add_command(name, "");
+  command.parts_->app->group("");  // in no help
+  command.parts_->app->set_help_flag();
+  command.parts_->app->allow_extras();
+  command.parts_->refused = true;
+}
+
+void Command::add_flag(const std::string& name, bool& target, const std::string& help) {
+  parts_->app->add_flag(name, target, help);
+}
+
+void Command::add_option(const std::string& name, std::string& target, const std::string& help,
+                         bool required) {
+  parts_->app->add_option(name, target, help)->required(required);
+}
+
+void Command::add_option(const std::string& name, std::vector<std::string>& target,
+                         const std::string& help, bool required) {
+  parts_->app->add_option(name, target, help)->required(required);
+}
+
+namespace {
+
+// A check whose failure says what was expected.
+template <class Number>
+auto at_least(Number least) {
+  return [least](const std::string& text) -> std::string {
+    Number value{};
+    const bool read = CLI::detail::lexical_cast(text, value);
+    if (read && std::isfinite(static_cast<double>(value)) && value >= least) return {};
+    std::ostringstream expected;
+    expected << text << " is not a" << (std::is_integral_v<Number> ? " whole" : "")
+             << " number of at least " << least;
+    return expected.str();
+  };
+}
+
+}  // namespace
+
+void Command::add_option(const std::string& name, std::int64_t& target, const std::string& help,
+                         std::int64_t least, bool required) {
+  parts_->app->add_option(name, target, help)
+      ->required(required)
+      ->check(CLI::Validator(at_least(least), "", ""));
+}
+
+void Command::add_option(const std::string& name, std::optional<std::int64_t>& target,
+                         const std::string& help, std::int64_t least, bool required) {
+  parts_->app->add_option(name, target, help)
+      ->required(required)
+      ->check(CLI::Validator(at_least(least), "", ""));
+}
+
+void Command::add_option(const std::string& name, double& target, const std::string& help,
+                         double least, bool required) {
+  parts_->app->add_option(name, target, help)
+      ->required(required)
+      ->check(CLI::Validator(at_least(least), "", ""));
+}
+
+void Command::run(std::function<int()> action) { parts_->action = std::move(action); }
+
+int Command::main(int argc, char** argv, const std::string& version) {
+  CLI::App& app = *parts_->app;
+  app.set_version_flag("--version", version);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& answered) {  // --help, --version
+    return app.exit(answered);
+  } catch (const CLI::ParseError& mistake) {
+    app.exit(mistake);  // says what is wrong, on stderr
+    return kExitUsage;
+  }
+  const Parts& chosen = parts_->chosen();
+  if (chosen.refused) {
+    std::cerr << "millrace: the command `" << chosen.app->get_name()
+              << "` is not built yet; `millrace --help` lists those that are\n";
+    return kExitUsage;
+  }
+  MILLRACE_CHECK(chosen.action != nullptr);
+  try {
+    return chosen.action();
+  } catch (const std::exception& failure) {
+    std::cerr << "millrace " << chosen.app->get_name() << ": " << failure.what() << '\n';
+    return kExitFailed;
+  }
+}
+
+}  // namespace millrace
