@@ -28,8 +28,8 @@ class Batcher final : public Participant {
   /// maturity by `watermark` (W); rows at once first.
   void close_passed(EventTime watermark, EventTime newest, std::vector<Batch>& closed);
 
-  /// Appends all open batches, rows at once first.
-  void flush(std::vector<Batch>& closed);
+  /// Appends the stream's open batch, if it holds rows.
+  void flush(Stream stream, std::vector<Batch>& closed);
 
   std::string participant_name() const override { return "batches"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;

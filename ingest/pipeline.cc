@@ -1,0 +1,126 @@
+#include "ingest/pipeline.h"
+
+#include <utility>
+
+namespace millrace {
+namespace {
+
+// Rows of one call of the join: enough to fill batches, few enough for a barrier to fall in
+// between.
+constexpr std::size_t kRowsPerCall = 4096;
+
+}  // namespace
+
+Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed) {
+  const std::size_t batches_before = closed.size();
+  Step result = Step::kWorked;
+  if (more_due_) {
+    decide(closed);
+  } else {
+    for (std::size_t taken = 0; taken < max_events && !more_due_; ++taken) {
+      if (!parts_.dead_letters.has_room()) {
+        probe_.pauses.fetch_add(1, std::memory_order_relaxed);
+        result = Step::kWaiting;
+        break;
+      }
+      std::optional<Taken> next = parts_.merge.next();
+      if (next || !parts_.merge.all_at_end()) quiet_since_.reset();
+      if (!next) {
+        result = parts_.merge.all_at_end() ? Step::kAtEnd : Step::kWaiting;
+        break;
+      }
+      accept(std::move(*next), closed);
+    }
+  }
+  probe_.batches.fetch_add(closed.size() - batches_before, std::memory_order_relaxed);
+  note_progress();
+  return result;
+}
+
+void Pipeline::accept(Taken&& taken, std::vector<Batch>& closed) {
+  ++parts_.joiner.accounts().events;
+  probe_.events.fetch_add(1, std::memory_order_relaxed);
+  if (!taken.event) {
+    reject(std::move(taken));
+    return;
+  }
+  parts_.joiner.add(std::move(taken.event).value(), rows_);
+  hand_over(closed);
+  parts_.batcher.close_passed(EventTime::before_all(), parts_.joiner.newest(), closed);
+  decide(closed);
+}
+
+void Pipeline::reject(Taken&& taken) {
+  const Rejection& rejection = taken.event.error();
+  ++parts_.joiner.accounts().dead_letters[static_cast<std::size_t>(rejection.reason)];
+  DeadLetter letter;
+  letter.input = parts_.source.inputs()[taken.input];
+  letter.offset = taken.offset;
+  letter.rejection = rejection;
+  letter.payload = std::move(taken.payload);
+  letter.key = std::move(taken.key);
+  letter.headers = std::move(taken.headers);
+  parts_.dead_letters.add(std::move(letter));
+}
+
+void Pipeline::decide(std::vector<Batch>& closed) {
+  more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
+  hand_over(closed);
+  if (!more_due_) {
+    parts_.batcher.close_passed(parts_.joiner.watermark(), parts_.joiner.newest(), closed);
+  }
+}
+
+void Pipeline::hand_over(std::vector<Batch>& closed) {
+  for (const JoinedRow& row : rows_) {
+    if (parts_.row_seen) parts_.row_seen(row);
+    parts_.batcher.add(row, parts_.joiner.newest(), closed);
+  }
+  probe_.rows.fetch_add(rows_.size(), std::memory_order_relaxed);
+  rows_.clear();
+}
+
+void Pipeline::at_end(EventTime now, const QuietOptions& options, std::vector<Batch>& closed) {
+  if (!quiet_since_) {
+    quiet_since_ = now;
+    newest_at_quiet_ = parts_.joiner.newest();
+    last_clock_step_ = now;
+    return;
+  }
+  if (!newest_at_quiet_.is_finite() || newest_at_quiet_ + options.live_within < *quiet_since_)
+    return;
+  if (now < *quiet_since_ + options.quiet_after || now < last_clock_step_ + options.step) return;
+  last_clock_step_ = now;
+  if (!parts_.source.confirm_ends()) return;
+
+  parts_.joiner.move_by_clock(now - options.allowed_lateness - options.quiet_after);
+  probe_.clock_steps.fetch_add(1, std::memory_order_relaxed);
+  parts_.batcher.close_passed(EventTime::before_all(), parts_.joiner.newest(), closed);
+  decide(closed);
+  note_progress();
+}
+
+bool Pipeline::flush(std::vector<Batch>& closed) {
+  if (!std::exchange(flushing_, true)) {
+    parts_.batcher.flush(Stream::kAtOnce, closed);
+    parts_.joiner.flush();
+    more_due_ = true;
+  }
+  if (more_due_) {
+    more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
+    hand_over(closed);
+  } else {
+    parts_.batcher.flush(Stream::kMatured, closed);
+    flushing_ = false;
+  }
+  note_progress();
+  return flushing_;
+}
+
+void Pipeline::note_progress() {
+  probe_.watermark_ms.store(parts_.joiner.watermark().ms, std::memory_order_relaxed);
+  probe_.newest_ms.store(parts_.joiner.newest().ms, std::memory_order_relaxed);
+  probe_.join_bytes.store(parts_.joiner.memory_bytes(), std::memory_order_relaxed);
+}
+
+}  // namespace millrace

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ingest/join/joiner.h"
+#include "learner/data/schema.h"
+
+namespace millrace {
+
+/// Writes each emitted row as one line of JSON (`--rows`, contract/join.md, End of input). The file
+/// is emptied when it is opened. Throws SourceError where it cannot be written.
+/// Threads: one at a time.
+class RowFile {
+ public:
+  /// Borrows `schema`.
+  RowFile(const std::string& path, const Schema& schema);
+  ~RowFile();
+
+  void write(const JoinedRow& row);
+  /// Everything written so far is in the file.
+  void flush();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// A string as JSON, with its quotes.
+void append_json_text(std::string& out, std::string_view text);
+/// The shortest decimal that reads back as `value`; null where it is not finite.
+void append_json_number(std::string& out, double value);
+
+}  // namespace millrace

@@ -1,0 +1,84 @@
+#include "ops/report.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+namespace millrace {
+namespace {
+
+namespace json = boost::json;
+
+json::value number_or_null(const std::optional<double>& value) {
+  return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::object figures(const Figures& figures, bool binary) {
+  json::object out;
+  out["rows"] = figures.rows;
+  out["positives"] = binary ? json::value(figures.positives) : json::value(nullptr);
+  out["auc"] = number_or_null(figures.auc);
+  out["auc_error"] = number_or_null(figures.auc_error);
+  out["log_loss"] = number_or_null(figures.log_loss);
+  out["normalized_entropy"] = number_or_null(figures.normalized_entropy);
+  out["calibration"] = number_or_null(figures.calibration);
+  out["rmse"] = number_or_null(figures.rmse);
+  return out;
+}
+
+json::object figures_with_entire(const Figures& own, const std::optional<Figures>& entire,
+                                 bool binary) {
+  json::object out = figures(own, binary);
+  if (entire) out["entire"] = figures(*entire, true);
+  return out;
+}
+
+}  // namespace
+
+void add_accounts(const Accounts& accounts, json::object& report) {
+  report["events"] = accounts.events;
+  json::object& dead = report["dead_letters"].emplace_object();
+  for (std::size_t reason = 0; reason < kReasonNames.size(); ++reason) {
+    dead[kReasonNames[reason]] = accounts.dead_letters[reason];
+  }
+  const Accounts::Impressions& i = accounts.impressions;
+  report["impressions"] = json::object{{"in", i.in},
+                                       {"late", i.late},
+                                       {"duplicate", i.duplicate},
+                                       {"finished", i.finished},
+                                       {"waiting", i.waiting}};
+  const Accounts::Outcomes& o = accounts.outcomes;
+  report["outcomes"] = json::object{{"in", o.in},
+                                    {"late", o.late},
+                                    {"duplicate", o.duplicate},
+                                    {"out_of_window", o.out_of_window},
+                                    {"unmatched", o.unmatched},
+                                    {"unused", o.unused},
+                                    {"applied", o.applied},
+                                    {"waiting", o.waiting}};
+  report["samples"] = json::object{{"in", accounts.samples}};
+  report["rows"] = accounts.rows;
+}
+
+void add_tasks(const TrainerReport& trainer, json::object& report) {
+  json::object& tasks = report["tasks"].emplace_object();
+  for (const TaskReport& task : trainer.tasks) {
+    json::object& out = tasks[task.name].emplace_object();
+    out["all"] = figures_with_entire(task.all, task.entire_all, task.binary);
+    out["last_fifth"] = figures_with_entire(task.last_fifth, task.entire_last_fifth, task.binary);
+  }
+}
+
+std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
+                          std::uint64_t digest) {
+  json::object report;
+  add_accounts(accounts, report);
+  add_tasks(trainer, report);
+  report["seconds"] = seconds;
+  report["digest"] = print_digest(digest);
+  return json::serialize(report);
+}
+
+std::string print_digest(std::uint64_t digest) { return fmt::format("{:016x}", digest); }
+
+}  // namespace millrace

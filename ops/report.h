@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ingest/join/accounts.h"
+#include "learner/train/report.h"
+
+namespace boost::json {
+class object;
+}
+
+namespace millrace {
+
+/// Adds `events`, `dead_letters` (every reason, 0 too), `impressions`, `outcomes`, `samples` and
+/// `rows`: what became of every event, as reports and `inspect` print it.
+void add_accounts(const Accounts& accounts, boost::json::object& report);
+
+/// Adds `tasks`: by task `all` and `last_fifth` with their figures, null where undefined, and where
+/// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
+void add_tasks(const TrainerReport& trainer, boost::json::object& report);
+
+/// The report of `replay`, as one JSON object.
+std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
+                          std::uint64_t digest);
+
+/// 16 hexadecimal digits.
+std::string print_digest(std::uint64_t digest);
+
+}  // namespace millrace
