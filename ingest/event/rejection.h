@@ -1,8 +1,11 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "learner/base/time.h"
 
 namespace millrace {
 
@@ -31,6 +34,9 @@ constexpr std::string_view to_string(Reason reason) {
 struct Rejection {
   Reason reason;
   std::string message;  ///< e.g. `field "time": "yesterday" is neither milliseconds nor RFC 3339`
+  /// The event time of what is of an unknown or of another type, because a time in the future is
+  /// judged before the type, and only the merge knows the clock.
+  std::optional<EventTime> time = std::nullopt;
 };
 
 }  // namespace millrace

@@ -24,10 +24,10 @@ struct Input {
   std::string path;  ///< Of files.
 };
 
-/// A header of a record; the value may be absent in Kafka.
+/// A header of a record; in Kafka its value may be absent, which is not the same as empty.
 struct Header {
   std::string name;
-  std::string value;
+  std::optional<std::string> value;
 };
 
 /// The record at the head of an input; views are good until the source's next call.
