@@ -8,11 +8,12 @@
 
 namespace millrace {
 
-/// The rows of one embedding table that changed or went since the last publication.
+/// The rows of one embedding table that changed or went since the last publication. Erasures are
+/// applied before rows, so a key that went and came back is in both.
 struct TableUpdate {
   std::vector<std::uint64_t> keys;
-  std::vector<float> rows;  ///< [keys, dimension]: weights only.
-  std::vector<std::uint64_t> erased;
+  std::vector<float> rows;            ///< [keys, dimension]: weights only.
+  std::vector<std::uint64_t> erased;  ///< A key that has no row is passed over.
 };
 
 /// (x − mean) · inverse_deviation, clamped to ±8, of one numeric feature.
@@ -34,9 +35,10 @@ struct DenseWeights {
   std::vector<LabelRange> labels;        ///< One a task.
 };
 
-/// What a trainer hands to those who score: everything at first, afterwards what changed.
+/// What a trainer hands to those who score: everything at first, afterwards what changed. Where
+/// `dense` is null the dense weights are those of the version before.
 struct Publication {
-  std::vector<TableUpdate> tables;
+  std::vector<TableUpdate> tables;  ///< One for each of Schema::tables.
   std::shared_ptr<const DenseWeights> dense;
   /// W + allowed_lateness when the last row was decided; before_all() while there was none.
   EventTime seen = EventTime::before_all();

@@ -33,7 +33,9 @@ class ServingModel {
   explicit ServingModel(const Schema& schema);
   ~ServingModel();
 
-  /// Makes `publication` visible as `version`. Returns once both sides have it.
+  /// Makes `publication` visible as `version`. Returns once both sides have it, so after all
+  /// readers of the version before have let go. Requires: the first one is complete and has dense
+  /// weights.
   void apply(const Publication& publication, VersionNumber version);
 
   bool has_version() const;
@@ -59,7 +61,7 @@ class ServingModel {
   /// Requires: has_version().
   Pin pin() const;
 
-  /// Rows and bytes of one side's tables, of the visible version.
+  /// Rows and bytes of one side's tables, after the last `apply`.
   std::uint64_t rows() const;
   std::uint64_t bytes() const;
 
