@@ -1,0 +1,174 @@
+#include "learner/embedding/keyed_rows.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "learner/base/check.h"
+
+namespace millrace {
+namespace {
+
+std::string_view key_bytes(const std::uint64_t& key) {
+  return {reinterpret_cast<const char*>(&key), sizeof key};
+}
+
+std::uint64_t read_key(std::string_view bytes) {
+  if (bytes.size() != sizeof(std::uint64_t)) throw StateError("a saved row's key has a wrong size");
+  std::uint64_t key = 0;
+  std::memcpy(&key, bytes.data(), sizeof key);
+  if (key == 0) throw StateError("a saved row's key is 0");
+  return key;
+}
+
+// A kind, two lengths, key, floats and second.
+std::uint64_t entry_bytes(int width) {
+  return 1 + 4 + 8 + 4 + static_cast<std::uint64_t>(width) * sizeof(float) + 4;
+}
+
+}  // namespace
+
+KeyedRows::KeyedRows(int width, bool tracks_publication)
+    : width_(width), tracks_publication_(tracks_publication) {
+  MILLRACE_CHECK(width > 0);
+}
+
+std::uint64_t KeyedRows::bytes() const {
+  const std::uint64_t row = sizeof(Header) + static_cast<std::uint64_t>(width_) * sizeof(float);
+  // Pages that were never used beyond end_ take address space, not memory.
+  return end_ * row + index_.bytes() +
+         (free_.capacity() + uncommitted_.capacity() + unpublished_.capacity()) * sizeof(Row) +
+         (erased_uncommitted_.capacity() + erased_unpublished_.capacity()) * sizeof(std::uint64_t);
+}
+
+void KeyedRows::add_page() {
+  Page page;
+  page.headers = std::make_unique_for_overwrite<Header[]>(kPageRows);
+  const std::size_t bytes =
+      std::size_t{kPageRows} * static_cast<std::size_t>(width_) * sizeof(float);
+  page.values.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+  if (!page.values) throw std::bad_alloc();
+  pages_.push_back(std::move(page));
+}
+
+KeyedRows::Row KeyedRows::insert(std::uint64_t key) {
+  MILLRACE_CHECK(key != 0);
+  Row row;
+  if (!free_.empty()) {
+    row = free_.back();
+    free_.pop_back();
+  } else {
+    MILLRACE_CHECK(end_ < kNone - 1);
+    if (end_ >> kPageBits == pages_.size()) add_page();
+    row = end_++;
+  }
+  header(row) = {key, 0, 0, 0, 0};
+  index_.insert(KeyIndex::hash(key), row);
+  ++size_;
+  return row;
+}
+
+void KeyedRows::remove(Row row) {
+  Header& h = header(row);
+  index_.erase(KeyIndex::hash(h.key), row);
+  h = {0, 0, 0, 0, 0};
+  free_.push_back(row);
+  --size_;
+}
+
+void KeyedRows::erase(Row row) {
+  const Header& h = header(row);
+  if (h.sequence != 0) erased_uncommitted_.push_back(h.key);
+  if (tracks_publication_) erased_unpublished_.push_back(h.key);
+  remove(row);
+}
+
+void KeyedRows::forget(Row row) {
+  const Header& h = header(row);
+  MILLRACE_CHECK(!h.uncommitted && h.sequence == 0);
+  remove(row);
+}
+
+std::uint64_t KeyedRows::erase_older(std::uint32_t now, std::uint32_t age) {
+  std::uint64_t erased = 0;
+  for (Row row = 0; row < end_; ++row) {
+    const Header& h = header(row);
+    if (h.key == 0 || now - h.seen < age) continue;
+    erase(row);
+    ++erased;
+  }
+  return erased;
+}
+
+void KeyedRows::erase_all() {
+  for (Row row = 0; row < end_; ++row) {
+    if (header(row).key != 0) erase(row);
+  }
+}
+
+std::vector<std::uint64_t> KeyedRows::take_absent(std::vector<std::uint64_t>& keys) const {
+  std::vector<std::uint64_t> absent = std::exchange(keys, {});
+  std::sort(absent.begin(), absent.end());
+  absent.erase(std::unique(absent.begin(), absent.end()), absent.end());
+  std::erase_if(absent, [&](std::uint64_t key) { return find(key) != kNone; });
+  return absent;
+}
+
+void KeyedRows::put(Row row, std::uint32_t sequence, EntryWriter& writer) {
+  Header& h = header(row);
+  const std::size_t floats = static_cast<std::size_t>(width_) * sizeof(float);
+  value_.resize(floats + sizeof h.seen);
+  std::memcpy(value_.data(), values(row), floats);
+  std::memcpy(value_.data() + floats, &h.seen, sizeof h.seen);
+  writer.put(key_bytes(h.key), value_);
+  h.sequence = sequence & 0x3fffffffU;
+}
+
+void KeyedRows::save(std::string_view set, std::uint64_t sequence,
+                     std::span<const Cleaning> cleanings, StateChanges& changes) {
+  MILLRACE_CHECK(0 < sequence && sequence < (1U << 30));
+  const auto now = static_cast<std::uint32_t>(sequence);
+  EntryWriter writer;
+  // A key that went and came again is put below.
+  for (const std::uint64_t key : take_absent(erased_uncommitted_)) writer.erase(key_bytes(key));
+  for (const Row row : uncommitted_) {
+    Header& h = header(row);
+    if (!h.uncommitted) continue;  // went, or is listed twice
+    h.uncommitted = false;
+    put(row, now, writer);
+  }
+  uncommitted_.clear();
+  for (const Cleaning& cleaning : cleanings) {
+    if (cleaning.set != set) continue;
+    EntryReader reader(cleaning.bytes);
+    for (EntryReader::Entry entry; reader.next(entry);) {
+      if (entry.erased) continue;
+      const Row row = find(read_key(entry.key));
+      if (row != kNone && header(row).sequence == cleaning.sequence) put(row, now, writer);
+    }
+  }
+  if (writer.count() > 0) changes.blocks.push_back({std::string(set), writer.take()});
+  changes.sizes.push_back({std::string(set), size_ * entry_bytes(width_)});
+}
+
+void KeyedRows::restore(std::uint64_t sequence, std::string_view bytes) {
+  const std::size_t floats = static_cast<std::size_t>(width_) * sizeof(float);
+  EntryReader reader(bytes);
+  for (EntryReader::Entry entry; reader.next(entry);) {
+    const std::uint64_t key = read_key(entry.key);
+    Row row = find(key);
+    if (entry.erased) {
+      if (row != kNone) remove(row);
+      continue;
+    }
+    if (entry.value.size() != floats + sizeof(std::uint32_t)) {
+      throw StateError("a saved row has a wrong size");
+    }
+    if (row == kNone) row = insert(key);
+    std::memcpy(values(row), entry.value.data(), floats);
+    std::memcpy(&seen(row), entry.value.data() + floats, sizeof(std::uint32_t));
+    header(row).sequence = static_cast<std::uint32_t>(sequence) & 0x3fffffffU;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "learner/base/state.h"
+#include "learner/embedding/key_index.h"
+
+namespace millrace {
+
+/// A growing set of rows of `width` floats, each under a 64-bit key (not kMissingKey), with the
+/// second of event time in which it was last seen; it knows which rows changed or went since the
+/// last publication and since the last commit, and saves itself as entries (Participant).
+///
+/// An entry: key: 8 bytes, little-endian; value: the floats' bits, then the second (u32). The
+/// second is counted modulo 2³², so ages are right up to 136 years.
+///
+/// Rows never move: a pointer into a row is good until the row is erased.
+/// Memory: 16 bytes and the floats a row, and the index; a growth takes 8192 more rows.
+/// Threads: one at a time; readers of rows beside each other.
+class KeyedRows {
+ public:
+  using Row = std::uint32_t;
+  static constexpr Row kNone = KeyIndex::kNone;
+
+  /// `tracks_publication`: whether `take_published` and `take_unpublished` will be called.
+  KeyedRows(int width, bool tracks_publication);
+
+  int width() const { return width_; }
+  std::uint64_t size() const { return size_; }
+  std::uint64_t bytes() const;
+
+  /// The row of `key`, or kNone.
+  Row find(std::uint64_t key) const {
+    return index_.find(KeyIndex::hash(key), [&](Row row) { return header(row).key == key; });
+  }
+  const KeyIndex& index() const { return index_; }
+
+  /// A new row; its floats are not set. Requires: `key` has none.
+  Row insert(std::uint64_t key);
+  /// Removes a row; its erasure will be published and committed where the row was.
+  void erase(Row row);
+  /// Removes a row that was inserted since the last `touch` of it, as if it had never been there.
+  void forget(Row row);
+
+  std::uint64_t key(Row row) const { return header(row).key; }
+  float* values(Row row) {
+    return pages_[row >> kPageBits].values.get() +
+           static_cast<std::size_t>(row & kPageMask) * static_cast<std::size_t>(width_);
+  }
+  const float* values(Row row) const { return const_cast<KeyedRows*>(this)->values(row); }
+  std::uint32_t& seen(Row row) { return header(row).seen; }
+  void prefetch(Row row) const {
+    __builtin_prefetch(&header(row));
+    const char* at = reinterpret_cast<const char*>(values(row));
+    const auto bytes = static_cast<std::size_t>(width_) * sizeof(float);
+    for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(at + line);
+  }
+
+  /// The row's floats or its second have changed.
+  void touch(Row row) {
+    Header& h = header(row);
+    if (!h.uncommitted) {
+      h.uncommitted = true;
+      uncommitted_.push_back(row);
+    }
+    if (tracks_publication_ && !h.unpublished) {
+      h.unpublished = true;
+      unpublished_.push_back(row);
+    }
+  }
+
+  /// Erases every row that was last seen `age` seconds before `now` or earlier; returns how many.
+  /// Requires: age < 2³¹, and no row's age is more than 2³² − 1.
+  std::uint64_t erase_older(std::uint32_t now, std::uint32_t age);
+  void erase_all();
+
+  /// Calls use(row) for each row that was touched since the last call (`everything`: for each row),
+  /// and then counts all as published; returns the keys that went and have no row now, ascending.
+  template <class Use>
+  std::vector<std::uint64_t> take_unpublished(bool everything, Use&& use) {
+    if (everything) {
+      for (Row row = 0; row < end_; ++row) {
+        if (header(row).key != 0) use(row);
+      }
+    }
+    for (const Row row : unpublished_) {
+      Header& h = header(row);
+      if (!h.unpublished) continue;  // went, or is listed twice
+      h.unpublished = false;
+      if (!everything) use(row);
+    }
+    unpublished_.clear();
+    return take_absent(erased_unpublished_);
+  }
+
+  /// Appends the changed entries of set `set`, and those of `cleanings` (blocks of this set) whose
+  /// newest put is there; all of them count as put by commit `sequence`.
+  void save(std::string_view set, std::uint64_t sequence, std::span<const Cleaning> cleanings,
+            StateChanges& changes);
+  /// Applies a saved block. Error: throws StateError.
+  void restore(std::uint64_t sequence, std::string_view bytes);
+
+ private:
+  static constexpr int kPageBits = 13;
+  static constexpr Row kPageRows = 1U << kPageBits;
+  static constexpr Row kPageMask = kPageRows - 1;
+
+  struct Header {
+    std::uint64_t key;              ///< 0: a free row.
+    std::uint32_t seen;             ///< Second of event time, modulo 2³².
+    std::uint32_t sequence : 30;    ///< Of the commit with the newest put; 0: in none.
+    std::uint32_t uncommitted : 1;  ///< Is listed in uncommitted_.
+    std::uint32_t unpublished : 1;  ///< Is listed in unpublished_.
+  };
+  struct Free {
+    void operator()(float* values) const { std::free(values); }
+  };
+  struct Page {
+    std::unique_ptr<Header[]> headers;
+    std::unique_ptr<float[], Free> values;
+  };
+
+  Header& header(Row row) { return pages_[row >> kPageBits].headers[row & kPageMask]; }
+  const Header& header(Row row) const { return pages_[row >> kPageBits].headers[row & kPageMask]; }
+  void add_page();
+  void remove(Row row);
+  void put(Row row, std::uint32_t sequence, EntryWriter& writer);
+  // Sorts and empties `keys`; what is left are those without a row, once each.
+  std::vector<std::uint64_t> take_absent(std::vector<std::uint64_t>& keys) const;
+
+  const int width_;
+  const bool tracks_publication_;
+  KeyIndex index_;
+  std::vector<Page> pages_;
+  std::vector<Row> free_;  ///< Rows below end_ that hold no key.
+  Row end_ = 0;            ///< Rows from here on were never used.
+  std::uint64_t size_ = 0;
+  std::vector<Row> uncommitted_, unpublished_;
+  std::vector<std::uint64_t> erased_uncommitted_, erased_unpublished_;
+  std::string value_;  ///< Scratch of `put`.
+};
+
+}  // namespace millrace

@@ -1,0 +1,208 @@
+#include "learner/embedding/table.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "learner/base/check.h"
+#include "learner/base/random.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kInitialDeviation = 0.05;
+// How many keys are on their way through the index and memory at once.
+constexpr std::size_t kAhead = 64;
+// Ages are told from seconds modulo 2³²; what may live longer than 34 years lives for ever.
+constexpr std::int64_t kLongestAge = std::int64_t{1} << 30;
+
+// The second that a moment belongs to, rounded up so that no row goes early.
+std::uint32_t second_of(EventTime time) {
+  return static_cast<std::uint32_t>((time.ms + 999) / 1000);
+}
+
+}  // namespace
+
+EmbeddingTable::EmbeddingTable(Shape shape, const EmbeddingOptions& options)
+    : shape_(std::move(shape)),
+      rows_set_("rows/" + shape_.name),
+      candidates_set_("candidates/" + shape_.name),
+      admit_after_(options.admit_after),
+      expire_after_(options.expire_after),
+      max_rows_(static_cast<std::uint64_t>(
+          std::min(options.max_rows, std::int64_t{KeyedRows::kNone} - 2))),
+      rows_(shape_.dimension + shape_.state, true),
+      candidates_(1, false) {}
+
+const float* EmbeddingTable::find(std::uint64_t key) const {
+  const KeyedRows::Row row = rows_.find(key);
+  return row == KeyedRows::kNone ? nullptr : rows_.values(row);
+}
+
+void EmbeddingTable::expire(EventTime now, bool jumped) {
+  const std::int64_t age = (expire_after_.count() + 999) / 1000;
+  if (age > kLongestAge) return;
+  const std::uint64_t before = rows_.size();
+  if (jumped) {
+    rows_.erase_all();
+    candidates_.erase_all();
+  } else {
+    rows_.erase_older(static_cast<std::uint32_t>(now.ms / 1000), static_cast<std::uint32_t>(age));
+    candidates_.erase_older(static_cast<std::uint32_t>(now.ms / 1000),
+                            static_cast<std::uint32_t>(age));
+  }
+  counters_.expired += before - rows_.size();
+}
+
+void EmbeddingTable::begin(EventTime now) {
+  now_ = second_of(now);
+  used_.clear();
+  inserted_.clear();
+  counted_.clear();
+  promoted_.clear();
+  counters_before_ = counters_;
+}
+
+void EmbeddingTable::look_up(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots) {
+  MILLRACE_CHECK(keys.size() == slots.size());
+  std::array<std::uint64_t, kAhead> hashes;
+  std::array<KeyedRows::Row, kAhead> guesses;
+  for (std::size_t first = 0; first < keys.size(); first += kAhead) {
+    const std::size_t count = std::min(kAhead, keys.size() - first);
+    for (std::size_t i = 0; i < count; ++i) {
+      hashes[i] = KeyIndex::hash(keys[first + i]);
+      rows_.index().prefetch(hashes[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      guesses[i] = rows_.index().first_match(hashes[i]);
+      if (guesses[i] != KeyedRows::kNone) rows_.prefetch(guesses[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      slots[first + i] = slot_of(keys[first + i], hashes[i], guesses[i]);
+    }
+  }
+}
+
+std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash, KeyedRows::Row guess) {
+  if (key == kMissingKey) return kNeutral;
+  KeyedRows::Row row = guess;
+  if (row == KeyedRows::kNone || rows_.key(row) != key) {
+    row = rows_.index().find(hash, [&](KeyedRows::Row r) { return rows_.key(r) == key; });
+  }
+  if (row == KeyedRows::kNone) {
+    if (!admit(key)) return kNeutral;
+    row = rows_.insert(key);
+    inserted_.push_back(row);
+    initialise(key, rows_.values(row));
+    ++counters_.admitted;
+    return use(row, now_);
+  }
+  // While a batch is in progress, a used row holds its slot where its second stands.
+  const std::uint32_t slot = rows_.seen(row);
+  if (slot < used_.size() && used_[slot].row == row) return slot;
+  return use(row, slot);
+}
+
+std::uint32_t EmbeddingTable::use(KeyedRows::Row row, std::uint32_t seen_before) {
+  const auto slot = static_cast<std::uint32_t>(used_.size());
+  used_.push_back({row, seen_before, rows_.values(row)});
+  rows_.seen(row) = slot;
+  return slot;
+}
+
+// Whether `key`, which has no row, gets one now.
+bool EmbeddingTable::admit(std::uint64_t key) {
+  const bool has_room = rows_.size() < max_rows_;
+  if (admit_after_ > 1) {
+    KeyedRows::Row candidate = candidates_.find(key);
+    const bool is_new = candidate == KeyedRows::kNone;
+    if (is_new) {
+      if (candidates_.size() >= max_rows_) {
+        ++counters_.refused;
+        return false;
+      }
+      candidate = candidates_.insert(key);
+      *candidates_.values(candidate) = 0;
+    }
+    float& count = *candidates_.values(candidate);
+    counted_.push_back({candidate, count, candidates_.seen(candidate), is_new});
+    count = std::min(count + 1, static_cast<float>(admit_after_));
+    candidates_.seen(candidate) = now_;
+    if (count < static_cast<float>(admit_after_)) return false;
+    if (has_room) promoted_.push_back(candidate);
+  }
+  if (!has_room) ++counters_.refused;
+  return has_room;
+}
+
+void EmbeddingTable::initialise(std::uint64_t key, float* values) const {
+  const int D = shape_.dimension;
+  for (int d = 0; d < D; d += 4) {
+    const auto bits = philox(shape_.seed, static_cast<std::uint64_t>(d / 4), key);
+    const auto low = to_normal(bits[0], bits[1]), high = to_normal(bits[2], bits[3]);
+    const std::array<double, 4> normal{low[0], low[1], high[0], high[1]};
+    for (int i = 0; i < 4 && d + i < D; ++i) {
+      values[d + i] = static_cast<float>(kInitialDeviation * normal[static_cast<std::size_t>(i)]);
+    }
+  }
+  std::fill_n(values + D, shape_.state, 0.0F);
+}
+
+void EmbeddingTable::keep() {
+  for (const Used& used : used_) {
+    rows_.seen(used.row) = now_;
+    rows_.touch(used.row);
+  }
+  for (const CandidateBefore& counted : counted_) candidates_.touch(counted.row);
+  for (const KeyedRows::Row candidate : promoted_) candidates_.erase(candidate);
+  used_.clear();
+}
+
+void EmbeddingTable::undo() {
+  for (const Used& used : used_) rows_.seen(used.row) = used.seen_before;
+  for (auto row = inserted_.rbegin(); row != inserted_.rend(); ++row) rows_.forget(*row);
+  for (auto before = counted_.rbegin(); before != counted_.rend(); ++before) {
+    if (before->is_new) {
+      candidates_.forget(before->row);
+    } else {
+      *candidates_.values(before->row) = before->count;
+      candidates_.seen(before->row) = before->seen;
+    }
+  }
+  counters_ = counters_before_;
+  used_.clear();
+}
+
+void EmbeddingTable::publish(bool everything, std::vector<std::uint64_t>& keys,
+                             std::vector<float>& weights, std::vector<std::uint64_t>& erased) {
+  const auto D = static_cast<std::size_t>(shape_.dimension);
+  if (everything) {
+    keys.reserve(rows_.size());
+    weights.reserve(rows_.size() * D);
+  }
+  erased = rows_.take_unpublished(everything, [&](KeyedRows::Row row) {
+    keys.push_back(rows_.key(row));
+    const float* values = rows_.values(row);
+    weights.insert(weights.end(), values, values + D);
+  });
+  if (everything) erased.clear();
+}
+
+void EmbeddingTable::save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
+                          StateChanges& changes) {
+  rows_.save(rows_set_, sequence, cleanings, changes);
+  candidates_.save(candidates_set_, sequence, cleanings, changes);
+}
+
+bool EmbeddingTable::restore(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
+  if (set == rows_set_) {
+    rows_.restore(sequence, bytes);
+  } else if (set == candidates_set_) {
+    candidates_.restore(sequence, bytes);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace millrace
