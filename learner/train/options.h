@@ -63,6 +63,7 @@ struct TrainOptions {
   std::optional<Duration> batch_span = Duration{250};
   Device device = Device::kAuto;
   int threads = 1;
+  int queue = 64;
   DenseOptimizerOptions dense;
   EmbeddingOptimizerOptions embedding;
   std::map<std::string, FeedbackPolicy> delayed_feedback;
@@ -77,6 +78,8 @@ struct TrainOptions {
         field("device", &T::device, "What computes the training step."),
         field("threads", &T::threads, "Threads of the training step; they never change a bit.", 1,
               64),
+        field("queue", &T::queue, "Batches that may wait for the trainer; beyond it, taking waits.",
+              1, 65536),
         field("dense", &T::dense, "The optimiser of the dense weights."),
         field("embedding", &T::embedding, "The optimiser of the embedding rows."),
         field("delayed_feedback", &T::delayed_feedback,

@@ -1,0 +1,165 @@
+#include "ops/metrics/catalogue.h"
+
+#include <array>
+
+#include "learner/base/check.h"
+
+namespace millrace {
+namespace {
+
+using enum MetricKind;
+
+constexpr std::array kCatalogue = std::to_array<Metric>({
+    {"millrace_build_info", kGauge, "version", "1; the version is in the label."},
+    {"millrace_learning_stopped", kGauge, "",
+     "1 once a failure stopped learning; serving goes on."},
+    {"process_resident_memory_bytes", kGauge, "", "Resident memory of the process."},
+    {"process_cpu_seconds_total", kCounter, "", "Processor time of the process, user and system."},
+    {"process_start_time_seconds", kGauge, "", "When the process started, since the epoch."},
+
+    {"millrace_partition_position", kGauge, "topic,partition",
+     "Offset of the next record to be read."},
+    {"millrace_partition_lag", kGauge, "topic,partition",
+     "Records between the position and the broker's end, as last heard."},
+    {"millrace_partitions_left_out_total", kCounter, "",
+     "Times a partition that was behind and silent was no longer waited for (join.idle_after)."},
+    {"millrace_events_taken_total", kCounter, "",
+     "Events taken, dead letters included; as of the last commit."},
+    {"millrace_dead_letters_total", kCounter, "reason",
+     "Records that could not become events; as of the last commit."},
+    {"millrace_dead_letters_waiting", kGauge, "",
+     "Dead letters not delivered yet, at most dead_letters.outbox; taking pauses beyond it."},
+    {"millrace_taking_paused_total", kCounter, "",
+     "Times that taking paused because the dead letters' outbox was full."},
+    {"millrace_features_missing_total", kCounter, "",
+     "Features of events that were missing or null since the start of the process."},
+    {"millrace_features_unknown_total", kCounter, "",
+     "Features of events that the configuration does not know, since the start of the process."},
+    {"millrace_labels_unknown_total", kCounter, "",
+     "Labels of samples for tasks that there are not, since the start of the process."},
+
+    {"millrace_events_total", kCounter, "type,result",
+     "What became of impressions, outcomes and samples; as of the last commit."},
+    {"millrace_waiting", kGauge, "kind",
+     "Impressions and outcomes that wait in the join; as of the last commit."},
+    {"millrace_rows_total", kCounter, "", "Joined rows with a label; as of the last commit."},
+    {"millrace_watermark_timestamp_seconds", kGauge, "", "The join's watermark W, in event time."},
+    {"millrace_watermark_lag_seconds", kGauge, "", "Wall clock minus W."},
+    {"millrace_newest_event_timestamp_seconds", kGauge, "", "F, the largest event time taken."},
+    {"millrace_clock_steps_total", kCounter, "",
+     "Times that W followed the clock because all was quiet (join.quiet_after)."},
+    {"millrace_join_memory_bytes", kGauge, "", "Memory of what waits in the join."},
+    {"millrace_join_memory_limit_bytes", kGauge, "",
+     "join.memory: beyond it the state stays in memory, with a warning."},
+    {"millrace_batches_total", kCounter, "", "Batches closed since the start of the process."},
+
+    {"millrace_train_queue_batches", kGauge, "", "Batches that wait for the trainer."},
+    {"millrace_train_queue_capacity_batches", kGauge, "",
+     "train.queue: when it is reached, taking waits."},
+    {"millrace_train_rows_total", kCounter, "model",
+     "Rows trained since the start of the process."},
+    {"millrace_train_steps_total", kCounter, "model", "Steps since the start of the process."},
+    {"millrace_train_steps_skipped_total", kCounter, "model,reason",
+     "Batches that updated nothing, since the start of the process."},
+    {"millrace_train_seconds_total", kCounter, "model", "Time spent in training steps."},
+    {"millrace_task_rows_total", kCounter, "model,task", "Rows measured since the store began."},
+    {"millrace_task_positives_total", kCounter, "model,task",
+     "Positive labels of a binary task since the store began."},
+    {"millrace_task_auc", kGauge, "model,task,output,window",
+     "Progressive AUC. output: own, or entire (the product over its conditions); window: all, or "
+     "recent (the last 100,000 rows)."},
+    {"millrace_task_auc_error", kGauge, "model,task,output,window",
+     "Bound of the AUC's error, from its histogram."},
+    {"millrace_task_log_loss", kGauge, "model,task,output,window", "Progressive log loss."},
+    {"millrace_task_normalized_entropy_ratio", kGauge, "model,task,output,window",
+     "Log loss over the entropy of the base rate."},
+    {"millrace_task_calibration_ratio", kGauge, "model,task,output,window",
+     "Sum of predictions over sum of labels."},
+    {"millrace_task_rmse", kGauge, "model,task,output,window",
+     "Root of the mean squared error of a regression, in the label's units."},
+    {"millrace_task_weight", kGauge, "model,task", "What the balancer gives the task."},
+    {"millrace_task_loss", kGauge, "model,task", "Mean loss of the last batch with the label."},
+    {"millrace_task_label_ratio", kGauge, "model,task", "Share of matured rows with the label."},
+    {"millrace_embedding_rows", kGauge, "model,table", "Rows of an embedding table."},
+    {"millrace_embedding_bytes", kGauge, "model,table", "Memory of an embedding table."},
+    {"millrace_embedding_admitted_total", kCounter, "model,table",
+     "Keys that were given a row, since the store began."},
+    {"millrace_embedding_expired_total", kCounter, "model,table",
+     "Rows dropped after embeddings.expire_after, since the store began."},
+    {"millrace_embedding_refused_total", kCounter, "model,table",
+     "Uses of keys that found no room (embeddings.max_rows), since the store began."},
+
+    {"millrace_commit_sequence", kGauge, "", "The last durable commit."},
+    {"millrace_commits_total", kCounter, "", "Commits since the start of the process."},
+    {"millrace_commit_failures_total", kCounter, "", "Commits that could not be written."},
+    {"millrace_commit_seconds_total", kCounter, "", "Time spent writing commits."},
+    {"millrace_commit_bytes_total", kCounter, "", "Bytes of commits."},
+    {"millrace_store_blocks", kGauge, "", "Blocks of changed entries in the store."},
+    {"millrace_store_block_bytes", kGauge, "", "Their bytes."},
+    {"millrace_store_live_bytes", kGauge, "", "Bytes of them that still count."},
+    {"millrace_snapshots_total", kCounter, "", "Snapshots taken since the start of the process."},
+
+    {"millrace_publications_total", kCounter, "", "Versions published since the start."},
+    {"millrace_version_commit", kGauge, "", "First number of the visible version."},
+    {"millrace_version_publication", kGauge, "", "Second number of the visible version."},
+    {"millrace_publish_timestamp_seconds", kGauge, "", "When the visible version was published."},
+    {"millrace_publish_seconds", kGauge, "", "How long the last publication took."},
+    {"millrace_version_age_seconds", kGauge, "",
+     "How old the newest event is that the visible version has seen."},
+    {"millrace_serving_rows", kGauge, "", "Embedding rows of the visible version."},
+    {"millrace_serving_bytes", kGauge, "", "Memory of both copies of the serving tables."},
+
+    {"millrace_requests_total", kCounter, "route,status", "Answers by route and class of status."},
+    {"millrace_request_seconds", kHistogram, "stage",
+     "Time of score and rank requests. stage: input, compute, output."},
+    {"millrace_scored_candidates_total", kCounter, "", "Candidates scored."},
+    {"millrace_scored_keys_total", kCounter, "", "Categorical values in scored requests."},
+    {"millrace_scored_keys_unknown_total", kCounter, "", "Those of them that have no row."},
+    {"millrace_scored_features_unknown_total", kCounter, "",
+     "Names in requests that the configuration does not know."},
+    {"millrace_scores_not_finite_total", kCounter, "", "Scores answered as null."},
+    {"millrace_connections", kGauge, "", "Open connections."},
+    {"millrace_connections_refused_total", kCounter, "",
+     "Connections refused beyond serve.max_connections."},
+});
+
+std::string_view kind_name(MetricKind kind) {
+  switch (kind) {
+    case kCounter:
+      return "counter";
+    case kGauge:
+      return "gauge";
+    case kHistogram:
+      return "histogram";
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::span<const Metric> metric_catalogue() { return kCatalogue; }
+
+const Metric& find_metric(std::string_view name) {
+  for (const Metric& metric : kCatalogue) {
+    if (metric.name == name) return metric;
+  }
+  std::fprintf(stderr, "no metric %.*s in the catalogue\n", static_cast<int>(name.size()),
+               name.data());
+  MILLRACE_CHECK(!"the metric is in the catalogue");
+}
+
+std::string metrics_page() {
+  std::string page =
+      "# Metrics\n\nEvery metric at `/metrics`. Made from the catalogue in "
+      "`ops/metrics/catalogue.cc`; do not edit.\n\n| name | kind | labels | meaning |\n"
+      "|---|---|---|---|\n";
+  for (const Metric& metric : kCatalogue) {
+    std::string labels;
+    for (const char c : metric.labels) labels += c == ',' ? std::string(", ") : std::string(1, c);
+    page += "| `" + std::string(metric.name) + "` | " + std::string(kind_name(metric.kind)) +
+            " | " + labels + " | " + std::string(metric.help) + " |\n";
+  }
+  return page;
+}
+
+}  // namespace millrace
