@@ -1,6 +1,100 @@
 #pragma once
-// Owned by the learner's device part.
+
+#include <string_view>
+#include <type_traits>
+
+#include "learner/base/view.h"
+#include "learner/device/memory.h"
+
 namespace millrace {
+
+/// `count` matrices of one shape, each `step` values after the one before: the same layer of
+/// several experts or towers. Side by side in the columns of one matrix, one below the other, or
+/// (step 0) all the same one.
 template <class T>
-class Backend;
+struct Stack {
+  View<T> first;
+  int count = 1;
+  long step = 0;
+
+  Stack() = default;
+  Stack(View<T> one) : first(one) {}
+  Stack(View<T> first_, int count_, long step_) : first(first_), count(count_), step(step_) {}
+  /// A stack that may be written can be read; so can a single matrix.
+  template <class U>
+  requires std::is_same_v<const U, T>
+  Stack(Stack<U> other) : first(other.first), count(other.count), step(other.step) {}
+  template <class U>
+  requires std::is_same_v<const U, T>
+  Stack(View<U> one) : first(one) {}
+
+  View<T> operator[](int i) const {
+    return {first.data + i * step, first.rows, first.cols, first.stride};
+  }
+  bool has_shape(int n, int rows, int cols) const {
+    return count == n && first.has_shape(rows, cols);
+  }
+};
+
+/// The columns of `all` as `count` equal matrices side by side.
+template <class T>
+Stack<T> side_by_side(View<T> all, int count) {
+  const int cols = all.cols / count;
+  return {{all.data, all.rows, cols, all.stride}, count, cols};
 }
+
+/// What a model is computed with. One implementation per device; layers know only this.
+///
+/// Views point into memory of this backend's device. Outputs never overlap inputs. Operations run
+/// in the order of the calls, on a GPU perhaps later: `wait` returns when all are done. Every
+/// operation overwrites its output unless it says `add`. No operation takes memory.
+/// B rows, D inputs, H units, E experts, T tasks; i counts the matrices of a stack.
+/// Weights are w [D,H], so that y = x w, and the rows of w are the inputs' shares.
+/// The header names no library's type, so that what includes it builds without them.
+/// Threads: one at a time, each with its own backend; backends may share what they only read.
+template <class T>
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// As in `devices()`, e.g. "cpu".
+  virtual std::string_view name() const = 0;
+  /// `count` zeros; see memory.h.
+  virtual Buffer<T> allocate(long count) = 0;
+  virtual void upload(View<const T> host, View<T> device) = 0;
+  /// Waits for what was queued before.
+  virtual void download(View<const T> device, View<T> host) = 0;
+  virtual void wait() = 0;
+  /// to = from, both on the device and of one shape.
+  virtual void copy(View<const T> from, View<T> to) = 0;
+
+  /// A layer: y_i = x_i w_i + b_i, of which the first `relu` columns of each y_i become max(·, 0).
+  /// x_i [B,D], w_i [D,H], y_i [B,H]. b_i [1,n], n ≤ H: the columns after the n-th have no bias (b
+  /// may be empty).
+  virtual void dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu,
+                     Stack<T> y) = 0;
+
+  /// A layer's slopes in its weights: dw_i = x_iᵀ dy_i and db_i = Σ_rows dy_i, where db_i [1,n]
+  /// takes the first n columns (may be empty). With `add`, both are added to what is there.
+  /// dy is the slope before the activation.
+  virtual void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,
+                                      Stack<T> db) = 0;
+
+  /// A layer's slopes in its inputs: dx_i = dy_i w_iᵀ. Where x_i is itself the output of a ReLU,
+  /// `relu` gives it, and dx_i is 0 where x_i ≤ 0: the slope before that ReLU. Empty: no mask.
+  virtual void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
+                                     Stack<T> dx) = 0;
+
+  /// g_t = softmax of each row of u_t; u_t and g_t [B,E], stacks of T.
+  virtual void softmax(Stack<const T> u, Stack<T> g) = 0;
+
+  /// v_t = Σ_e g_t[:,e] ∘ y_e; g a stack of T [B,E], y of E [B,H], v of T [B,H]
+  /// (MMoE, Ma et al. 2018, eq. 6).
+  virtual void mix(Stack<const T> g, Stack<const T> y, Stack<T> v) = 0;
+
+  /// From dv_t: du_t [B,E] in the gates' logits (g = softmax(u)), and dy_e [B,H]. With `relu`, y is
+  /// the output of a ReLU and dy the slope before it.
+  virtual void mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu,
+                            Stack<T> du, Stack<T> dy) = 0;
+};
+
+}  // namespace millrace

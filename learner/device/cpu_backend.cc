@@ -1,0 +1,172 @@
+#include "learner/device/cpu_backend.h"
+
+#include <algorithm>
+
+#include "learner/base/check.h"
+#include "learner/device/gemm.h"
+#include "learner/math/activation.h"
+#include "learner/math/mixture.h"
+#include "learner/math/softmax.h"
+
+namespace millrace {
+namespace {
+
+/// y ← relu(y + b) over the first columns, as far as either reaches, in one pass.
+template <class T>
+void add_bias_and_relu(View<const T> b, int relu, View<T> y) {
+  const int both = std::min(b.cols, relu);
+  for (int r = 0; r < y.rows; ++r) {
+    T* row = y.row(r);
+    for (int h = 0; h < both; ++h) row[h] = math::relu(row[h] + b.data[h]);
+    for (int h = both; h < b.cols; ++h) row[h] += b.data[h];
+    for (int h = both; h < relu; ++h) row[h] = math::relu(row[h]);
+  }
+}
+
+/// y = x w for a w of one column; a library's product would pack more than it multiplies.
+template <class T>
+void times_column(View<const T> x, View<const T> w, View<T> y) {
+  for (int r = 0; r < y.rows; ++r) y(r, 0) = math::gate_slope(x.row(r), w.data, x.cols);
+}
+
+template <class T>
+void sum_rows(View<const T> dy, bool add, View<T> db) {
+  if (!add) std::fill_n(db.data, db.cols, T(0));
+  for (int r = 0; r < dy.rows; ++r) {
+    const T* row = dy.row(r);
+    for (int h = 0; h < db.cols; ++h) db.data[h] += row[h];
+  }
+}
+
+template <class T>
+void apply_mask(View<const T> y, View<T> dy) {
+  for (int r = 0; r < dy.rows; ++r) {
+    const T* from = y.row(r);
+    T* to = dy.row(r);
+    for (int h = 0; h < dy.cols; ++h) to[h] = math::relu_slope(from[h], to[h]);
+  }
+}
+
+/// Whether a stored matrix is one contiguous column.
+template <class T>
+bool is_column(View<T> w) {
+  return w.cols == 1 && w.stride == 1;
+}
+
+}  // namespace
+
+template <class T>
+void CpuBackend<T>::copy(View<const T> from, View<T> to) {
+  MILLRACE_CHECK(to.has_shape(from.rows, from.cols));
+  for (int r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, to.row(r));
+}
+
+template <class T>
+void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu,
+                          Stack<T> y) {
+  MILLRACE_CHECK(x.has_shape(y.count, y.first.rows, w.first.rows));
+  MILLRACE_CHECK(w.has_shape(y.count, x.first.cols, y.first.cols));
+  MILLRACE_CHECK(b.first.cols <= y.first.cols && relu <= y.first.cols);
+  for (int i = 0; i < y.count; ++i) {
+    if (is_column(w.first)) {
+      times_column(x[i], w[i], y[i]);
+    } else {
+      gemm::nn(x[i], w[i], false, y[i]);
+    }
+    add_bias_and_relu(b[i], relu, y[i]);
+  }
+}
+
+template <class T>
+void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add,
+                                           Stack<T> dw, Stack<T> db) {
+  MILLRACE_CHECK(x.has_shape(dw.count, dy.first.rows, dw.first.rows));
+  MILLRACE_CHECK(dy.has_shape(dw.count, x.first.rows, dw.first.cols));
+  MILLRACE_CHECK(db.first.cols <= dy.first.cols);
+  for (int i = 0; i < dw.count; ++i) {
+    if (is_column(dw.first)) {
+      if (!add) std::fill_n(dw[i].data, dw.first.rows, T(0));
+      for (int r = 0; r < dy.first.rows; ++r) {
+        math::mix_add(dy[i](r, 0), x[i].row(r), dw[i].data, x.first.cols);
+      }
+    } else {
+      gemm::tn(x[i], dy[i], add, dw[i]);
+    }
+    sum_rows<T>(dy[i], add, db[i]);
+  }
+}
+
+template <class T>
+void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
+                                          Stack<T> dx) {
+  MILLRACE_CHECK(dy.has_shape(dx.count, dx.first.rows, w.first.cols));
+  MILLRACE_CHECK(w.has_shape(dx.count, dx.first.cols, dy.first.cols));
+  const bool masked = relu.first.data != nullptr;
+  MILLRACE_CHECK(!masked || relu.has_shape(dx.count, dx.first.rows, dx.first.cols));
+  for (int i = 0; i < dx.count; ++i) {
+    if (is_column(w.first)) {
+      for (int r = 0; r < dx.first.rows; ++r) {
+        math::mix_set(dy[i](r, 0), w[i].data, dx[i].row(r), dx.first.cols);
+      }
+    } else {
+      gemm::nt(dy[i], w[i], false, dx[i]);
+    }
+    if (masked) apply_mask(relu[i], dx[i]);
+  }
+}
+
+template <class T>
+void CpuBackend<T>::softmax(Stack<const T> u, Stack<T> g) {
+  MILLRACE_CHECK(u.has_shape(g.count, g.first.rows, g.first.cols));
+  for (int t = 0; t < g.count; ++t) {
+    for (int r = 0; r < g.first.rows; ++r) math::softmax(u[t].row(r), g[t].row(r), g.first.cols);
+  }
+}
+
+template <class T>
+void CpuBackend<T>::mix(Stack<const T> g, Stack<const T> y, Stack<T> v) {
+  const int H = v.first.cols, E = y.count;
+  MILLRACE_CHECK(g.has_shape(v.count, v.first.rows, E) && y.has_shape(E, v.first.rows, H));
+  for (int r = 0; r < v.first.rows; ++r) {
+    for (int t = 0; t < v.count; ++t) {
+      const T* g_r = g[t].row(r);
+      T* v_r = v[t].row(r);
+      math::mix_set(g_r[0], y[0].row(r), v_r, H);
+      for (int e = 1; e < E; ++e) math::mix_add(g_r[e], y[e].row(r), v_r, H);
+    }
+  }
+}
+
+template <class T>
+void CpuBackend<T>::mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu,
+                                 Stack<T> du, Stack<T> dy) {
+  const int H = dv.first.cols, E = y.count, B = dv.first.rows;
+  MILLRACE_CHECK(g.has_shape(dv.count, B, E) && du.has_shape(dv.count, B, E));
+  MILLRACE_CHECK(y.has_shape(E, B, H) && dy.has_shape(E, B, H));
+  for (int r = 0; r < B; ++r) {
+    for (int e = 0; e < E; ++e) {
+      // forward: v_t[h] += g_t[e] y_e[h]
+      const T* y_r = y[e].row(r);
+      T* dy_r = dy[e].row(r);
+      for (int t = 0; t < dv.count; ++t) {
+        const T* dv_r = dv[t].row(r);
+        const T weight = g[t](r, e);
+        if (t == 0) {
+          math::mix_set(weight, dv_r, dy_r, H);
+        } else {
+          math::mix_add(weight, dv_r, dy_r, H);
+        }
+        du[t](r, e) = math::gate_slope(y_r, dv_r, H);
+      }
+      if (relu) {
+        for (int h = 0; h < H; ++h) dy_r[h] = math::relu_slope(y_r[h], dy_r[h]);
+      }
+    }
+    for (int t = 0; t < dv.count; ++t) math::softmax_backward(g[t].row(r), du[t].row(r), E);
+  }
+}
+
+template class CpuBackend<float>;
+template class CpuBackend<double>;
+
+}  // namespace millrace

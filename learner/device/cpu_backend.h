@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string_view>
+
+#include "learner/device/backend.h"
+
+namespace millrace {
+
+/// The processor: matrix products of device/gemm.h, loops over math/ for the rest. One thread: rows
+/// are cut by whoever calls (device/threads.h). A backend holds nothing, so threads may share one;
+/// what the products need for packing belongs to the thread.
+template <class T>
+class CpuBackend final : public Backend<T> {
+ public:
+  std::string_view name() const override { return "cpu"; }
+  Buffer<T> allocate(long count) override { return allocate_host<T>(count); }
+  void upload(View<const T> host, View<T> device) override { copy(host, device); }
+  void download(View<const T> device, View<T> host) override { copy(device, host); }
+  void wait() override {}
+  void copy(View<const T> from, View<T> to) override;
+
+  void dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu, Stack<T> y) override;
+  void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,
+                              Stack<T> db) override;
+  void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
+                             Stack<T> dx) override;
+  void softmax(Stack<const T> u, Stack<T> g) override;
+  void mix(Stack<const T> g, Stack<const T> y, Stack<T> v) override;
+  void mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu, Stack<T> du,
+                    Stack<T> dy) override;
+};
+
+}  // namespace millrace

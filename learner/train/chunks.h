@@ -1,0 +1,30 @@
+#pragma once
+
+#include <algorithm>
+
+namespace millrace {
+
+/// How a batch of rows is cut for the threads of a step: a function of the rows alone, so that the
+/// bits do not depend on the number of threads. Each chunk has its own gradient buffer; inside a
+/// chunk, tiles of rows go through the whole net, forward and backward, while they are in the
+/// cache.
+struct Chunks {
+  static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
+  static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
+  static constexpr int kTile = 256;   ///< Rows that go through the net together.
+
+  int rows;
+  int count;
+  int rows_per_chunk;
+
+  explicit Chunks(int rows_)
+      : rows(rows_),
+        count(std::min(kMost, (rows_ + kLeast - 1) / kLeast)),
+        rows_per_chunk(((rows_ + count - 1) / count + 7) / 8 * 8) {}
+
+  /// The rows of chunk c: [begin(c), end(c)). The last ones may be short or empty.
+  int begin(int c) const { return std::min(rows, c * rows_per_chunk); }
+  int end(int c) const { return begin(c + 1); }
+};
+
+}  // namespace millrace
