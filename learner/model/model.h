@@ -3,23 +3,16 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "learner/base/view.h"
 #include "learner/data/schema.h"
 #include "learner/device/backend.h"
+#include "learner/layers/activations.h"
 #include "learner/model/options.h"
+#include "learner/model/parameter_block.h"
 
 namespace millrace {
-
-/// Where one weight matrix or bias stands in the model's one block of parameters.
-struct ParameterSlot {
-  std::string name;  ///< e.g. "expert.2.layer.1.weight"; stable: state and reports use it.
-  long offset = 0;
-  int rows = 0;
-  int cols = 0;
-};
 
 /// The dense part of a multi-task model: x [B,D] → one own logit per task, z [B,T]. It knows shapes
 /// only; weights and gradients are blocks of `parameter_count()` values that the caller owns, so
@@ -30,8 +23,21 @@ struct ParameterSlot {
 template <class T>
 class Model {
  public:
-  /// The activations of one pass; reusable. Takes its memory at construction.
-  class Workspace;
+  /// The activations of one pass; reusable. Takes its memory at construction and borrows the
+  /// backend. Comes from `workspace`.
+  class Workspace {
+   public:
+    Workspace(Backend<T>& backend, int max_rows, long values_per_row)
+        : memory_(backend.allocate(values_per_row * max_rows)),
+          at_{backend, memory_.get(), max_rows} {}
+
+   private:
+    friend class Model;
+    Buffer<T> memory_;
+    Activations<T> at_;
+    Stack<T> v_{};  ///< The towers' inputs in the last pass, in `memory_`,
+    int rows_ = 0;  ///< and its rows.
+  };
 
   /// Requires: options were validated and ask for a backbone that is built.
   Model(const Schema& schema, const ModelOptions& options);
@@ -61,6 +67,8 @@ class Model {
   void backward(const T* weights, View<const T> x, Workspace& work, View<const T> dz, T* gradients,
                 bool add, View<T> dx) const;
 
+  /// The first columns of x that belong to the context.
+  int context_inputs() const;
   /// Scoring: the first layer's share of one context, computed once a request.
   /// context [1, context width] → shared [1, units of the first product].
   void forward_context(const T* weights, View<const T> context, View<T> shared) const;
@@ -69,12 +77,12 @@ class Model {
   void forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                           Workspace& work, View<T> z) const;
 
-  /// The gate weights of the last `forward` in `work`: task t's, [B, experts].
+  /// The gate weights of the last pass in `work`: task t's, [B, experts].
   View<const T> gate(const Workspace& work, int task) const;
 
  private:
-  struct Shape;
-  std::unique_ptr<const Shape> shape_;
+  struct Parts;
+  std::unique_ptr<const Parts> parts_;
 };
 
 }  // namespace millrace

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "learner/base/view.h"
+#include "learner/device/backend.h"
+
+namespace millrace {
+
+/// Where one matrix of activations stands in the memory of a pass, whatever its number of rows.
+struct Slab {
+  long before = 0;  ///< Values a row of all slabs before it.
+  int width = 0;    ///< Columns.
+};
+
+/// Divides the memory of a pass among the layers, once, when a model is built.
+class ActivationPlan {
+ public:
+  /// A matrix of `width` columns; its rows begin at cache lines.
+  Slab reserve(int width) {
+    const Slab slab{values_, width};
+    values_ += stride(width);
+    return slab;
+  }
+  /// What a pass needs, a row.
+  long values_per_row() const { return values_; }
+
+  static long stride(int width) { return (width + 15) / 16 * 16; }
+
+ private:
+  long values_ = 0;
+};
+
+/// The memory of one pass on one device: the place of every slab for at most `max_rows` rows.
+/// Borrows both. Threads: one at a time.
+template <class T>
+struct Activations {
+  Backend<T>& backend;
+  T* memory;
+  int max_rows;
+
+  /// The slab's matrix for the `rows` rows of the present pass; it holds what was last written.
+  View<T> view(Slab slab, int rows) const {
+    return {memory + slab.before * max_rows, rows, slab.width, ActivationPlan::stride(slab.width)};
+  }
+};
+
+}  // namespace millrace

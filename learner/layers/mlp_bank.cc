@@ -1,0 +1,99 @@
+#include "learner/layers/mlp_bank.h"
+
+#include <algorithm>
+
+#include "learner/base/check.h"
+
+namespace millrace {
+namespace {
+
+/// A parameter's stack, in the block of weights or of gradients.
+template <class U, class Layer>
+Stack<U> weight_stack(U* block, const Layer& layer, int count) {
+  return {{block + layer.weight, layer.inputs, layer.outputs},
+          count,
+          long{layer.inputs} * layer.outputs};
+}
+
+template <class U, class Layer>
+Stack<U> bias_stack(U* block, const Layer& layer, int count) {
+  if (!layer.has_bias) return {};
+  return {{block + layer.bias, 1, layer.outputs}, count, layer.outputs};
+}
+
+/// The columns of a slab that a layer of another width than the slab's uses.
+template <class T>
+Stack<T> slope_stack(View<T> slab, int count, int width) {
+  return side_by_side(slab.cols_from(0, count * width), count);
+}
+
+}  // namespace
+
+template <class T>
+MlpBank<T>::MlpBank(int count, int inputs, const std::vector<int>& widths, Last last, long& offset,
+                    ActivationPlan& plan)
+    : count_(count) {
+  int widest = 0;
+  for (std::size_t l = 0; l < widths.size(); ++l) {
+    const bool is_last = l + 1 == widths.size();
+    Layer layer{};
+    layer.inputs = l == 0 ? inputs : widths[l - 1];
+    layer.outputs = widths[l];
+    layer.relu = !is_last || last == Last::kRelu;
+    layer.has_bias = !is_last || last != Last::kLinearWithoutBias;
+    layer.weight = offset;
+    offset += long{count} * layer.inputs * layer.outputs;
+    layer.bias = offset;
+    if (layer.has_bias) offset += long{count} * layer.outputs;
+    layer.output = plan.reserve(count * layer.outputs);
+    layers_.push_back(layer);
+    widest = std::max(widest, layer.outputs);
+  }
+  for (Slab& slab : slopes_) slab = plan.reserve(count * widest);
+}
+
+template <class T>
+Stack<T> MlpBank<T>::forward(const T* weights, Stack<T> x, const Activations<T>& at) const {
+  for (const Layer& layer : layers_) {
+    const Stack<T> y = side_by_side(at.view(layer.output, x.first.rows), count_);
+    at.backend.dense(x, weight_stack(weights, layer, count_), bias_stack(weights, layer, count_),
+                     layer.relu ? layer.outputs : 0, y);
+    x = y;
+  }
+  return x;
+}
+
+template <class T>
+Stack<T> MlpBank<T>::output_slope(const Activations<T>& at, int rows) const {
+  return slope_stack(at.view(slopes_[0], rows), count_, layers_.back().outputs);
+}
+
+template <class T>
+void MlpBank<T>::backward(const T* weights, Stack<const T> x, bool x_is_relu, Stack<const T> dy,
+                          const Activations<T>& at, T* gradients, bool add, Stack<T> dx) const {
+  MILLRACE_CHECK(!layers_.empty());
+  const int B = dy.first.rows;
+  int turn = 0;
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    const Layer& layer = layers_[l];
+    const bool first = l == 0;
+    const Stack<const T> input =
+        first ? x : Stack<T>(side_by_side(at.view(layers_[l - 1].output, B), count_));
+    turn = 1 - turn;
+    const Stack<T> slope =
+        first ? dx : slope_stack(at.view(slopes_[turn], B), count_, layer.inputs);
+
+    // a_l = relu(a_{l−1} W + b); the mask of relu(a_{l−1}) goes with its slope
+    at.backend.dense_weights_backward(input, dy, add, weight_stack(gradients, layer, count_),
+                                      bias_stack(gradients, layer, count_));
+    const bool masked = !first || x_is_relu;
+    at.backend.dense_inputs_backward(dy, weight_stack(weights, layer, count_),
+                                     masked ? input : Stack<const T>{}, slope);
+    dy = slope;
+  }
+}
+
+template class MlpBank<float>;
+template class MlpBank<double>;
+
+}  // namespace millrace

@@ -1,0 +1,46 @@
+#include "learner/model/initialise.h"
+
+#include <cmath>
+
+#include "learner/base/check.h"
+#include "learner/base/hash.h"
+#include "learner/base/random.h"
+
+namespace millrace {
+namespace {
+
+template <class T>
+void initialise_slot(const ParameterSlot& slot, std::uint64_t seed, T* values) {
+  const std::uint64_t stream = hash_bytes(slot.name);
+  const double deviation = std::sqrt(slot.gain / slot.rows);
+  for (int r = 0; r < slot.rows; ++r) {
+    for (int c = 0; c < slot.cols; ++c) {
+      T& value = values[r * slot.stride + c];
+      if (deviation == 0) {
+        value = 0;
+        continue;
+      }
+      const auto element = static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(slot.cols) +
+                           static_cast<std::uint64_t>(c);
+      const auto bits = philox(seed, stream, element / 2);
+      value = static_cast<T>(deviation * to_normal(bits[0], bits[1])[element % 2]);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void initialise_slots(const std::vector<ParameterSlot>& slots, std::uint64_t seed,
+                      std::span<T> weights) {
+  for (const ParameterSlot& slot : slots) {
+    const long last = slot.offset + (slot.rows - 1) * slot.stride + slot.cols;
+    MILLRACE_CHECK(last <= static_cast<long>(weights.size()));
+    initialise_slot(slot, seed, weights.data() + slot.offset);
+  }
+}
+
+template void initialise_slots(const std::vector<ParameterSlot>&, std::uint64_t, std::span<float>);
+template void initialise_slots(const std::vector<ParameterSlot>&, std::uint64_t, std::span<double>);
+
+}  // namespace millrace

@@ -1,0 +1,35 @@
+#include "learner/model/parameter_block.h"
+
+namespace millrace {
+
+template <class T>
+void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
+                  double last_gain, std::vector<ParameterSlot>& slots) {
+  for (int i = 0; i < bank.count(); ++i) {
+    for (std::size_t l = 0; l < bank.layers().size(); ++l) {
+      const auto& layer = bank.layers()[l];
+      const std::string name = kind + "." + std::to_string(i) + ".layer." +
+                               std::to_string(first_layer + static_cast<int>(l));
+      slots.push_back({.name = name + ".weight",
+                       .offset = layer.weight + long{i} * layer.inputs * layer.outputs,
+                       .rows = layer.inputs,
+                       .cols = layer.outputs,
+                       .stride = layer.outputs,
+                       .gain = l + 1 < bank.layers().size() ? 2 : last_gain});
+      if (!layer.has_bias) continue;
+      slots.push_back({.name = name + ".bias",
+                       .offset = layer.bias + long{i} * layer.outputs,
+                       .rows = 1,
+                       .cols = layer.outputs,
+                       .stride = layer.outputs,
+                       .gain = 0});
+    }
+  }
+}
+
+template void append_slots(const MlpBank<float>&, const std::string&, int, double,
+                           std::vector<ParameterSlot>&);
+template void append_slots(const MlpBank<double>&, const std::string&, int, double,
+                           std::vector<ParameterSlot>&);
+
+}  // namespace millrace

@@ -1,0 +1,248 @@
+// What a model must do whatever its shape: exact gradients of all weights and inputs, in double
+// against central differences; gates that sum to 1; a context computed once that changes nothing.
+#include "learner/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "learner/device/devices.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+struct Shape {
+  const char* name;
+  int experts;
+  std::vector<int> expert_layers, gate_layers, tower_layers;
+  int tasks;
+};
+
+ModelOptions options_of(const Shape& shape) {
+  ModelOptions options;
+  options.experts = shape.experts;
+  options.expert_layers = shape.expert_layers;
+  options.gate_layers = shape.gate_layers;
+  options.tower_layers = shape.tower_layers;
+  return options;
+}
+
+class ModelTest : public ::testing::TestWithParam<Shape> {
+ protected:
+  static constexpr int B = 5, D = 6, C = 2;
+  const int T = GetParam().tasks;
+  std::unique_ptr<Backend<double>> cpu = open_device<double>("cpu");
+  Model<double> model{D, C, T, options_of(GetParam())};
+  std::unique_ptr<Model<double>::Workspace> work = model.workspace(*cpu, B + 2);
+  /// All weights random, biases and gates too, so that no gradient is zero by accident. (With this
+  /// seed no unit is within a difference's step of its kink.)
+  Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
+  Matrix<double> x{B, D, 22}, z{B, T}, dz{B, T, 23};
+
+  double loss() {
+    model.forward(weights.values.data(), x, *work, z);
+    return std::inner_product(z.values.begin(), z.values.end(), dz.values.begin(), 0.0);
+  }
+};
+
+TEST_P(ModelTest, GradientsMatchFiniteDifferences) {
+  Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
+  loss();
+  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+
+  EXPECT_LT(distance(gradients.values, slopes(weights.values, [&] { return loss(); })), 1e-7);
+  EXPECT_LT(distance(dx.values, slopes(x.values, [&] { return loss(); })), 1e-7);
+}
+
+TEST_P(ModelTest, BackwardAddsWhereAsked) {
+  Matrix<double> once(1, weights.cols), twice(1, weights.cols);
+  for (const bool add : {false, true}) {
+    loss();
+    model.backward(weights.values.data(), x, *work, dz, twice.values.data(), add, {});
+    if (!add) once = twice;
+  }
+  for (std::size_t i = 0; i < once.values.size(); ++i) {
+    EXPECT_NEAR(twice.values[i], 2 * once.values[i], 1e-12);
+  }
+}
+
+TEST_P(ModelTest, GateRowsSumToOne) {
+  loss();
+  for (int t = 0; t < T; ++t) {
+    const View<const double> gate = model.gate(*work, t);
+    ASSERT_TRUE(gate.has_shape(B, GetParam().experts));
+    for (int r = 0; r < B; ++r) {
+      EXPECT_NEAR(std::accumulate(gate.row(r), gate.row(r) + gate.cols, 0.0), 1, 1e-14);
+      for (int e = 0; e < gate.cols; ++e) EXPECT_GT(gate(r, e), 0);
+    }
+  }
+}
+
+TEST_P(ModelTest, CandidatesOfOneContextScoreAsWholeRows) {
+  for (int r = 1; r < B; ++r) std::copy_n(&x(0, 0), C, &x(r, 0));
+  loss();
+  Matrix<double> shared(1, model.context_units()), scored(B, T);
+  model.forward_context(weights.values.data(), x.view().rows_from(0, 1).cols_from(0, C), shared);
+  model.forward_candidates(weights.values.data(), shared, x.view().cols_from(C, D - C), *work,
+                           scored);
+  EXPECT_LT(distance(scored.values, z.values), 1e-13);
+}
+
+// A row's score does not depend on the rows beside it.
+TEST_P(ModelTest, RowsAreIndependent) {
+  loss();
+  Matrix<double> alone(1, T);
+  for (int r = 0; r < B; ++r) {
+    model.forward(weights.values.data(), x.view().rows_from(r, 1), *work, alone);
+    for (int t = 0; t < T; ++t) EXPECT_NEAR(alone(0, t), z(r, t), 1e-13);
+  }
+}
+
+TEST_P(ModelTest, SlotsCoverTheBlockOnce) {
+  std::vector<int> owners(static_cast<std::size_t>(model.parameter_count()));
+  std::vector<std::string> names;
+  for (const ParameterSlot& slot : model.parameters()) {
+    names.push_back(slot.name);
+    for (int r = 0; r < slot.rows; ++r) {
+      for (int c = 0; c < slot.cols; ++c) {
+        ++owners.at(static_cast<std::size_t>(slot.offset + r * slot.stride + c));
+      }
+    }
+  }
+  for (const int owner : owners) EXPECT_EQ(owner, 1);
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
+TEST_P(ModelTest, OutputBiasShiftsItsTaskAlone) {
+  loss();
+  const Matrix<double> before = z;
+  weights.values[static_cast<std::size_t>(model.output_bias(T - 1))] += 2.5;
+  loss();
+  for (int r = 0; r < B; ++r) {
+    for (int t = 0; t < T; ++t) {
+      EXPECT_NEAR(z(r, t), before(r, t) + (t == T - 1 ? 2.5 : 0), 1e-13);
+    }
+  }
+}
+
+TEST_P(ModelTest, InitialValuesHaveTheirVarianceAndDiffer) {
+  std::vector<double> values(static_cast<std::size_t>(model.parameter_count()), NAN);
+  model.initialise(3, values);
+  for (const double value : values) EXPECT_TRUE(std::isfinite(value));
+  const auto first = [&](const std::string& name) {
+    for (const ParameterSlot& slot : model.parameters()) {
+      if (slot.name == name) return values[static_cast<std::size_t>(slot.offset)];
+    }
+    return std::nan("");
+  };
+  if (GetParam().experts > 1) {
+    EXPECT_NE(first("expert.0.layer.0.weight"), first("expert.1.layer.0.weight"));
+  }
+  EXPECT_EQ(first("expert.0.layer.0.bias"), 0);
+  const auto top = std::to_string(GetParam().gate_layers.size());
+  EXPECT_EQ(first("gate.0.layer." + top + ".weight"), 0);
+  std::vector<double> again(values.size()), other(values.size());
+  model.initialise(3, again);
+  model.initialise(4, other);
+  EXPECT_EQ(values, again);
+  EXPECT_NE(values, other);
+}
+
+TEST_P(ModelTest, FloatIsNearDouble) {
+  const auto cpu_float = open_device<float>("cpu");
+  const Model<float> single(D, C, T, options_of(GetParam()));
+  const auto single_work = single.workspace(*cpu_float, B);
+  const auto narrow = [](const Matrix<double>& from) {
+    Matrix<float> to(from.rows, from.cols);
+    for (std::size_t i = 0; i < to.values.size(); ++i) {
+      to.values[i] = static_cast<float>(from.values[i]);
+    }
+    return to;
+  };
+  const Matrix<float> w = narrow(weights), x_f = narrow(x), dz_f = narrow(dz);
+  Matrix<float> z_f(B, T), gradients_f(1, w.cols), dx_f(B, D);
+  single.forward(w.values.data(), x_f, *single_work, z_f);
+  single.backward(w.values.data(), x_f, *single_work, dz_f, gradients_f.values.data(), false, dx_f);
+
+  Matrix<double> gradients(1, w.cols), dx(B, D);
+  loss();
+  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+  EXPECT_LT(distance(z_f.values, z.values), 1e-5);
+  EXPECT_LT(distance(gradients_f.values, gradients.values), 1e-4);
+  EXPECT_LT(distance(dx_f.values, dx.values), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ModelTest,
+                         ::testing::Values(Shape{"plain", 3, {4, 5}, {}, {3}, 2},
+                                           Shape{"one_expert", 1, {4, 3}, {}, {3, 2}, 2},
+                                           Shape{"shallow_experts", 2, {5}, {}, {4}, 3},
+                                           Shape{"deep_experts", 3, {4, 6, 5, 3}, {}, {3, 2}, 2},
+                                           Shape{"mlp_gates", 3, {4, 5}, {3}, {3}, 2},
+                                           Shape{"deep_gates", 2, {5}, {4, 3, 2}, {3}, 3},
+                                           Shape{"no_tower_layers", 3, {4, 5}, {}, {}, 2},
+                                           Shape{"deep_towers", 2, {4}, {}, {5, 4, 3}, 1},
+                                           Shape{"nothing_deep", 1, {3}, {}, {}, 1}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Model, InitialVariancesAreHeNormal) {
+  ModelOptions options;
+  options.experts = 2;
+  options.expert_layers = {200, 150};
+  options.tower_layers = {100};
+  const Model<double> model(300, 0, 1, options);
+  std::vector<double> values(static_cast<std::size_t>(model.parameter_count()));
+  model.initialise(1, values);
+  for (const ParameterSlot& slot : model.parameters()) {
+    if (slot.rows == 1) continue;
+    double sum = 0, squares = 0;
+    for (int r = 0; r < slot.rows; ++r) {
+      for (int c = 0; c < slot.cols; ++c) {
+        const double value = values[static_cast<std::size_t>(slot.offset + r * slot.stride + c)];
+        sum += value;
+        squares += value * value;
+      }
+    }
+    const double n = slot.rows * slot.cols;
+    const bool gate = slot.name.starts_with("gate");
+    const bool last = slot.name == "tower.0.layer.1.weight";
+    const double expected = gate ? 0 : (last ? 1.0 : 2.0) / slot.rows;
+    EXPECT_NEAR(squares / n, expected, 4 * expected * std::sqrt(2 / n)) << slot.name;
+    EXPECT_NEAR(sum / n, 0, 4 * std::sqrt(expected / n)) << slot.name;
+  }
+}
+
+// With zero gates every task sees the plain mean of the experts.
+TEST(Model, ZeroGatesMixEvenly) {
+  const Model<double> model(6, 0, 2, options_of({"", 4, {5}, {}, {3}, 2}));
+  const auto cpu = open_device<double>("cpu");
+  const auto work = model.workspace(*cpu, 3);
+  std::vector<double> weights(static_cast<std::size_t>(model.parameter_count()));
+  model.initialise(5, weights);
+  const Matrix<double> x(3, 6, 1);
+  Matrix<double> z(3, 2);
+  model.forward(weights.data(), x, *work, z);
+  for (int t = 0; t < 2; ++t) {
+    for (int r = 0; r < 3; ++r) {
+      for (int e = 0; e < 4; ++e) EXPECT_DOUBLE_EQ(model.gate(*work, t)(r, e), 0.25);
+    }
+  }
+}
+
+TEST(ModelDeathTest, WrongShapesAreCaught) {
+  const Model<double> model(6, 2, 2, options_of({"", 2, {3}, {}, {}, 2}));
+  const auto cpu = open_device<double>("cpu");
+  const auto work = model.workspace(*cpu, 3);
+  const std::vector<double> weights(static_cast<std::size_t>(model.parameter_count()));
+  const Matrix<double> too_many(4, 6), too_narrow(3, 5);
+  Matrix<double> z3(3, 2), z4(4, 2);
+  EXPECT_DEATH(model.forward(weights.data(), too_many, *work, z4), "max_rows");
+  EXPECT_DEATH(model.forward(weights.data(), too_narrow, *work, z3), "x.cols");
+}
+
+}  // namespace
+}  // namespace millrace
