@@ -1,80 +1,65 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ingest/event/event.h"
 #include "ingest/join/accounts.h"
+#include "ingest/join/joined_row.h"
+#include "ingest/join/label_source.h"
 #include "ingest/join/options.h"
 #include "learner/base/state.h"
-#include "learner/data/batch.h"
+#include "learner/base/time.h"
 #include "learner/data/schema.h"
 
 namespace millrace {
-
-/// How several outcomes of one impression make one label.
-enum class Aggregate { kLast, kSum, kMax, kCount };
-template <>
-struct Choices<Aggregate> {
-  static constexpr std::array<Choice<Aggregate>, 4> all{{{"last", Aggregate::kLast},
-                                                         {"sum", Aggregate::kSum},
-                                                         {"max", Aggregate::kMax},
-                                                         {"count", Aggregate::kCount}}};
-};
-
-/// Where a task's label comes from; parallel to Schema::tasks.
-struct LabelSource {
-  int outcome = -1;  ///< Index into EventTypes::outcomes; −1: only samples carry it.
-  Aggregate aggregate = Aggregate::kLast;
-  std::optional<double> absent;  ///< The label where no outcome was applied; missing if not given.
-};
-
-/// One row that the join emitted.
-struct JoinedRow {
-  std::string impression_id;
-  EventTime time;       ///< Of the impression.
-  EventTime due;        ///< The due time that caused the row (rows at once: F).
-  EventTime watermark;  ///< W when it was decided; after_all() at a flush.
-  Stream stream = Stream::kMatured;
-  EncodedFeatures features;
-  double weight = 1;                    ///< 1 / sampling rate.
-  std::vector<double> labels;           ///< [T], as joined, before any transform; NaN: missing.
-  std::vector<std::uint8_t> condition;  ///< [T], 1 where the task's condition holds (or has none).
-  /// [T], 1 where the label counts in training and metrics: not the zeros that a condition decided
-  /// during the cold start (algorithms 2.2).
-  std::vector<std::uint8_t> counts;
-
-  bool has_label() const;
-};
 
 /// Joins impressions with their outcomes on event time, by the rules of contract/join.md.
 ///
 /// Use for each event, in the order of the merge:
 ///   add(event, rows)                    rows at once, due at F
 ///   while (advance(max_rows, rows)) {}  labels that W has decided, in the order (due, time, id)
-/// Memory: all waiting impressions and outcomes; `memory_bytes` says how much.
-/// Threads: one at a time. All state is what it saves as the participant "join".
+/// Every label of an impression is in exactly one row, and an impression makes one row for each due
+/// time at which labels of it are decided, also where an immediate policy leaves the row without
+/// any. While no event is late, rows depend on the set of events alone, not on the order of
+/// arrival.
+///
+/// A task without an outcome has labels from samples only: an impression never decides it. Where
+/// that holds for all tasks, an impression is finished as soon as it is accepted, without a row.
+///
+/// Memory: all waiting impressions and outcomes; `memory_bytes` says how much. Cost: O(1) expected
+/// for each event, O(1) amortised for each row.
+/// Threads: one at a time. All state is what it saves as the participant "join": the values "clock"
+/// (W and F), "accounts" and "cold_start" (t₀), and the sets "impressions" and "outcomes", by
+/// impression id. Of these, clock and accounts are not in the digest.
 class Joiner final : public Participant {
  public:
   /// Borrows `schema` and `types`. `labels` is parallel to schema.tasks().
+  /// Requires: validate("join", options) succeeded; policies are `wait`, or `fnw` for a binary task
+  /// without a condition; conditions are binary.
   Joiner(const Schema& schema, const EventTypes& types, std::vector<LabelSource> labels,
          const JoinOptions& options);
   ~Joiner() override;
 
-  /// Judges the event against W, then moves F and W. Appends the rows it causes at once.
+  /// Judges the event against W, then moves F and W. Appends the rows it causes at once; before
+  /// them, the rows that `advance` has left of earlier events, so that none is judged too early.
   void add(Event&& event, std::vector<JoinedRow>& rows);
 
-  /// Appends at most `max_rows` rows that W has decided. Returns whether more is due.
+  /// Appends at most `max_rows` rows that W has decided. Returns whether more is due. Between two
+  /// calls the state may be saved, and the accounts balance. Requires: max_rows > 0.
   bool advance(std::size_t max_rows, std::vector<JoinedRow>& rows);
 
   /// Time goes on by the clock: W becomes max(W, watermark), F at least W + allowed_lateness.
   void move_by_clock(EventTime watermark);
 
   /// Decides all that waits as if W were +∞ (call `advance` until it returns false); outcomes that
-  /// wait are unmatched. W itself stays.
+  /// wait are unmatched. W itself stays, and what was decided is forgotten. A restart in between
+  /// forgets that this was called, not what was decided.
   void flush();
 
   EventTime watermark() const;  ///< W

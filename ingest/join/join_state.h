@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ingest/encode/features.h"
+#include "ingest/join/change_log.h"
+#include "ingest/join/kept_outcome.h"
+#include "ingest/join/task_set.h"
+#include "learner/base/state.h"
+#include "learner/base/time.h"
+
+namespace millrace {
+
+/// An impression some of whose labels are not decided yet.
+struct WaitingImpression {
+  std::string id;
+  EventTime time;
+  EncodedFeatures features;
+  double weight = 1;
+  TaskSet open;  ///< Tasks whose labels are not decided; never empty.
+  std::unique_ptr<AppliedOutcomes> applied = nullptr;  ///< None: nothing was applied.
+  PutMark mark = {};
+  std::uint32_t slot = 0;  ///< The state's own: where it keeps it.
+
+  /// Whether an outcome of this type was applied.
+  bool has_applied(int type) const { return applied && applied->find(type) != applied->end(); }
+  /// Bytes of heap memory.
+  std::size_t heap_bytes() const;
+};
+
+/// What the join must remember: impressions that wait for labels and outcomes that wait for their
+/// impressions, with the orders in which their time comes, and what of it is in the last commit.
+///
+/// The join's rules are in Joiner; a state only keeps, finds and orders. So state that is larger
+/// than memory changes nothing there.
+/// References and pointers to impressions are valid until the next call that may change the set of
+/// impressions (`add`, `finish`). Threads: one at a time.
+class JoinState {
+ public:
+  virtual ~JoinState() = default;
+
+  /// Nothing if no impression of this id waits.
+  virtual WaitingImpression* find(std::string_view id) = 0;
+  /// Keeps it, and says where. Requires: none of this id waits, and it has open labels.
+  virtual WaitingImpression& add(WaitingImpression impression) = 0;
+  /// The waiting impression with the smallest (due time of its next label, time, id by its bytes),
+  /// if that due time is before `limit`. The same one until `reschedule` or `finish` is called.
+  virtual WaitingImpression* next_due(EventTime limit) = 0;
+  /// The labels of the impression that `next_due` gave were decided, some are still open.
+  virtual void reschedule(WaitingImpression& impression) = 0;
+  /// All are decided: it is forgotten, and handed over. Requires: `next_due` gave it.
+  virtual WaitingImpression finish(WaitingImpression& impression) = 0;
+  /// Remembers an outcome as applied to a waiting impression. False if its identity was there.
+  virtual bool apply(WaitingImpression& impression, KeptOutcome outcome) = 0;
+
+  /// Keeps an outcome until its impression comes or its time is over.
+  virtual void keep(std::string_view impression_id, KeptOutcome outcome) = 0;
+  /// Hands over the outcomes that wait for this impression, in the order in which they came.
+  virtual std::vector<KeptOutcome> take_kept(std::string_view impression_id) = 0;
+  /// Drops outcomes that wait until before `limit`; stops after about `most`. Returns how many.
+  virtual std::size_t drop_kept(EventTime limit, std::size_t most) = 0;
+  /// Whether `drop_kept` has more to do.
+  virtual bool has_kept_until(EventTime limit) = 0;
+
+  virtual std::uint64_t memory_bytes() const = 0;
+
+  /// As Participant: the sets "impressions" and "outcomes".
+  virtual void save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
+                    StateChanges& changes) = 0;
+  virtual void restore_block(std::string_view set, std::uint64_t sequence,
+                             std::string_view bytes) = 0;
+  virtual void restored() = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ingest/encode/features.h"
+#include "learner/base/time.h"
+#include "learner/data/batch.h"
+
+namespace millrace {
+
+/// One row that the join emitted.
+struct JoinedRow {
+  std::string impression_id;
+  EventTime time;       ///< Of the impression.
+  EventTime due;        ///< The due time that caused the row (rows at once: F).
+  EventTime watermark;  ///< W when it was decided; after_all() at a flush.
+  Stream stream = Stream::kMatured;
+  EncodedFeatures features;
+  double weight = 1;                ///< 1 / sampling rate.
+  std::vector<double> labels = {};  ///< [T], as joined, before any transform; NaN: missing.
+  std::vector<std::uint8_t> condition =
+      {};  ///< [T], 1 where the task's condition holds (or has none).
+  /// [T], 1 where the label counts in training and metrics: not the zeros that a condition decided
+  /// during the cold start (algorithms 2.2).
+  std::vector<std::uint8_t> counts = {};
+
+  /// Whether any task has a label, counted in training or not: such rows are in accounts.rows.
+  bool has_label() const;
+  /// Whether any label counts in training: other rows are passed over by the batches.
+  bool has_counted_label() const;
+};
+
+}  // namespace millrace

@@ -1,0 +1,265 @@
+#include "ingest/join/joiner.h"
+
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "ingest/join/accounts_state.h"
+#include "ingest/join/cold_start.h"
+#include "ingest/join/labels.h"
+#include "ingest/join/memory_state.h"
+#include "ingest/join/watermark.h"
+#include "ingest/join/windows.h"
+#include "learner/base/check.h"
+
+namespace millrace {
+
+struct Joiner::Parts {
+  Parts(const Schema& schema, const EventTypes& types, std::vector<LabelSource> sources,
+        const JoinOptions& options)
+      : late(options.late),
+        windows(schema, types, sources, options.allowed_lateness),
+        labels(schema, windows, std::move(sources)),
+        // Rows at once of several types follow the order in which outcomes came.
+        state(std::make_unique<MemoryState>(schema, types, windows, labels.immediate_types() > 1)) {
+  }
+
+  void add(Impression&& impression, std::vector<JoinedRow>& rows);
+  void add(Outcome&& outcome, std::vector<JoinedRow>& rows);
+  void add(Sample&& sample, std::vector<JoinedRow>& rows);
+  bool is_late(const Impression& impression) const;
+  void apply(WaitingImpression& impression, KeptOutcome outcome, std::vector<JoinedRow>& rows);
+  void emit_at_once(const WaitingImpression& impression, const TaskSet& tasks, double label,
+                    std::vector<JoinedRow>& rows);
+  void decide(WaitingImpression& impression, JoinedRow& row);
+  bool advance(std::size_t max_rows, std::vector<JoinedRow>& rows);
+  /// What is due before it is decided.
+  EventTime limit() const { return flushing ? EventTime::after_all() : time.value; }
+
+  const LatePolicy late;
+  const Windows windows;
+  Labels labels;
+  std::unique_ptr<JoinState> state;
+  Watermark time;
+  ColdStart cold_start;
+  Accounts accounts;
+  bool flushing = false;
+  // The small values as they were last saved, to save only what changed.
+  std::string saved_clock, saved_accounts, saved_cold_start;
+};
+
+Joiner::Joiner(const Schema& schema, const EventTypes& types, std::vector<LabelSource> labels,
+               const JoinOptions& options)
+    : parts_(std::make_unique<Parts>(schema, types, std::move(labels), options)) {}
+Joiner::~Joiner() = default;
+
+EventTime Joiner::watermark() const { return parts_->time.value; }
+EventTime Joiner::newest() const { return parts_->time.newest; }
+const Accounts& Joiner::accounts() const { return parts_->accounts; }
+Accounts& Joiner::accounts() { return parts_->accounts; }
+std::uint64_t Joiner::memory_bytes() const { return parts_->state->memory_bytes(); }
+
+void Joiner::add(Event&& event, std::vector<JoinedRow>& rows) {
+  constexpr std::size_t kManyRows = 1 << 20;
+  while (parts_->advance(kManyRows, rows)) {
+  }
+  const EventTime time = event_time(event);
+  parts_->time.see(time);
+  std::visit([&](auto& e) { parts_->add(std::move(e), rows); }, event);
+  parts_->time.follow(time, parts_->windows.allowed_lateness());
+}
+
+bool Joiner::advance(std::size_t max_rows, std::vector<JoinedRow>& rows) {
+  return parts_->advance(max_rows, rows);
+}
+
+void Joiner::move_by_clock(EventTime watermark) {
+  parts_->time.follow_clock(watermark, parts_->windows.allowed_lateness());
+}
+
+void Joiner::flush() { parts_->flushing = true; }
+
+bool Joiner::Parts::is_late(const Impression& impression) const {
+  if (impression.time >= time.value) return false;
+  if (late == LatePolicy::kDrop) return true;
+  return windows.next_due(impression.time, windows.labelled()) < time.value;
+}
+
+void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
+  Accounts::Impressions& counts = accounts.impressions;
+  ++counts.in;
+  if (is_late(impression)) {
+    ++counts.late;
+    return;
+  }
+  if (state->find(impression.id) != nullptr) {
+    ++counts.duplicate;
+    return;
+  }
+  cold_start.accepted(impression.time);
+  if (windows.labelled().empty()) {
+    ++counts.finished;
+    return;
+  }
+  ++counts.waiting;
+  std::vector<KeptOutcome> kept = state->take_kept(impression.id);
+  WaitingImpression& waiting = state->add({.id = std::move(impression.id),
+                                           .time = impression.time,
+                                           .features = std::move(impression.features),
+                                           .weight = 1 / impression.sampling_rate,
+                                           .open = windows.labelled()});
+  if (!labels.immediate().empty()) emit_at_once(waiting, labels.immediate(), 0, rows);
+  for (KeptOutcome& outcome : kept) {
+    --accounts.outcomes.waiting;
+    apply(waiting, std::move(outcome), rows);
+  }
+}
+
+void Joiner::Parts::add(Outcome&& outcome, std::vector<JoinedRow>& rows) {
+  Accounts::Outcomes& counts = accounts.outcomes;
+  ++counts.in;
+  if (!windows.is_used(outcome.type)) {
+    ++counts.unused;
+    return;
+  }
+  KeptOutcome kept{outcome.type, outcome.time, outcome.value, std::move(outcome.event_id)};
+  if (WaitingImpression* waiting = state->find(outcome.impression_id)) {
+    apply(*waiting, std::move(kept), rows);
+  } else if (time.value <= windows.waits_until(outcome.time)) {
+    ++counts.waiting;
+    state->keep(outcome.impression_id, std::move(kept));
+  } else {
+    ++counts.unmatched;
+  }
+}
+
+void Joiner::Parts::apply(WaitingImpression& impression, KeptOutcome outcome,
+                          std::vector<JoinedRow>& rows) {
+  Accounts::Outcomes& counts = accounts.outcomes;
+  const int type = outcome.type;
+  if (!impression.open.intersects(windows.tasks_of(type))) {
+    ++counts.late;
+  } else if (impression.applied && impression.applied->contains(outcome)) {
+    ++counts.duplicate;
+  } else if (!windows.is_inside(type, impression.time, outcome.time)) {
+    ++counts.out_of_window;
+  } else {
+    const bool first = !impression.has_applied(type);
+    state->apply(impression, std::move(outcome));
+    ++counts.applied;
+    const TaskSet& immediate = labels.immediate_of(type);
+    if (first && !immediate.empty()) emit_at_once(impression, immediate, 1, rows);
+  }
+}
+
+void Joiner::Parts::add(Sample&& sample, std::vector<JoinedRow>& rows) {
+  ++accounts.samples;
+  JoinedRow row{.impression_id = std::move(sample.id),
+                .time = sample.time,
+                .due = time.newest,
+                .watermark = time.value,
+                .stream = Stream::kAtOnce,
+                .features = std::move(sample.features),
+                .weight = 1 / sample.sampling_rate};
+  labels.joined(std::move(sample.labels), row);
+  if (row.has_label()) ++accounts.rows;
+  rows.push_back(std::move(row));
+}
+
+void Joiner::Parts::emit_at_once(const WaitingImpression& impression, const TaskSet& tasks,
+                                 double label, std::vector<JoinedRow>& rows) {
+  JoinedRow row{.impression_id = impression.id,
+                .time = impression.time,
+                .due = time.newest,
+                .watermark = time.value,
+                .stream = Stream::kAtOnce,
+                .features = impression.features,
+                .weight = impression.weight};
+  labels.at_once(tasks, label, row);
+  ++accounts.rows;
+  rows.push_back(std::move(row));
+}
+
+// One row: the impression's labels of its next due time.
+void Joiner::Parts::decide(WaitingImpression& impression, JoinedRow& row) {
+  cold_start.row_decided();
+  row.time = impression.time;
+  row.due = windows.next_due(impression.time, impression.open);
+  row.watermark = row.due < time.value ? time.value : EventTime::after_all();
+  row.weight = impression.weight;
+  labels.decide(impression, row.due, cold_start, row);
+  if (impression.open.empty()) {
+    WaitingImpression finished = state->finish(impression);
+    row.impression_id = std::move(finished.id);
+    row.features = std::move(finished.features);
+    --accounts.impressions.waiting;
+    ++accounts.impressions.finished;
+  } else {
+    row.impression_id = impression.id;
+    row.features = impression.features;
+    state->reschedule(impression);
+  }
+  if (row.has_label()) ++accounts.rows;
+}
+
+bool Joiner::Parts::advance(std::size_t max_rows, std::vector<JoinedRow>& rows) {
+  MILLRACE_CHECK(max_rows > 0);
+  std::size_t left = max_rows;
+  for (; left > 0; --left) {
+    WaitingImpression* impression = state->next_due(limit());
+    if (impression == nullptr) break;
+    decide(*impression, rows.emplace_back());
+  }
+  const std::size_t dropped = state->drop_kept(limit(), max_rows);
+  accounts.outcomes.waiting -= dropped;
+  accounts.outcomes.unmatched += dropped;
+  const bool more =
+      state->has_kept_until(limit()) || (left == 0 && state->next_due(limit()) != nullptr);
+  if (!more) flushing = false;
+  return more;
+}
+
+StateChanges Joiner::save(std::uint64_t sequence, std::span<const Cleaning> cleanings) {
+  StateChanges changes;
+  const auto put = [&](std::string name, ByteWriter& writer, std::string& saved, bool in_digest) {
+    if (writer.bytes() == saved) return;
+    saved = writer.take();
+    changes.values.push_back({std::move(name), saved, in_digest});
+  };
+  ByteWriter clock, accounts, cold_start;
+  clock.put(parts_->time.value.ms);
+  clock.put(parts_->time.newest.ms);
+  write_accounts(parts_->accounts, accounts);
+  parts_->cold_start.save(cold_start);
+  put("clock", clock, parts_->saved_clock, false);
+  put("accounts", accounts, parts_->saved_accounts, false);
+  put("cold_start", cold_start, parts_->saved_cold_start, true);
+  parts_->state->save(sequence, cleanings, changes);
+  return changes;
+}
+
+void Joiner::restore_value(std::string_view name, std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (name == "clock") {
+    parts_->time.value.ms = reader.get<std::int64_t>();
+    parts_->time.newest.ms = reader.get<std::int64_t>();
+    parts_->saved_clock = bytes;
+  } else if (name == "accounts") {
+    parts_->accounts = read_accounts(reader);
+    parts_->saved_accounts = bytes;
+  } else if (name == "cold_start") {
+    parts_->cold_start.restore(reader);
+    parts_->saved_cold_start = bytes;
+  } else {
+    throw StateError("the join has no value \"" + std::string(name) + "\"");
+  }
+  if (!reader.at_end()) throw StateError("the join's \"" + std::string(name) + "\" is too long");
+}
+
+void Joiner::restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
+  parts_->state->restore_block(set, sequence, bytes);
+}
+
+void Joiner::restored() { parts_->state->restored(); }
+
+}  // namespace millrace

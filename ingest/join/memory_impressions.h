@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ingest/event/event.h"
+#include "ingest/join/change_log.h"
+#include "ingest/join/id_index.h"
+#include "ingest/join/join_state.h"
+#include "ingest/join/slot_pool.h"
+#include "ingest/join/timer_queue.h"
+#include "ingest/join/windows.h"
+
+namespace millrace {
+
+/// The waiting impressions of a state that is held in memory: by id, and in the order in which
+/// their labels are due. The functions are those of JoinState.
+class MemoryImpressions {
+ public:
+  /// Borrows both. `tasks`: of the schema.
+  MemoryImpressions(const Windows& windows, const EventTypes& types, int tasks);
+
+  WaitingImpression* find(std::string_view id);
+  WaitingImpression& add(WaitingImpression impression);
+  WaitingImpression* next_due(EventTime limit);
+  void reschedule(WaitingImpression& impression);
+  WaitingImpression finish(WaitingImpression& impression);
+  bool apply(WaitingImpression& impression, KeptOutcome outcome);
+
+  std::size_t size() const { return index_.size(); }
+  std::uint64_t memory_bytes() const;
+
+  void save(std::uint64_t sequence, std::span<const Cleaning> cleanings, StateChanges& changes);
+  void restore_block(std::uint64_t sequence, std::string_view bytes);
+  void restored();
+
+ private:
+  std::uint32_t slot_of(std::string_view id, std::uint64_t hash) const;
+  std::uint32_t insert(WaitingImpression impression, std::uint64_t hash);
+  WaitingImpression remove(std::uint32_t slot);
+  void set_timer(std::uint32_t slot);
+  void changed(std::uint32_t slot);
+
+  const Windows& windows_;
+  const EventTypes& types_;
+  const int tasks_;
+  SlotPool<WaitingImpression> pool_;
+  IdIndex index_;
+  TimerQueue timers_;
+  // The impressions of the due time that is being decided, in order; the next is ready_[at_].
+  std::vector<Timer> ready_;
+  std::size_t at_ = 0;
+  ChangeLog log_;
+  std::uint64_t heap_bytes_ = 0;
+};
+
+}  // namespace millrace

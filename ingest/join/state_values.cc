@@ -1,0 +1,98 @@
+#include "ingest/join/state_values.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+constexpr std::uint8_t kHasValue = 1;
+constexpr std::uint8_t kHasEventId = 2;
+
+int find_type(const EventTypes& types, std::string_view name) {
+  for (std::size_t i = 0; i < types.outcomes.size(); ++i) {
+    if (types.outcomes[i].name == name) return static_cast<int>(i);
+  }
+  throw StateError("the join's state holds outcomes \"" + std::string(name) +
+                   "\", which the configuration does not have");
+}
+
+void write_outcome(const KeptOutcome& outcome, const EventTypes& types, ByteWriter& writer) {
+  writer.put_text(types.outcomes[static_cast<std::size_t>(outcome.type)].name);
+  writer.put(outcome.time.ms);
+  writer.put(static_cast<std::uint8_t>((outcome.value ? kHasValue : 0) |
+                                       (outcome.event_id ? kHasEventId : 0)));
+  if (outcome.value) writer.put(*outcome.value);
+  if (outcome.event_id) writer.put_text(*outcome.event_id);
+}
+
+KeptOutcome read_outcome(ByteReader& reader, const EventTypes& types) {
+  KeptOutcome outcome;
+  outcome.type = find_type(types, reader.get_text());
+  outcome.time.ms = reader.get<std::int64_t>();
+  const auto flags = reader.get<std::uint8_t>();
+  if ((flags & kHasValue) != 0) outcome.value = reader.get<double>();
+  if ((flags & kHasEventId) != 0) outcome.event_id = std::string(reader.get_text());
+  return outcome;
+}
+
+}  // namespace
+
+void write_impression(const WaitingImpression& impression, const EventTypes& types, int tasks,
+                      ByteWriter& writer) {
+  writer.put(impression.time.ms);
+  writer.put(impression.weight);
+  std::uint16_t open = 0;
+  for (int k = 0; k < tasks; ++k) open = static_cast<std::uint16_t>(open + impression.open.has(k));
+  writer.put(open);
+  for (int k = 0; k < tasks; ++k) {
+    if (impression.open.has(k)) writer.put(static_cast<std::uint16_t>(k));
+  }
+  writer.put_text(impression.features);
+  const auto applied = impression.applied ? impression.applied->size() : 0;
+  writer.put(static_cast<std::uint32_t>(applied));
+  if (applied == 0) return;
+  for (const KeptOutcome& outcome : *impression.applied) write_outcome(outcome, types, writer);
+}
+
+WaitingImpression read_impression(std::string_view id, std::string_view value,
+                                  const EventTypes& types, int tasks) {
+  ByteReader reader(value);
+  WaitingImpression impression;
+  impression.id = id;
+  impression.time.ms = reader.get<std::int64_t>();
+  impression.weight = reader.get<double>();
+  for (auto left = reader.get<std::uint16_t>(); left > 0; --left) {
+    const int task = reader.get<std::uint16_t>();
+    if (task >= tasks) throw StateError("the join's state waits for a task that there is not");
+    impression.open.add(task);
+  }
+  impression.features = reader.get_text();
+  if (const auto count = reader.get<std::uint32_t>(); count > 0) {
+    impression.applied = std::make_unique<AppliedOutcomes>();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      impression.applied->insert(read_outcome(reader, types));
+    }
+  }
+  if (!reader.at_end()) throw StateError("a waiting impression's state is longer than it says");
+  return impression;
+}
+
+void write_outcomes(std::span<const KeptOutcome* const> outcomes, const EventTypes& types,
+                    ByteWriter& writer) {
+  writer.put(static_cast<std::uint32_t>(outcomes.size()));
+  for (const KeptOutcome* outcome : outcomes) write_outcome(*outcome, types, writer);
+}
+
+std::vector<KeptOutcome> read_outcomes(std::string_view value, const EventTypes& types) {
+  ByteReader reader(value);
+  std::vector<KeptOutcome> outcomes;
+  for (auto left = reader.get<std::uint32_t>(); left > 0; --left) {
+    outcomes.push_back(read_outcome(reader, types));
+  }
+  if (!reader.at_end()) throw StateError("waiting outcomes' state is longer than it says");
+  return outcomes;
+}
+
+}  // namespace millrace
