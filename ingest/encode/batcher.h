@@ -1,11 +1,16 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include "ingest/join/joiner.h"
+#include "ingest/join/joined_row.h"
 #include "learner/base/state.h"
+#include "learner/base/time.h"
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
 
@@ -13,19 +18,30 @@ namespace millrace {
 
 /// Cuts rows into batches by contract/join.md, Batches: a batch holds at most `batch` rows of one
 /// cell of due time and one stream; it closes when it is full or when no further row of its cell
-/// can come. Rows without any label are passed over.
+/// can come. Rows without any label that counts are passed over; where one does not count, it is
+/// missing in the batch. Labels of regressions are transformed here.
 ///
-/// Threads: one at a time. The open batches' rows are its state: the participant "batches".
+/// Use for each event: `add` its rows at once, `close_passed` with F alone, `add` the rows that W
+/// decided, `close_passed` with both. So when one event closes batches of both streams, those at
+/// once are trained first.
+///
+/// Memory: the open batches, twice (once as state). Threads: one at a time.
+/// The open batches' rows are its state, the participant "batches": the values "matured" and
+/// "at_once" (for each row: i64 due · f32 weight · f32 labels [T] · u8 condition [T] · u32 length,
+/// features), and "seen", which is no part of the digest. After a restart with another `batch` or
+/// `span` the rows are cut anew.
 class Batcher final : public Participant {
  public:
-  /// Borrows `schema`. No `span`: batches close by size alone.
+  /// Borrows `schema`. No `span`: batches close by size alone. Requires: batch > 0, span > 0.
   Batcher(const Schema& schema, int batch, std::optional<Duration> span);
 
-  /// Adds a row; appends the batches that close by it (a full one, or an older cell's).
+  /// Adds a row; appends the batches that close by it (a full one, or an older cell's). `seen`
+  /// becomes the batch's. Requires: rows of a stream come in the order of their due times.
   void add(const JoinedRow& row, EventTime seen, std::vector<Batch>& closed);
 
   /// Appends the open batches that no further row can reach: rows at once by `newest` (F), rows at
-  /// maturity by `watermark` (W); rows at once first.
+  /// maturity by `watermark` (W); rows at once first. Requires: all rows that W decided were added
+  /// (else give before_all() for W).
   void close_passed(EventTime watermark, EventTime newest, std::vector<Batch>& closed);
 
   /// Appends the stream's open batch, if it holds rows.
@@ -34,24 +50,42 @@ class Batcher final : public Participant {
   std::string participant_name() const override { return "batches"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;
   void restore_value(std::string_view name, std::string_view bytes) override;
-  void restore_block(std::string_view, std::uint64_t, std::string_view) override {}
+  void restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) override;
   void restored() override {}
 
  private:
+  /// What a batch takes of a row.
+  struct Row {
+    EventTime due;
+    float weight = 1;
+    std::vector<float> labels;
+    std::vector<std::uint8_t> condition;
+    std::string_view features;
+  };
   struct Open {
     Batch batch;
     std::int64_t cell = 0;
-    /// The same rows as saved state.
-    std::string rows;
+    std::string rows;           // the same rows as saved state
+    bool changed = true;        // since the last save
+    std::string restored;       // rows of an earlier process, not cut yet
+    EventTime restored_seen{};  // of the last of them
   };
-  void append(Open& open, const JoinedRow& row, EventTime seen);
+
+  void append(Open& open, const Row& row, EventTime seen, std::vector<Batch>& closed);
   void close(Open& open, std::vector<Batch>& closed);
+  void close_if_passed(Open& open, EventTime time, std::vector<Batch>& closed);
+  void reopen(std::vector<Batch>& closed);
+  void write(const Row& row, std::string& rows) const;
+  Row read(ByteReader& reader) const;
   std::int64_t cell_of(EventTime due) const;
+  Open& open(Stream stream) { return open_[static_cast<std::size_t>(stream)]; }
 
   const Schema& schema_;
   const int batch_;
   const std::optional<Duration> span_;
-  Open open_[kStreams];
+  std::array<Open, kStreams> open_;
+  bool reopened_ = true;
+  Row row_;  // scratch
 };
 
 }  // namespace millrace
