@@ -107,6 +107,16 @@ inline std::string print_value(const std::vector<int>& values) {
   return text + "]";
 }
 
+/// Whether a value is turned off, so that limits do not concern it.
+template <class Value>
+constexpr bool is_off(const Value&) {
+  return false;
+}
+template <class Value>
+constexpr bool is_off(const std::optional<Value>& value) {
+  return !value.has_value();
+}
+
 /// Checks every field of `options` against its limits, and so its inner sections.
 /// Error: names the full key, the value, and the limit it broke; one line each.
 template <class Options>
@@ -119,6 +129,7 @@ Result<Ok> validate(std::string_view section, const Options& options) {
     if constexpr (Section<Value>) {
       if (const auto inner = validate(key, value); !inner) problem += inner.error().message;
     } else {
+      if (is_off(value)) return;
       auto complain = [&](std::string_view relation, const auto& limit) {
         problem += key + ": " + print_value(value) + " is " + std::string(relation) + " " +
                    print_value(limit) + "\n";

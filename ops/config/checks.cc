@@ -1,0 +1,234 @@
+#include "ops/config/checks.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "learner/base/time.h"
+#include "learner/publish/score_formula.h"
+
+namespace millrace {
+namespace {
+
+bool is_one_of(char c, std::string_view others) {
+  return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') ||
+         others.find(c) != std::string_view::npos;
+}
+
+bool is_word(std::string_view text, std::size_t most) {
+  return !text.empty() && text.size() <= most &&
+         std::all_of(text.begin(), text.end(), [](char c) { return is_one_of(c, "._-"); });
+}
+
+bool is_port(std::string_view text) {
+  int port = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc{} && end == text.data() + text.size() && 0 <= port && port <= 65535;
+}
+
+// "host:port", "[address]:port"
+bool is_address(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || !is_port(text.substr(colon + 1))) return false;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  return !host.empty() && std::all_of(host.begin(), host.end(), [&](char c) {
+    return is_one_of(c, bracketed ? ".:%" : ".-_");
+  });
+}
+
+void check_name(ConfigReader& reader, const Config& config) {
+  if (is_word(config.name, 64) || (reader.has("name") && !reader.is_good("name"))) return;
+  reader.complain("name", '"' + config.name +
+                              "\" is no name; expected at most 64 letters, digits, "
+                              ". _ and -");
+}
+
+void check_kafka(ConfigReader& reader, const KafkaOptions& kafka) {
+  const bool word = kafka.start == "earliest" || kafka.start == "latest";
+  if (!word && !parse_rfc3339(kafka.start)) {
+    reader.complain("kafka.start", '"' + kafka.start +
+                                       "\" is neither earliest, latest nor a time "
+                                       "like 2025-11-24T16:00:40Z");
+  }
+  std::string_view rest = kafka.brokers;
+  for (bool more = true; more;) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    std::string_view broker = rest.substr(0, comma);
+    more = comma < rest.size();
+    rest = more ? rest.substr(comma + 1) : std::string_view{};
+    while (broker.starts_with(' ')) broker.remove_prefix(1);
+    if (const auto scheme = broker.find("://"); scheme != std::string_view::npos) {
+      broker.remove_prefix(scheme + 3);
+    }
+    if (is_address(broker) || is_address(std::string(broker) + ":9092")) continue;
+    reader.complain("kafka.brokers",
+                    '"' + kafka.brokers + "\" is no list of addresses like 127.0.0.1:9092,b:9092");
+    return;
+  }
+}
+
+void check_topic(ConfigReader& reader, const std::string& key, const std::string& topic) {
+  if (is_word(topic, 249) && topic != "." && topic != "..") return;
+  reader.complain(key,
+                  '"' + topic + "\" is no topic; expected 1 to 249 letters, digits, . _ and -");
+}
+
+void check_topics(ConfigReader& reader, const Config& config) {
+  const EventTypes& events = config.events;
+  std::vector<std::pair<std::string, std::string>> topics;
+  if (events.has_impressions) topics.emplace_back("impression", events.impression_topic);
+  if (!events.sample_topic.empty()) topics.emplace_back("sample", events.sample_topic);
+  for (const OutcomeType& outcome : events.outcomes)
+    topics.emplace_back(outcome.name, outcome.topic);
+  for (const auto& [name, topic] : topics) {
+    check_topic(reader, "events." + name + ".topic", topic);
+    if (topic == config.dead_letters.topic) {
+      reader.complain("dead_letters.topic", topic + " is also the topic of the event " + name +
+                                                "; expected one of its own");
+    }
+  }
+  check_topic(reader, "dead_letters.topic", config.dead_letters.topic);
+}
+
+void check_layers(ConfigReader& reader, const std::string& key, const std::vector<int>& layers,
+                  bool may_be_empty) {
+  constexpr int kMostUnits = 8192;
+  constexpr std::size_t kMostLayers = 16;
+  if (layers.empty() && !may_be_empty) {
+    reader.complain(key, "[] has no layer; expected at least one");
+  }
+  if (layers.size() > kMostLayers) {
+    reader.complain(key, std::to_string(layers.size()) + " layers are more than " +
+                             std::to_string(kMostLayers));
+  }
+  for (const int units : layers) {
+    if (1 <= units && units <= kMostUnits) continue;
+    reader.complain(key, print_value(layers) + " has a layer of " + std::to_string(units) +
+                             " units; expected 1 to " + std::to_string(kMostUnits));
+    return;
+  }
+}
+
+// Complains where `key`.`name` names no task.
+int find_task(ConfigReader& reader, const Config& config, const std::string& key,
+              const std::string& name) {
+  std::vector<std::string> names;
+  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    if (config.tasks[t].name == name) return static_cast<int>(t);
+    names.push_back(config.tasks[t].name);
+  }
+  if (!names.empty()) {
+    reader.complain(key + "." + name, "there is no such task; expected " + join_words(names));
+  }
+  return -1;
+}
+
+void check_balance(ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
+  const BalanceOptions& balance = config.learner.balance;
+  const bool fixed = balance.method == BalanceMethod::kFixed;
+  if (!balance.weights.empty() && !fixed && reader.is_good("balance.method")) {
+    reader.complain("balance.weights", "needs `method: fixed`; the method is " +
+                                           std::string(choice_name(balance.method)));
+  } else if (!balance.weights.empty() && !fixed && !reader.has("balance.method")) {
+    reader.complain("balance.weights", "needs `method: fixed`; the method is uncertainty");
+  }
+  double sum = static_cast<double>(config.tasks.size() -
+                                   std::min(config.tasks.size(), balance.weights.size()));
+  for (const auto& [task, weight] : balance.weights) {
+    find_task(reader, config, "balance.weights", task);
+    if (weight < 0 || weight > 1e6) {
+      reader.complain("balance.weights." + task,
+                      print_value(weight) + " is no weight; expected 0 to 1000000");
+    }
+    sum += std::max(0.0, weight);
+  }
+  if (fixed && !config.tasks.empty() && !(sum > 0)) {
+    reader.complain("balance.weights", "all tasks weigh 0; expected one that is learned");
+  }
+  for (const char* key : {"balance.rate", "balance.min_weight"}) {
+    if (fixed && reader.is_good(key)) {
+      doubts.push_back(
+          {reader.place_of(key), std::string(key) + ": has no effect with the method fixed"});
+    }
+  }
+}
+
+void check_feedback(ConfigReader& reader, Config& config, std::vector<Problem>& doubts) {
+  for (const auto& [name, policy] : config.learner.train.delayed_feedback) {
+    const std::string key = "train.delayed_feedback." + name;
+    const int t = find_task(reader, config, "train.delayed_feedback", name);
+    if (t < 0) continue;
+    Task& task = config.tasks[static_cast<std::size_t>(t)];
+    task.policy = policy;
+    if (policy == FeedbackPolicy::kWait) continue;
+    const std::string word(choice_name(policy));
+    if (task.kind != TaskKind::kBinary) {
+      reader.complain(key, word + " is only for binary tasks; " + name + " is a " +
+                               std::string(choice_name(task.kind)));
+    } else if (task.given >= 0) {
+      reader.complain(
+          key, word + " is not built yet for a task with a condition; " + name + " is given " +
+                   config.tasks[static_cast<std::size_t>(task.given)].name + "; expected wait");
+    } else if (config.labels[static_cast<std::size_t>(t)].outcome < 0) {
+      doubts.push_back({reader.place_of(key), key + ": has no effect; samples carry the label"});
+    }
+  }
+}
+
+void check_score(ConfigReader& reader, Config& config) {
+  if (reader.has("score") && !reader.is_good("score")) return;
+  if (config.tasks.empty()) return;
+  if (!reader.has("score")) config.score = config.tasks.front().name;
+  std::vector<std::string> names;
+  for (const Task& task : config.tasks) names.push_back(task.name);
+  if (const auto formula = ScoreFormula::parse(config.score, names); !formula) {
+    reader.complain("score", '"' + config.score + "\": " + formula.error().message);
+  }
+}
+
+// Keys that were changed from their defaults, but belong to a backbone that was not chosen.
+void check_effects(const ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
+  const ModelOptions& model = config.learner.model;
+  const ModelOptions usual;
+  const std::pair<const char*, bool> others[] = {
+      {"model.task_experts", model.task_experts != usual.task_experts},
+      {"model.shared_experts", model.shared_experts != usual.shared_experts},
+      {"model.levels", model.levels != usual.levels}};
+  for (const auto& [key, changed] : others) {
+    if (!changed || model.backbone != BackboneKind::kMmoe) continue;
+    doubts.push_back({reader.place_of(key), std::string(key) + ": has no effect on an mmoe"});
+  }
+  if (config.join.max_skew > config.join.allowed_lateness) {
+    const std::string key = reader.has("join.max_skew") ? "join.max_skew" : "join.allowed_lateness";
+    doubts.push_back({reader.place_of(key),
+                      "join.max_skew: " + print_value(config.join.max_skew) +
+                          " is above join.allowed_lateness (" +
+                          print_value(config.join.allowed_lateness) +
+                          "): one event from a clock that runs ahead can make others late"});
+  }
+}
+
+}  // namespace
+
+void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& doubts) {
+  check_name(reader, config);
+  check_kafka(reader, config.kafka);
+  check_topics(reader, config);
+  const ModelOptions& model = config.learner.model;
+  check_layers(reader, "model.expert_layers", model.expert_layers, false);
+  check_layers(reader, "model.gate_layers", model.gate_layers, true);
+  check_layers(reader, "model.tower_layers", model.tower_layers, true);
+  check_balance(reader, config, doubts);
+  check_feedback(reader, config, doubts);
+  check_score(reader, config);
+  if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
+  if (!is_address(config.serve.listen)) {
+    reader.complain("serve.listen", '"' + config.serve.listen +
+                                        "\" is no address; expected host:port like 127.0.0.1:8080");
+  }
+  check_effects(reader, config, doubts);
+}
+
+}  // namespace millrace

@@ -1,0 +1,123 @@
+// What of a configuration a store's state depends on.
+#include <map>
+#include <set>
+#include <sstream>
+#include <vector>
+
+#include "ops/config/config.h"
+#include "ops/config/yaml_text.h"
+
+namespace millrace {
+namespace {
+
+class Lines {
+ public:
+  template <class Value>
+  void add(const std::string& key, const Value& value) {
+    text_ += key + ": " + yaml_value(value) + "\n";
+  }
+  std::string text() && { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+void add_features(Lines& lines, const Config& config) {
+  std::string order;
+  for (const Feature& feature : config.features) {
+    order += (order.empty() ? "" : ", ") + feature.name;
+    const std::string key = "features." + feature.name + ".";
+    lines.add(key + "type", feature.kind);
+    if (feature.kind == FeatureKind::kCategorical || feature.kind == FeatureKind::kBag) {
+      lines.add(key + "dimension", feature.dimension);
+      lines.add(key + "table", feature.table.empty() ? feature.name : feature.table);
+    }
+    if (feature.kind == FeatureKind::kBag) lines.add(key + "pooling", feature.pooling);
+    if (feature.kind == FeatureKind::kDense) lines.add(key + "width", feature.width);
+    if (feature.kind == FeatureKind::kNumeric) {
+      lines.add(key + "transform", feature.transform);
+      lines.add(key + "standardize", feature.standardize);
+    }
+    lines.add(key + "context", feature.context);
+  }
+  lines.add("features", order);
+}
+
+void add_tasks(Lines& lines, const Config& config) {
+  std::string order;
+  std::set<int> used;
+  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    const Task& task = config.tasks[t];
+    const LabelSource& label = config.labels[t];
+    order += (order.empty() ? "" : ", ") + task.name;
+    const std::string key = "tasks." + task.name + ".";
+    lines.add(key + "kind", task.kind);
+    if (label.outcome >= 0) {
+      const auto& outcome = config.events.outcomes[static_cast<std::size_t>(label.outcome)];
+      lines.add(key + "label", outcome.name);
+      if (used.insert(label.outcome).second) {
+        lines.add("events." + outcome.name + ".window", outcome.window);
+      }
+    }
+    if (task.given >= 0) {
+      lines.add(key + "given", config.tasks[static_cast<std::size_t>(task.given)].name);
+    }
+    lines.add(key + "entire_space", task.entire_space);
+    if (task.kind != TaskKind::kBinary) {
+      lines.add(key + "transform", task.transform);
+      lines.add(key + "aggregate", label.aggregate);
+      lines.add(key + "absent", label.absent);
+    }
+    lines.add("train.delayed_feedback." + task.name, task.policy);
+  }
+  lines.add("tasks", order);
+}
+
+std::map<std::string, std::string> parse_lines(const std::string& identity) {
+  std::map<std::string, std::string> values;
+  std::istringstream lines(identity);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string::npos) values[line.substr(0, colon)] = line.substr(colon + 2);
+  }
+  return values;
+}
+
+}  // namespace
+
+std::string config_identity(const Config& config) {
+  Lines lines;
+  const LearnerOptions& learner = config.learner;
+  lines.add("train.seed", learner.train.seed);
+  add_features(lines, config);
+  add_tasks(lines, config);
+  lines.add("model.backbone", learner.model.backbone);
+  lines.add("model.experts", learner.model.experts);
+  lines.add("model.expert_layers", learner.model.expert_layers);
+  lines.add("model.gate_layers", learner.model.gate_layers);
+  lines.add("model.tower_layers", learner.model.tower_layers);
+  lines.add("train.dense.optimizer", learner.train.dense.optimizer);
+  lines.add("train.embedding.optimizer", learner.train.embedding.optimizer);
+  lines.add("balance.method", learner.balance.method);
+  return std::move(lines).text();
+}
+
+std::string identity_difference(const std::string& stored, const std::string& configured) {
+  const auto before = parse_lines(stored), now = parse_lines(configured);
+  std::set<std::string> keys;
+  for (const auto& [key, value] : before) keys.insert(key);
+  for (const auto& [key, value] : now) keys.insert(key);
+  std::string difference;
+  const auto shown = [](const auto& values, const std::string& key) {
+    const auto at = values.find(key);
+    return at == values.end() ? std::string("nothing") : at->second;
+  };
+  for (const std::string& key : keys) {
+    const std::string a = shown(before, key), b = shown(now, key);
+    if (a == b) continue;
+    difference += key + ": the store has " + a + ", the configuration says " + b + "\n";
+  }
+  return difference;
+}
+
+}  // namespace millrace

@@ -1,0 +1,138 @@
+// --print-config: the effective configuration as YAML.
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "ops/config/load.h"
+#include "ops/config/sections.h"
+#include "ops/config/yaml_text.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kRedacted = "(redacted)";
+
+// Properties of librdkafka that hold, or may hold, a secret.
+bool is_secret(const std::string& property) {
+  std::string low = property;
+  std::transform(low.begin(), low.end(), low.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* part :
+       {"password", "secret", "token", "credential", "jaas", "oauthbearer.config", "key.pem"}) {
+    if (low.find(part) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// One mapping over lines, or, for sections inside sections, in braces.
+template <class Options>
+std::string flow(const Options& options) {
+  std::string text = "{";
+  auto add = [&](const auto& field) {
+    text += (text.size() > 1 ? ", " : "") + std::string(field.key) + ": " +
+            yaml_value(options.*field.member);
+  };
+  std::apply([&](const auto&... field) { (add(field), ...); }, Options::fields());
+  return text + "}";
+}
+
+template <class Options>
+std::string block(const Options& options) {
+  std::string text;
+  auto add = [&](const auto& field) {
+    const auto& value = options.*field.member;
+    text += "  " + std::string(field.key) + ": ";
+    if constexpr (Section<std::remove_cvref_t<decltype(value)>>) {
+      text += flow(value) + "\n";
+    } else {
+      text += yaml_value(value) + "\n";
+    }
+  };
+  std::apply([&](const auto&... field) { (add(field), ...); }, Options::fields());
+  return text;
+}
+
+std::string print_events(const EventTypes& events) {
+  std::string text;
+  const auto add = [&](const std::string& name, const std::string& topic,
+                       const std::string& window) {
+    text += "  " + yaml_text(name) + ": {topic: " + yaml_text(topic) +
+            (window.empty() ? "" : ", window: " + window) + "}\n";
+  };
+  if (events.has_impressions) add("impression", events.impression_topic, "");
+  for (const OutcomeType& outcome : events.outcomes) {
+    add(outcome.name, outcome.topic, print_duration(outcome.window));
+  }
+  if (!events.sample_topic.empty()) add("sample", events.sample_topic, "");
+  return text;
+}
+
+std::string print_feature(const Feature& feature) {
+  std::string text =
+      "  - {name: " + yaml_text(feature.name) + ", type: " + std::string(choice_name(feature.kind));
+  const auto add = [&](const char* key, const std::string& value) {
+    text += ", " + std::string(key) + ": " + value;
+  };
+  const bool keys = feature.kind == FeatureKind::kCategorical || feature.kind == FeatureKind::kBag;
+  if (keys) add("dimension", print_value(feature.dimension));
+  if (keys) add("table", yaml_text(feature.table.empty() ? feature.name : feature.table));
+  if (feature.kind == FeatureKind::kBag) add("pooling", print_value(feature.pooling));
+  if (feature.kind == FeatureKind::kDense) add("width", print_value(feature.width));
+  if (feature.kind == FeatureKind::kNumeric) {
+    add("transform", print_value(feature.transform));
+    add("standardize", print_value(feature.standardize));
+  }
+  add("context", print_value(feature.context));
+  return text + "}\n";
+}
+
+std::string print_task(const Config& config, std::size_t t) {
+  const Task& task = config.tasks[t];
+  const LabelSource& label = config.labels[t];
+  std::string text = "  - {name: " + yaml_text(task.name);
+  const auto add = [&](const char* key, const std::string& value) {
+    text += ", " + std::string(key) + ": " + value;
+  };
+  if (label.outcome >= 0) {
+    add("label", yaml_text(config.events.outcomes[static_cast<std::size_t>(label.outcome)].name));
+  }
+  if (task.given >= 0) add("given", config.tasks[static_cast<std::size_t>(task.given)].name);
+  add("kind", print_value(task.kind));
+  if (task.kind != TaskKind::kBinary) {
+    add("transform", print_value(task.transform));
+    add("aggregate", print_value(label.aggregate));
+    if (label.absent) add("absent", yaml_number(*label.absent));
+  }
+  add("entire_space", print_value(task.entire_space));
+  return text + "}\n";
+}
+
+}  // namespace
+
+std::string print_config(const Config& config) {
+  Config shown = config;
+  for (auto& [property, value] : shown.kafka.properties) {
+    if (is_secret(property)) value = kRedacted;
+  }
+  std::string text;
+  for (const std::string_view key : kTopKeys) {
+    const std::string name(key);
+    if (name == "name") text += "name: " + yaml_text(shown.name) + "\n";
+    if (name == "score") text += "score: " + yaml_text(shown.score) + "\n";
+    if (name == "events") text += "events:\n" + print_events(shown.events);
+    if (name == "features") {
+      text += "features:\n";
+      for (const Feature& feature : shown.features) text += print_feature(feature);
+    }
+    if (name == "tasks") {
+      text += "tasks:\n";
+      for (std::size_t t = 0; t < shown.tasks.size(); ++t) text += print_task(shown, t);
+    }
+    visit_section(shown, key, [&](const auto& options, std::string_view) {
+      text += name + ":\n" + block(options);
+    });
+  }
+  return text;
+}
+
+}  // namespace millrace

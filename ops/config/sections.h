@@ -1,0 +1,129 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "learner/base/fields.h"
+#include "ops/config/config.h"
+
+namespace millrace {
+
+/// The keys at the top of a configuration, in the order in which they are read and printed.
+inline constexpr std::array<std::string_view, 14> kTopKeys{
+    "name",  "kafka", "events", "dead_letters", "join",  "features", "embeddings",
+    "tasks", "score", "model",  "balance",      "train", "store",    "serve"};
+
+/// Calls `visit(options, meaning)` for the section of that name; returns whether there is one whose
+/// keys are declared by an option struct. `config` is a Config, const or not.
+template <class AnyConfig, class Visit>
+bool visit_section(AnyConfig& config, std::string_view name, Visit visit) {
+  if (name == "kafka") {
+    visit(config.kafka, "Where events come from.");
+  } else if (name == "dead_letters") {
+    visit(config.dead_letters, "Where records go that cannot become events.");
+  } else if (name == "join") {
+    visit(config.join, "How impressions and outcomes become rows.");
+  } else if (name == "embeddings") {
+    visit(config.learner.embeddings, "Limits of each embedding table.");
+  } else if (name == "model") {
+    visit(config.learner.model, "The network between the inputs and the tasks.");
+  } else if (name == "balance") {
+    visit(config.learner.balance, "How the tasks' losses are weighed against each other.");
+  } else if (name == "train") {
+    visit(config.learner.train, "Batches, optimisers and the seed.");
+  } else if (name == "store") {
+    visit(config.store, "Where everything is committed.");
+  } else if (name == "serve") {
+    visit(config.serve, "The HTTP endpoint.");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+inline constexpr int kMostDimension = 1024;
+inline constexpr int kMostWidth = 8192;
+
+/// The keys of one entry of `features`.
+constexpr auto feature_fields() {
+  using F = Feature;
+  return std::tuple{
+      field("name", &F::name, "The feature's name in events and requests; required."),
+      field("type", &F::kind, "What a value is; required."),
+      field("dimension", &F::dimension, "Of the embedding (categorical and bag); required there.",
+            1, kMostDimension),
+      field("width", &F::width, "Of the vector (dense); required there.", 1, kMostWidth),
+      field("pooling", &F::pooling, "How the embeddings of a bag become one vector."),
+      field("transform", &F::transform, "Applied to a number; log1p is sign(x) log(1 + |x|)."),
+      field("standardize", &F::standardize,
+            "Whether a number is shifted and scaled by its running mean and deviation."),
+      field("context", &F::context,
+            "Whether the feature belongs to a request's context, not to a candidate."),
+      field("table", &F::table,
+            "The embedding table; features that name the same one share its rows. Default: its "
+            "own, called like the feature."),
+  };
+}
+
+/// One entry of `tasks` as it is written.
+struct TaskEntry {
+  std::string name;
+  std::string label;
+  std::string given;
+  TaskKind kind = TaskKind::kBinary;
+  Transform transform = Transform::kNone;
+  Aggregate aggregate = Aggregate::kLast;
+  std::optional<double> absent;
+  bool entire_space = false;
+
+  static constexpr auto fields() {
+    using T = TaskEntry;
+    return std::tuple{
+        field("name", &T::name,
+              "The task's name in answers, metrics and the score: a letter, then letters, digits "
+              "and _; required."),
+        field("label", &T::label, "The outcome that makes the label. Default: the task's name."),
+        field("given", &T::given, "The binary task that is this one's condition. Default: none."),
+        field("kind", &T::kind, "What the label is."),
+        field("transform", &T::transform,
+              "Applied to the label of a regression while learning; served values are in the "
+              "label's units."),
+        field("aggregate", &T::aggregate,
+              "How several outcomes of one impression make one label (not of binary tasks)."),
+        field("absent", &T::absent,
+              "The label where no outcome came (not of binary tasks). Default: missing."),
+        field("entire_space", &T::entire_space,
+              "Whether the product with the conditions is trained over all rows; otherwise the "
+              "task is trained on its condition's rows. Default: true for a binary task with a "
+              "condition, else false."),
+    };
+  }
+};
+static_assert(std::tuple_size_v<decltype(TaskEntry::fields())> == member_count<TaskEntry>());
+
+/// `events.impression` and `events.sample`.
+struct TopicEntry {
+  std::string topic;
+  static constexpr auto fields() {
+    return std::tuple{
+        field("topic", &TopicEntry::topic, "The Kafka topic. Default: the event's name.")};
+  }
+};
+
+/// An outcome under `events`.
+struct OutcomeEntry {
+  std::string topic;
+  Duration window{};
+  static constexpr auto fields() {
+    using O = OutcomeEntry;
+    return std::tuple{field("topic", &O::topic, "The Kafka topic. Default: the event's name."),
+                      field("window", &O::window,
+                            "How long after its impression an outcome still counts; required.",
+                            Duration{1}, Duration{3650LL * 86'400'000})};
+  }
+};
+
+}  // namespace millrace
