@@ -1,53 +1,21 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "learner/base/state.h"
 #include "learner/base/time.h"
+#include "store/commit.h"
+#include "store/digest.h"
+#include "store/error.h"
+#include "store/probe.h"
+#include "store/snapshot.h"
 
 namespace millrace {
-
-/// The store cannot be opened, read or written; says which file and why.
-struct StoreError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-/// Another process holds the store.
-struct StoreLockedError : StoreError {
-  using StoreError::StoreError;
-};
-
-/// Everything up to one barrier, of every participant.
-struct Commit {
-  std::uint64_t sequence = 0;
-  struct Part {
-    std::string participant;
-    StateChanges changes;
-  };
-  std::vector<Part> parts;
-};
-
-struct SnapshotInfo {
-  std::string name;
-  std::uint64_t commit = 0;
-  EventTime taken;  ///< By the wall clock.
-  std::uint64_t bytes = 0;
-};
-
-/// What the store counts; plain numbers, read by any thread.
-struct StoreProbe {
-  std::atomic<std::uint64_t> commits{0}, commit_bytes{0}, failures{0}, snapshots{0};
-  std::atomic<double> commit_seconds_total{0}, last_commit_seconds{0};
-  std::atomic<std::uint64_t> blocks{0}, block_bytes{0}, live_bytes{0};
-};
 
 /// The commit log of the whole service in RocksDB: one synced write batch a commit, each with all
 /// participants' changes, so that after any crash all of them stand at the same barrier.
@@ -57,11 +25,13 @@ struct StoreProbe {
 /// the owner, in a later commit that also deletes them. So the store stays within a multiple of the
 /// live state however long it runs. FORMAT.md has each key and value.
 ///
-/// Threads: `write` and `cleanings` from one thread at a time; `snapshot`, `probe` from any.
+/// Threads: `snapshot`, `snapshots`, `sequence` and `probe` from any; everything else from one at a
+/// time.
 class Store {
  public:
   enum class Access { kWrite, kRead };
-  /// Opens or (kWrite) creates; kRead also works beside a process that writes.
+  /// Opens or (kWrite) creates. kRead also works beside a process that writes: it changes nothing,
+  /// and sees the last commit at the moment of the call. A snapshot is opened by its folder's path.
   /// Error: throws StoreLockedError, StoreError (no store there, a newer schema, damage).
   static std::unique_ptr<Store> open(const std::string& path, Access access);
   ~Store();
@@ -69,27 +39,37 @@ class Store {
   /// The sequence of the last durable commit; 0 for a new store.
   std::uint64_t sequence() const;
 
-  /// Restores a participant from the last commit; does nothing where the store has none of it.
+  /// Restores a participant from the last commit; does nothing where the store has none of it. A
+  /// large block comes in several pieces, in order, each with the block's sequence.
+  /// Error: throws StoreError, and what the participant throws.
   void restore(Participant& participant) const;
   /// The names of all participants of the last commit.
   std::vector<std::string> participants() const;
   /// One value of the last commit.
   std::optional<std::string> value(std::string_view participant, std::string_view name) const;
 
-  /// Writes and syncs one commit. Requires: its sequence is above the last one's.
-  /// Error: throws StoreError; the store must then not be written again by this object.
+  /// Writes and syncs one commit. Requires: opened with kWrite; its sequence is above the last
+  /// one's; at most one block a set.
+  /// Error: throws StoreError; the store then refuses to be written again by this object, because
+  /// what is on the disk is known only after it was opened anew.
   void write(const Commit& commit);
 
-  /// The blocks that the owners should put again in the next commit; they are deleted by the commit
-  /// that `write` is next given. Call once before each barrier.
+  /// The pieces that the owners should put again in the next commit; they are deleted by the commit
+  /// that `write` is next given, where their participant is part of it. Call once before each
+  /// barrier, after the `write` of the one before.
+  /// Error: throws StoreError.
   std::vector<Cleaning> cleanings();
 
   /// 64 bits over the set of entries of weights, optimiser, learner and join state; whatever their
-  /// order and place. Reads the whole state.
+  /// order and place. Reads the whole state (see `summarize`).
   std::uint64_t digest() const;
+  /// The digest, and the size of each set.
+  StateSummary summarize() const;
 
-  /// Takes a snapshot (hard links) under the store's folder; keeps the newest `keep`.
+  /// Takes a snapshot (hard links) under the store's folder; removes all but the newest `keep`.
+  /// Commits go on meanwhile. Requires: keep ≥ 1. Error: throws StoreError.
   SnapshotInfo snapshot(EventTime now, int keep);
+  /// The complete ones, oldest first.
   std::vector<SnapshotInfo> snapshots() const;
 
   const StoreProbe& probe() const;

@@ -1,0 +1,235 @@
+#include "store/database.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+#include <vector>
+
+#include "learner/base/check.h"
+#include "store/error.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<const char*, kFamilies> kFamilyNames{"default", "values", "index", "blocks"};
+constexpr std::size_t kWriteBuffer = 64 << 20;
+constexpr std::uint64_t kMaxLog = 192 << 20;
+constexpr int kOpenAttempts = 50;
+
+std::size_t index_of(Family family) { return static_cast<std::size_t>(family); }
+
+bool is_locked(const rocksdb::Status& status) {
+  const std::string text = status.ToString();
+  return status.IsIOError() && (text.find("While lock file") != std::string::npos ||
+                                text.find("lock hold by current process") != std::string::npos);
+}
+
+[[noreturn]] void fail(const rocksdb::Status& status, const std::string& folder,
+                       const std::string& doing) {
+  if (is_locked(status)) {
+    throw StoreLockedError("the store in " + folder +
+                           " is held by another process; stop it, or use another store.path");
+  }
+  const std::string what = "cannot " + doing + " the store in " + folder + ": ";
+  if (status.IsNoSpace()) {
+    throw StoreError(what + "the disk is full (" + status.ToString() +
+                     "); make room and start again, the last commit is safe");
+  }
+  if (status.IsCorruption()) {
+    throw StoreError(what + "it is damaged (" + status.ToString() +
+                     "); go on from a snapshot below its folder `snapshots`");
+  }
+  throw StoreError(what + status.ToString());
+}
+
+void check(const rocksdb::Status& status, const std::string& folder, const std::string& doing) {
+  if (!status.ok()) fail(status, folder, doing);
+}
+
+rocksdb::DBOptions database_options(Database::Access access) {
+  rocksdb::DBOptions options;
+  options.create_if_missing = access == Database::Access::kWrite;
+  options.create_missing_column_families = access == Database::Access::kWrite;
+  // A reader holds every file from the start, so that a writer may delete them under it.
+  options.max_open_files = -1;
+  options.max_total_wal_size = kMaxLog;
+  options.max_background_jobs = 2;
+  options.bytes_per_sync = 1 << 20;
+  options.max_manifest_file_size = 4 << 20;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 4 << 20;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions family_options() {
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = kWriteBuffer;
+  options.max_write_buffer_number = 2;
+  options.compression = rocksdb::kNoCompression;
+  options.target_file_size_base = 4 * kWriteBuffer;
+  options.max_bytes_for_level_base = 8 * kWriteBuffer;
+  options.level0_file_num_compaction_trigger = 4;
+  return options;
+}
+
+// All families that are there, ours first: a newer schema may have more, and RocksDB opens all or
+// none.
+std::vector<rocksdb::ColumnFamilyDescriptor> families_in(const std::string& folder) {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (const char* name : kFamilyNames) families.emplace_back(name, family_options());
+  std::vector<std::string> there;
+  if (rocksdb::DB::ListColumnFamilies({}, folder, &there).ok()) {
+    for (const std::string& name : there) {
+      const bool ours =
+          std::find(kFamilyNames.begin(), kFamilyNames.end(), name) != kFamilyNames.end();
+      if (!ours) families.emplace_back(name, family_options());
+    }
+  }
+  return families;
+}
+
+// The log of changes to the set of files, as it stands: while it stays the same, no write-ahead log
+// was given up.
+std::string version_of(const std::string& folder) {
+  std::ifstream file(fs::path(folder) / "CURRENT");
+  std::string name;
+  std::getline(file, name);
+  std::error_code gone;
+  const auto bytes = fs::file_size(fs::path(folder) / name, gone);
+  return gone ? "" : name + ' ' + std::to_string(bytes);
+}
+
+}  // namespace
+
+struct Database::Parts {
+  std::string folder;
+  Access access = Access::kRead;
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+
+  ~Parts() {
+    for (rocksdb::ColumnFamilyHandle* handle : handles) db->DestroyColumnFamilyHandle(handle);
+  }
+  rocksdb::ColumnFamilyHandle* handle(Family family) const { return handles[index_of(family)]; }
+};
+
+struct WriteSet::Parts {
+  const Database::Parts& database;
+  rocksdb::WriteBatch batch{};
+};
+
+WriteSet::WriteSet(const Database& database) : parts_(new Parts{*database.parts_}) {}
+WriteSet::~WriteSet() = default;
+
+void WriteSet::put(Family family, std::string_view key,
+                   std::initializer_list<std::string_view> parts) {
+  const rocksdb::Slice key_slice(key);
+  std::vector<rocksdb::Slice> slices(parts.begin(), parts.end());
+  const rocksdb::SliceParts value(slices.data(), static_cast<int>(slices.size()));
+  const auto status =
+      parts_->batch.Put(parts_->database.handle(family), rocksdb::SliceParts(&key_slice, 1), value);
+  check(status, parts_->database.folder, "write");
+}
+
+void WriteSet::erase(Family family, std::string_view key) {
+  check(parts_->batch.Delete(parts_->database.handle(family), key), parts_->database.folder,
+        "write");
+}
+
+std::uint64_t WriteSet::bytes() const { return parts_->batch.GetDataSize(); }
+
+Database::Database(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Database::~Database() = default;
+
+std::unique_ptr<Database> Database::open_once(const std::string& folder, Access access) {
+  auto parts = std::make_unique<Parts>();
+  parts->folder = folder;
+  parts->access = access;
+  const auto families = families_in(folder);
+  const rocksdb::DBOptions options = database_options(access);
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      access == Access::kWrite
+          ? rocksdb::DB::Open(options, folder, families, &parts->handles, &db)
+          : rocksdb::DB::OpenForReadOnly(options, folder, families, &parts->handles, &db);
+  check(status, folder, "open");
+  parts->db.reset(db);
+  return std::unique_ptr<Database>(new Database(std::move(parts)));
+}
+
+std::unique_ptr<Database> Database::open(const std::string& folder, Access access) {
+  if (access == Access::kWrite) return open_once(folder, access);
+  if (!fs::exists(fs::path(folder) / "CURRENT")) {
+    throw StoreError("there is no store in " + folder);
+  }
+  // A writer may replace files while they are opened: then one is missing, or, worse, a log that
+  // held the newest changes is gone without a word. Both show as a changed version.
+  for (int attempt = 1;; ++attempt) {
+    const std::string before = version_of(folder);
+    std::optional<StoreError> problem;
+    try {
+      auto database = open_once(folder, access);
+      if (!before.empty() && version_of(folder) == before) return database;
+    } catch (const StoreError& error) {
+      problem = error;
+    }
+    const bool stands_still = !before.empty() && version_of(folder) == before;
+    if (problem && (stands_still || attempt == kOpenAttempts)) throw StoreError(*problem);
+    if (attempt == kOpenAttempts) {
+      throw StoreError("the store in " + folder + " changes too fast to be read; try again");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+std::optional<std::string> Database::get(Family family, std::string_view key) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::string value;
+  const rocksdb::Status status = parts_->db->Get(options, parts_->handle(family), key, &value);
+  if (status.IsNotFound()) return std::nullopt;
+  check(status, parts_->folder, "read");
+  return value;
+}
+
+void Database::scan(Family family, std::string_view prefix, const Visit& visit) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.readahead_size = 4 << 20;
+  const std::unique_ptr<rocksdb::Iterator> at(
+      parts_->db->NewIterator(options, parts_->handle(family)));
+  for (at->Seek(prefix); at->Valid() && at->key().starts_with(prefix); at->Next()) {
+    visit(at->key().ToStringView(), at->value().ToStringView());
+  }
+  check(at->status(), parts_->folder, "read");
+}
+
+void Database::write(WriteSet& changes) {
+  MILLRACE_CHECK(parts_->access == Access::kWrite);
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  check(parts_->db->Write(options, &changes.parts_->batch), parts_->folder, "write");
+}
+
+void Database::checkpoint(const std::string& folder) {
+  MILLRACE_CHECK(parts_->access == Access::kWrite);
+  rocksdb::Checkpoint* made = nullptr;
+  check(rocksdb::Checkpoint::Create(parts_->db.get(), &made), parts_->folder, "copy");
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  check(checkpoint->CreateCheckpoint(folder), parts_->folder, "copy");
+}
+
+}  // namespace millrace

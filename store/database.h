@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// The column families: what each holds is in FORMAT.md.
+enum class Family {
+  kMeta,    ///< Schema version, last commit, sizes of what lives.
+  kValues,  ///< Small state, written whole.
+  kIndex,   ///< The size of each piece, so that an open store knows them without reading pieces.
+  kBlocks,  ///< The pieces.
+};
+inline constexpr int kFamilies = 4;
+
+class Database;
+
+/// Everything that one atomic write changes. Borrows the database.
+class WriteSet {
+ public:
+  explicit WriteSet(const Database& database);
+  ~WriteSet();
+  WriteSet(const WriteSet&) = delete;
+  WriteSet& operator=(const WriteSet&) = delete;
+
+  /// The value is `parts`, one after another; copied.
+  void put(Family family, std::string_view key, std::initializer_list<std::string_view> parts);
+  void erase(Family family, std::string_view key);
+  std::uint64_t bytes() const;
+
+ private:
+  friend class Database;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// RocksDB as the store uses it: four families of ordered keys, synced atomic writes, checkpoints.
+/// No other file knows RocksDB. Every failure is thrown as StoreError, a held lock as
+/// StoreLockedError; both name the folder.
+///
+/// Tuned for few large values: uncompressed (floats and keys), 64 MiB write buffers, a bounded
+/// write-ahead log. Memory: about 256 MiB of write buffers at most.
+/// Threads: reads, `write` and `checkpoint` from any.
+class Database {
+ public:
+  enum class Access { kWrite, kRead };
+  /// kWrite creates what is missing. kRead changes nothing, sees the state at the moment of the
+  /// call, and works beside a process that writes; tries again while that one replaces files.
+  static std::unique_ptr<Database> open(const std::string& folder, Access access);
+  ~Database();
+
+  std::optional<std::string> get(Family family, std::string_view key) const;
+
+  /// Calls `visit` for each entry whose key begins with `prefix`, in the order of the keys, as of
+  /// one moment; the views are good until it returns.
+  using Visit = std::function<void(std::string_view key, std::string_view value)>;
+  void scan(Family family, std::string_view prefix, const Visit& visit) const;
+
+  /// Writes and syncs. Requires: opened with kWrite.
+  void write(WriteSet& changes);
+
+  /// Makes `folder` (which must not exist) a copy of the database by hard links, as of one moment.
+  void checkpoint(const std::string& folder);
+
+ private:
+  friend class WriteSet;
+  struct Parts;
+  explicit Database(std::unique_ptr<Parts> parts);
+  static std::unique_ptr<Database> open_once(const std::string& folder, Access access);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <stdexcept>
+
+namespace millrace {
+
+/// The store cannot be opened, read or written; says which folder, why, and what to do next. The
+/// surroundings' doing: thrown, and caught by the one handler of a thread's loop.
+struct StoreError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// Another process holds the store.
+struct StoreLockedError : StoreError {
+  using StoreError::StoreError;
+};
+
+}  // namespace millrace

@@ -1,0 +1,96 @@
+#include "store/recovery.h"
+
+#include "store/error.h"
+#include "store/keys.h"
+
+namespace millrace {
+namespace {
+
+template <class T>
+T number_in(std::string_view bytes, std::string_view what) {
+  if (bytes.size() != sizeof(T)) {
+    throw StoreError("the store is damaged: its entry \"" + std::string(what) + "\" has " +
+                     std::to_string(bytes.size()) + " bytes instead of " +
+                     std::to_string(sizeof(T)));
+  }
+  return ByteReader(bytes).get<T>();
+}
+
+[[noreturn]] void unknown_key(std::string_view family) {
+  throw StoreError("the store is damaged: family " + std::string(family) +
+                   " holds a key that is none of ours");
+}
+
+}  // namespace
+
+bool has_schema(const Database& database, const std::string& path) {
+  const auto bytes = database.get(Family::kMeta, keys::kSchema);
+  if (!bytes) {
+    database.scan(Family::kMeta, "", [&](std::string_view, std::string_view) {
+      throw StoreError("the database in " + path + " is not a store of Millrace");
+    });
+    return false;
+  }
+  const auto version = number_in<std::uint32_t>(*bytes, keys::kSchema);
+  if (version != kSchemaVersion) {
+    throw StoreError("the store in " + path + " has schema " + std::to_string(version) +
+                     ", this Millrace knows " + std::to_string(kSchemaVersion) +
+                     "; use the version that wrote it, or a newer one");
+  }
+  return true;
+}
+
+void begin_schema(Database& database) {
+  ByteWriter version;
+  version.put(kSchemaVersion);
+  WriteSet changes(database);
+  changes.put(Family::kMeta, keys::kSchema, {version.bytes()});
+  database.write(changes);
+}
+
+Recovered recover(const Database& database) {
+  Recovered recovered;
+  if (const auto bytes = database.get(Family::kMeta, keys::kSequence)) {
+    recovered.sequence = number_in<std::uint64_t>(*bytes, keys::kSequence);
+  }
+  database.scan(
+      Family::kMeta, keys::kLivePrefix, [&](std::string_view key, std::string_view value) {
+        const auto names = keys::parse_live(key);
+        if (!names) unknown_key("meta");
+        recovered.index.set_live_bytes(std::string(names->first), std::string(names->second),
+                                       number_in<std::uint64_t>(value, keys::kLivePrefix));
+      });
+  database.scan(Family::kValues, "", [&](std::string_view key, std::string_view) {
+    const auto names = keys::parse_value(key);
+    if (!names) unknown_key("values");
+    recovered.participants.emplace(names->first);
+  });
+  database.scan(Family::kIndex, "", [&](std::string_view key, std::string_view value) {
+    const auto piece = keys::parse_piece(key);
+    if (!piece) unknown_key("index");
+    recovered.index.add(*piece, number_in<std::uint64_t>(value, "index"));
+    recovered.participants.insert(piece->participant);
+  });
+  recovered.index.end_load();
+  return recovered;
+}
+
+void restore_participant(const Database& database, Participant& participant) {
+  const std::string prefix = keys::participant_prefix(participant.participant_name());
+  bool found = false;
+  database.scan(Family::kValues, prefix, [&](std::string_view key, std::string_view value) {
+    const auto names = keys::parse_value(key);
+    if (!names || value.empty()) unknown_key("values");
+    participant.restore_value(names->second, value.substr(1));
+    found = true;
+  });
+  database.scan(Family::kBlocks, prefix, [&](std::string_view key, std::string_view value) {
+    const auto piece = keys::parse_piece(key);
+    if (!piece) unknown_key("blocks");
+    participant.restore_block(piece->set, piece->sequence, value);
+    found = true;
+  });
+  if (found) participant.restored();
+}
+
+}  // namespace millrace
