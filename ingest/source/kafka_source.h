@@ -20,15 +20,33 @@ using SourceLog = std::function<void(std::string_view level, const std::string& 
 struct KafkaSourceConfig {
   KafkaOptions options;
   std::vector<std::string> topics;  ///< Without repetition.
+  /// Under which the positions are shown to lag dashboards; `group.id` of the properties overrules
+  /// it.
+  std::string group = "millrace";
   /// `replay`: read up to the ends of the moment of the start, take a missing topic as empty, and
   /// throw SourceError when the broker is gone for 60 s.
   bool to_present_ends = false;
+  /// Called from librdkafka's threads too.
   SourceLog log;
+  /// How often the broker is asked for new partitions. A missing topic is asked for twice a second.
+  Duration discover_every{20'000};
 };
 
 /// All partitions of the topics of one cluster, assigned by us from our own positions (no group, no
-/// rebalance); one librdkafka queue a partition, emptied in batches within `prefetch`.
+/// rebalance); one librdkafka queue a partition, emptied in batches. Only committed records are
+/// read.
+///
+/// An input stands at its end where its position is the broker's high watermark, or where the
+/// broker said that nothing else is left before its end (control records have offsets too).
+/// A partition whose broker is away is kBehind and a line in the log; librdkafka connects again by
+/// itself.
+///
 /// As a participant ("source") it saves the next offset of each partition; they are in no digest.
+/// Partitions that the store knows are remembered as long as it lives, also where they are not
+/// configured now.
+/// Memory: about `prefetch`: half of it is for records in the queues, the rest for what librdkafka
+/// needs beside each record and for the batches taken out. A single batch of the broker that is
+/// larger than a partition's share is read nevertheless.
 /// Threads: one at a time.
 class KafkaSource final : public Source, public Participant {
  public:
@@ -36,24 +54,40 @@ class KafkaSource final : public Source, public Participant {
   static Result<std::unique_ptr<KafkaSource>> make(const KafkaSourceConfig& config);
   ~KafkaSource() override;
 
-  /// Connects, finds the partitions, places the positions (restored ones, else `kafka.start`) and
-  /// begins to fetch. Throws SourceError where positions are lost and the policy is `fail`.
+  /// Connects, finds the partitions, places the positions (restored ones, else `kafka.start`; of
+  /// partitions that come later their start) and begins to fetch. Waits up to 30 s for the broker,
+  /// then goes on without (the rest is done within `wait`); with `to_present_ends` 60 s.
+  /// Throws SourceError where positions are lost and the policy is `fail`, where a topic may not be
+  /// read, and with `to_present_ends` where the broker does not answer.
+  /// With the policy `skip` a position before the first record moves there, and one past the end
+  /// (the topic was made anew) to the topic's start.
   void start();
 
   const std::vector<Input>& inputs() const override;
+  /// The record's views are good until `take` of this input.
   Head peek(std::size_t input, Record& record) override;
   void take(std::size_t input) override;
+  /// −1 where the broker has not yet said where a new partition begins.
   std::int64_t position(std::size_t input) const override;
   std::vector<Header> headers(std::size_t input) override;
+  /// Also does what the broker's answers ask for, so it is to be called now and then. Throws
+  /// SourceError as `start` does, and with `to_present_ends` when nothing came for 60 s.
   void wait(Duration timeout) override;
+  /// Waits at most a second for the answer.
   bool confirm_ends() override;
 
   /// Writes the positions to the group's committed offsets, for lag dashboards only; asynchronous,
   /// a failure is counted and nothing else.
   void publish_positions();
 
-  /// How far each input's position is behind the broker's end, as last heard.
+  /// Commits that the broker refused.
+  std::uint64_t failed_publications() const;
+
+  /// How far the input's position is behind the broker's end, as last heard, in offsets.
   std::int64_t lag(std::size_t input) const;
+
+  /// Offsets that were skipped because the broker had lost them (`kafka.on_lost: skip`).
+  std::uint64_t lost_offsets() const;
 
   std::string participant_name() const override { return "source"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;

@@ -186,6 +186,19 @@ std::pair<std::int64_t, std::int64_t> KafkaServer::offsets(const std::string& to
   return {low, high};
 }
 
+std::int64_t KafkaServer::committed(const std::string& group, const std::string& topic,
+                                    int partition) {
+  rd_kafka_t* client = open_client(RD_KAFKA_CONSUMER, address_, {{"group.id", group}});
+  auto* list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(list, topic.c_str(), partition);
+  const auto error = rd_kafka_committed(client, list, kTimeoutMs);
+  const std::int64_t offset = list->elems[0].offset;
+  rd_kafka_topic_partition_list_destroy(list);
+  rd_kafka_destroy(client);
+  if (error) fail("committed offsets of " + group, rd_kafka_err2str(error));
+  return offset < 0 ? -1 : offset;
+}
+
 struct TestProducer::Parts {
   rd_kafka_t* client;
   std::string delivery_error;

@@ -64,6 +64,8 @@ class KafkaServer {
   void delete_records(const std::string& topic, int partition, std::int64_t offset);
   /// The first offset that is there, and the one that the next record will get.
   std::pair<std::int64_t, std::int64_t> offsets(const std::string& topic, int partition);
+  /// What a consumer group has committed; −1 if nothing.
+  std::int64_t committed(const std::string& group, const std::string& topic, int partition);
 
   /// Kills the broker with SIGKILL.
   void kill();

@@ -1,0 +1,476 @@
+// What the source promises on a real Kafka: every committed record once and in order, whatever the
+// compression and the transactions; going on from saved positions; lost offsets said, never read
+// over; ends that are known for sure; and brokers, topics and partitions that come and go.
+
+#include "ingest/source/kafka_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "tests/support/servers.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
+
+struct Got {
+  std::string topic;
+  int partition;
+  std::int64_t offset;
+  std::string value;
+  bool operator==(const Got&) const = default;
+};
+
+// A source with what its participant would have in a store.
+struct Reader {
+  KafkaSourceConfig config;
+  std::unique_ptr<KafkaSource> source;
+  std::mutex mutex;
+  std::string logged;
+
+  Reader(
+      const std::string& address, std::vector<std::string> topics,
+      const std::function<void(KafkaSourceConfig&)>& change = [](auto&) {}) {
+    config.options.brokers = address;
+    config.topics = std::move(topics);
+    config.discover_every = Duration{300};
+    config.log = [this](std::string_view level, const std::string& message) {
+      std::lock_guard lock(mutex);
+      logged += std::string(level) + " " + message + "\n";
+    };
+    change(config);
+    auto made = KafkaSource::make(config);
+    if (!made) throw std::runtime_error(made.error().message);
+    source = std::move(made).value();
+  }
+
+  void start() { source->start(); }
+  // The state of the last commit, into a new reader.
+  void restore(const StateChanges& saved) {
+    for (const auto& value : saved.values) {
+      EXPECT_FALSE(value.in_digest);
+      source->restore_value(value.name, value.bytes);
+    }
+    source->restored();
+  }
+  StateChanges save() { return source->save(1, {}); }
+
+  // Takes what there is until all inputs stand at their ends and `enough` agrees.
+  std::vector<Got> read(
+      const std::function<bool(const std::vector<Got>&)>& enough = [](const auto&) { return true; },
+      double seconds = 20) {
+    std::vector<Got> got;
+    const auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
+    while (steady_clock::now() < deadline) {
+      bool at_end = true;
+      for (std::size_t input = 0; input < source->inputs().size(); ++input) {
+        Record record;
+        Head head;
+        while ((head = source->peek(input, record)) == Head::kRecord) {
+          const Input& of = source->inputs()[input];
+          got.push_back({of.topic, of.partition, record.offset, std::string(record.payload)});
+          source->take(input);
+          EXPECT_GT(source->position(input), record.offset);
+        }
+        at_end = at_end && head == Head::kAtEnd;
+      }
+      if (at_end && enough(got)) return got;
+      source->wait(Duration{20});
+    }
+    ADD_FAILURE() << "not enough after " << seconds << " s: " << got.size() << " records\n"
+                  << log();
+    return got;
+  }
+  std::vector<Got> read(std::size_t count) {
+    return read([count](const auto& got) { return got.size() >= count; });
+  }
+  std::string log() {
+    std::lock_guard lock(mutex);
+    return logged;
+  }
+};
+
+std::multiset<std::string> values_of(const std::vector<Got>& got) {
+  std::multiset<std::string> values;
+  for (const Got& record : got) values.insert(record.value);
+  return values;
+}
+
+// Values "<prefix>0"… over the partitions in turn; returns them.
+std::multiset<std::string> fill(TestProducer& producer, const std::string& topic, int count,
+                                const std::string& prefix = "v", int partitions = 3) {
+  std::multiset<std::string> values;
+  for (int i = 0; i < count; ++i) {
+    const std::string value = prefix + std::to_string(i);
+    producer.send({.topic = topic, .partition = i % partitions, .value = value});
+    values.insert(value);
+  }
+  producer.flush();
+  return values;
+}
+
+bool wait_until(const std::function<bool()>& condition, double seconds = 20) {
+  const auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (!condition()) {
+    if (steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+struct KafkaSourceTest : ::testing::Test {
+  KafkaServer& kafka = KafkaServer::shared();
+  TestProducer producer{kafka.address()};
+};
+
+TEST_F(KafkaSourceTest, ReadsEveryRecordOnceAndInOrderWhateverTheCompression) {
+  std::vector<std::string> topics;
+  std::multiset<std::string> expected;
+  for (const std::string codec : {"none", "gzip", "snappy", "lz4", "zstd"}) {
+    topics.push_back("codec-" + codec);
+    kafka.create_topic(topics.back());
+    TestProducer compressing(kafka.address(), {{"compression.codec", codec}});
+    expected.merge(fill(compressing, topics.back(), 3000, codec + std::string(200, 'x')));
+  }
+  Reader reader(kafka.address(), topics);
+  reader.start();
+  EXPECT_EQ(reader.source->inputs().size(), 15u);
+  const auto got = reader.read(expected.size());
+  EXPECT_EQ(values_of(got), expected);
+  std::map<std::pair<std::string, int>, std::int64_t> next;
+  for (const Got& record : got) {
+    EXPECT_EQ(record.offset, (next[{record.topic, record.partition}]++));
+  }
+  EXPECT_TRUE(reader.source->confirm_ends());
+  for (std::size_t i = 0; i < 15; ++i) EXPECT_EQ(reader.source->lag(i), 0);
+}
+
+TEST_F(KafkaSourceTest, GivesKeyTimestampAndHeadersAsTheyWere) {
+  kafka.create_topic("whole", 1);
+  producer.send({.topic = "whole",
+                 .value = std::string("a\0b", 3),
+                 .key = "k",
+                 .headers = {{"h", "1"}, {"h", "2"}, {"none", std::nullopt}, {"empty", ""}},
+                 .timestamp = 1764000040123});
+  producer.send({.topic = "whole", .value = std::nullopt});
+  producer.flush();
+  Reader reader(kafka.address(), {"whole"});
+  reader.start();
+  Record record;
+  ASSERT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{10});
+    return reader.source->peek(0, record) == Head::kRecord;
+  }));
+  EXPECT_EQ(record.payload, std::string_view("a\0b", 3));
+  EXPECT_EQ(record.key, "k");
+  EXPECT_EQ(record.timestamp, EventTime{1764000040123});
+  const auto headers = reader.source->headers(0);
+  ASSERT_EQ(headers.size(), 4u);
+  EXPECT_EQ(headers[1].name, "h");
+  EXPECT_EQ(headers[1].value, "2");
+  EXPECT_EQ(headers[2].value, std::nullopt);
+  EXPECT_EQ(headers[3].value, "");
+  reader.source->take(0);
+  ASSERT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{10});
+    return reader.source->peek(0, record) == Head::kRecord;
+  }));
+  EXPECT_EQ(record.payload, "");
+}
+
+TEST_F(KafkaSourceTest, SeesOnlyCommittedRecordsAndTheEndBehindControlRecords) {
+  kafka.create_topic("transactions", 1);
+  TestProducer first(kafka.address(), {{"transactional.id", "first"}});
+  TestProducer second(kafka.address(), {{"transactional.id", "second"}});
+  auto put = [&](TestProducer& by, const std::string& value) {
+    by.send({.topic = "transactions", .value = value});
+    by.flush();
+  };
+  first.begin();
+  put(first, "a");
+  put(first, "b");
+  first.commit();
+  second.begin();
+  put(second, "never");
+  second.abort();
+
+  Reader reader(kafka.address(), {"transactions"});
+  reader.start();
+  EXPECT_THAT(values_of(reader.read(2)), ::testing::ElementsAre("a", "b"));
+  // a, b, commit, never, abort
+  ASSERT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{10});
+    Record record;
+    return reader.source->peek(0, record) == Head::kAtEnd && reader.source->position(0) == 5;
+  })) << reader.source->position(0);
+  EXPECT_TRUE(reader.source->confirm_ends());
+
+  // An open transaction hides itself and all behind it, and is not waited for.
+  first.begin();
+  put(first, "c");
+  producer.send({.topic = "transactions", .value = "d"});
+  producer.flush();
+  EXPECT_TRUE(reader.read(0).empty());
+  EXPECT_TRUE(reader.source->confirm_ends());
+  EXPECT_EQ(reader.source->lag(0), 0);
+  first.commit();
+  EXPECT_THAT(values_of(reader.read(2)), ::testing::ElementsAre("c", "d"));
+}
+
+TEST_F(KafkaSourceTest, GoesOnFromSavedPositions) {
+  kafka.create_topic("resume");
+  auto expected = fill(producer, "resume", 900);
+  std::vector<Got> all;
+  StateChanges saved;
+  {
+    Reader reader(kafka.address(), {"resume"});
+    reader.start();
+    // One partition is read in part, one not at all, one whole.
+    ASSERT_TRUE(wait_until([&] {
+      reader.source->wait(Duration{10});
+      for (std::size_t input : {0u, 2u}) {
+        Record record;
+        while (reader.source->position(input) < (input == 0 ? 100 : 300) &&
+               reader.source->peek(input, record) == Head::kRecord) {
+          all.push_back(
+              {"resume", static_cast<int>(input), record.offset, std::string(record.payload)});
+          reader.source->take(input);
+        }
+      }
+      return all.size() == 400;
+    }));
+    saved = reader.save();
+  }
+  expected.merge(fill(producer, "resume", 30, "later"));
+  Reader reader(kafka.address(), {"resume"},
+                [](auto& config) { config.options.start = "latest"; });  // for new stores only
+  reader.restore(saved);
+  reader.start();
+  const auto rest = reader.read(530);
+  all.insert(all.end(), rest.begin(), rest.end());
+  EXPECT_EQ(all.size(), 930u);
+  EXPECT_EQ(values_of(all), expected);
+}
+
+TEST_F(KafkaSourceTest, NewStoreStartsWhereItIsTold) {
+  kafka.create_topic("start", 1);
+  for (int i = 0; i < 10; ++i) {
+    producer.send(
+        {.topic = "start", .value = std::to_string(i), .timestamp = 1764000000000 + i * 1000});
+  }
+  producer.flush();
+  auto first_from = [&](const std::string& start) {
+    Reader reader(kafka.address(), {"start"}, [&](auto& config) { config.options.start = start; });
+    reader.start();
+    return reader.source->position(0);
+  };
+  EXPECT_EQ(first_from("earliest"), 0);
+  EXPECT_EQ(first_from("latest"), 10);
+  EXPECT_EQ(first_from("2025-11-24T16:00:03Z"), 3);
+  EXPECT_EQ(first_from(print_rfc3339(EventTime{1764000006500})), 7);
+  EXPECT_EQ(first_from("2025-11-24T17:00:00+01:00"), 0);
+  EXPECT_EQ(first_from("2025-11-25T00:00:00Z"), 10);
+}
+
+TEST_F(KafkaSourceTest, LostOffsetsStopTheStartOrAreSkipped) {
+  for (const bool before : {true, false}) {
+    const std::string topic = before ? "retention" : "cut";
+    kafka.create_topic(topic, 2);
+    fill(producer, topic, 100, "v", 2);
+    StateChanges saved;
+    {
+      Reader reader(kafka.address(), {topic});
+      reader.start();
+      reader.read(100);
+      saved = reader.save();
+    }
+    if (before) {
+      fill(producer, topic, 100, "w", 2);
+      kafka.delete_records(topic, 1, 70);
+    } else {
+      kafka.delete_topic(topic);
+      ASSERT_TRUE(wait_until([&] {
+        try {
+          kafka.create_topic(topic, 2);
+          return true;
+        } catch (const std::runtime_error&) {
+          return false;
+        }
+      }));
+      for (int i = 0; i < 10; ++i) {
+        producer.send({.topic = topic, .partition = 1, .value = std::to_string(i)});
+      }
+      producer.flush();
+    }
+    Reader refusing(kafka.address(), {topic});
+    refusing.restore(saved);
+    try {
+      refusing.start();
+      FAIL() << "started";
+    } catch (const SourceError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("topic " + topic + ", partition "));
+      EXPECT_THAT(error.what(), HasSubstr("offset 50"));
+      if (before) {
+        EXPECT_THAT(error.what(), HasSubstr("partition 1"));
+        EXPECT_THAT(error.what(), HasSubstr("70 to 100"));
+      }
+    }
+    Reader skipping(kafka.address(), {topic},
+                    [](auto& config) { config.options.on_lost = OnLost::kSkip; });
+    skipping.restore(saved);
+    skipping.start();
+    EXPECT_EQ(skipping.read(before ? 80 : 10).size(), before ? 80u : 10u);
+    EXPECT_EQ(skipping.source->lost_offsets(), before ? 20u : 50u + 40u);
+    EXPECT_THAT(skipping.log(), HasSubstr(before ? "skipped offsets 50 to 69 (20 are lost)"
+                                                 : "skipped offsets 10 to 49 (40 are lost)"));
+  }
+}
+
+TEST_F(KafkaSourceTest, RecordsThatVanishWhileItReadsAreALoss) {
+  kafka.create_topic("vanish", 1);
+  fill(producer, "vanish", 10, "v", 1);
+  Reader reader(kafka.address(), {"vanish"},
+                [](auto& config) { config.options.on_lost = OnLost::kSkip; });
+  reader.start();
+  reader.read(10);
+  kafka.delete_topic("vanish");
+  ASSERT_TRUE(wait_until([&] {
+    try {
+      kafka.create_topic("vanish", 1);
+      return true;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  }));
+  fill(producer, "vanish", 3, "w", 1);
+  EXPECT_THAT(values_of(reader.read(3)), ::testing::ElementsAre("w0", "w1", "w2"));
+  EXPECT_EQ(reader.source->lost_offsets(), 7u);
+}
+
+TEST_F(KafkaSourceTest, WaitsForATopicThatIsMissingAndFindsNewPartitions) {
+  kafka.create_topic("there", 1);
+  fill(producer, "there", 5, "t", 1);
+  Reader reader(kafka.address(), {"there", "missing"},
+                [](auto& config) { config.options.start = "latest"; });
+  reader.start();
+  EXPECT_EQ(reader.source->inputs().size(), 1u);
+  EXPECT_THAT(reader.log(), HasSubstr("topic missing does not exist yet"));
+  EXPECT_TRUE(reader.read(0).empty());
+
+  kafka.create_topic("missing", 2);
+  fill(producer, "missing", 20, "m", 2);
+  EXPECT_EQ(reader.read(20).size(), 20u);  // from its start, though the store starts at the latest
+  EXPECT_EQ(reader.source->inputs().size(), 3u);
+  kafka.grow_topic("missing", 7);
+  TestProducer wider(kafka.address());  // learns of the new partitions
+  fill(wider, "missing", 70, "n", 7);
+  EXPECT_EQ(reader.read(70).size(), 70u);
+  EXPECT_EQ(reader.source->inputs().size(), 8u);
+}
+
+TEST_F(KafkaSourceTest, NewPartitionsDoNotDisturbHeads) {
+  kafka.create_topic("head", 1);
+  auto expected = fill(producer, "head", 2000, "h", 1);
+  Reader reader(kafka.address(), {"head"});
+  reader.start();
+  Record record;
+  ASSERT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{10});
+    return reader.source->peek(0, record) == Head::kRecord;
+  }));
+  kafka.grow_topic("head", 9);
+  ASSERT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{10});
+    return reader.source->inputs().size() == 9;
+  }));
+  EXPECT_EQ(record.payload, "h0");  // the view still holds
+  TestProducer wider(kafka.address());
+  expected.merge(fill(wider, "head", 900, "i", 9));
+  EXPECT_EQ(values_of(reader.read(2900)), expected);
+}
+
+TEST_F(KafkaSourceTest, ReplayStopsAtTheEndsOfItsStart) {
+  kafka.create_topic("ends");
+  const auto expected = fill(producer, "ends", 300);
+  Reader reader(kafka.address(), {"ends", "no-such-topic"},
+                [](auto& config) { config.to_present_ends = true; });
+  reader.start();
+  EXPECT_THAT(reader.log(), HasSubstr("topic no-such-topic does not exist; taken as empty"));
+  fill(producer, "ends", 300, "later");
+  EXPECT_EQ(values_of(reader.read(300)), expected);
+  reader.source->wait(Duration{100});
+  EXPECT_TRUE(reader.read(0).empty());
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(reader.source->position(i), 100);
+}
+
+TEST_F(KafkaSourceTest, ShowsItsPositionsToLagDashboards) {
+  kafka.create_topic("dashboards", 1);
+  fill(producer, "dashboards", 10, "v", 1);
+  Reader reader(kafka.address(), {"dashboards"}, [](auto& config) { config.group = "lag-group"; });
+  reader.start();
+  reader.read(10);
+  reader.source->publish_positions();
+  EXPECT_TRUE(wait_until([&] {
+    reader.source->wait(Duration{50});
+    return kafka.committed("lag-group", "dashboards", 0) == 10;
+  }));
+  EXPECT_EQ(reader.source->failed_publications(), 0u);
+}
+
+TEST_F(KafkaSourceTest, WakesUpWhenARecordComes) {
+  kafka.create_topic("wake", 3);
+  Reader reader(kafka.address(), {"wake"});
+  reader.start();
+  reader.read(0);
+  std::vector<double> delays;
+  for (int i = 0; i < 40; ++i) {
+    producer.send({.topic = "wake", .partition = i % 3, .value = "x"});
+    producer.flush();
+    const auto sent = steady_clock::now();
+    while (reader.read(0).empty()) reader.source->wait(Duration{2000});
+    delays.push_back(std::chrono::duration<double>(steady_clock::now() - sent).count());
+  }
+  std::sort(delays.begin(), delays.end());
+  EXPECT_LT(delays[20], 0.05);
+  EXPECT_LT(delays[38], 0.5);
+}
+
+TEST(KafkaSourceBroker, GoesOnWhenTheBrokerComesBack) {
+  KafkaServer own;
+  own.create_topic("broker");
+  auto producer = std::make_unique<TestProducer>(own.address());
+  auto expected = fill(*producer, "broker", 300);
+  Reader reader(own.address(), {"broker"});
+  reader.start();
+  auto got = reader.read(300);
+  producer.reset();
+  own.kill();
+  EXPECT_FALSE(reader.source->confirm_ends());
+  for (int i = 0; i < 20; ++i) {
+    reader.source->wait(Duration{50});
+    Record record;
+    for (std::size_t input = 0; input < 3; ++input) {
+      EXPECT_NE(reader.source->peek(input, record), Head::kRecord);
+    }
+  }
+  own.restart();
+  producer = std::make_unique<TestProducer>(own.address());
+  expected.merge(fill(*producer, "broker", 300, "again"));
+  const auto rest = reader.read(300);
+  got.insert(got.end(), rest.begin(), rest.end());
+  EXPECT_EQ(values_of(got), expected);
+  EXPECT_TRUE(wait_until([&] { return reader.source->confirm_ends(); }));
+  EXPECT_THAT(reader.log(), HasSubstr("warn kafka: "));
+}
+
+}  // namespace
+}  // namespace millrace
