@@ -32,46 +32,67 @@ class FeatureBuilder {
   /// Each returns whether the value's type fits the feature (contract: categorical: string,
   /// integer, boolean; bag: a list of these; numeric: number; dense: `width` numbers). Integers and
   /// booleans are hashed as their decimal text, "true" and "false". A number that is an integer in
-  /// JSON comes through set_integer.
+  /// JSON comes through set_integer. After a false the feature's value is unspecified until it is
+  /// set again or `set_missing`.
   [[nodiscard]] bool set_text(int feature, std::string_view value);
   [[nodiscard]] bool set_integer(int feature, std::int64_t value);
   [[nodiscard]] bool set_unsigned(int feature, std::uint64_t value);
   [[nodiscard]] bool set_number(int feature, double value);
   [[nodiscard]] bool set_boolean(int feature, bool value);
+  /// Also ends a list of this feature that was begun.
   void set_missing(int feature);
 
-  /// A list: `begin_list`, its elements by the set_ functions above, `end_list`.
+  /// A list: `begin_list`, its elements by the set_ functions above, `end_list`. An empty bag is a
+  /// value, not a missing one. Numbers of dense vectors are kept within the range of f32.
   [[nodiscard]] bool begin_list(int feature);
   [[nodiscard]] bool end_list(int feature);
 
   /// Whether the feature was set to a value (not missing) since the last `finish`.
-  bool has(int feature) const;
+  bool has(int feature) const { return present_[static_cast<std::size_t>(feature)] != 0; }
   /// Features that no value was set for.
-  int missing() const;
+  int missing() const { return static_cast<int>(present_.size()) - set_; }
 
   /// Forgets everything set.
   void clear();
   /// Writes what was set to `encoded` (overwritten) and clears.
   void finish(EncodedFeatures& encoded);
 
+  const Schema& schema() const { return schema_; }
+
  private:
+  struct Column {
+    FeatureKind kind;
+    std::size_t slot;    // within its kind; of a dense feature: its first value
+    int width;           // dense
+    std::uint64_t seed;  // of the table's keys
+  };
+  const Column& column(int feature) const { return columns_[static_cast<std::size_t>(feature)]; }
+  bool set_key(int feature, std::uint64_t key);
+  bool set_value(int feature, double value);
+  void mark(int feature);
+
   const Schema& schema_;
-  std::vector<int> slot_;  ///< By feature: its index within its kind.
+  std::vector<Column> columns_;  // by feature
   std::vector<std::uint64_t> categorical_;
   std::vector<std::vector<std::uint64_t>> bags_;
   std::vector<double> numeric_;
   std::vector<float> dense_;
-  std::vector<int> dense_offset_;
   std::vector<std::uint8_t> present_;
-  int list_ = -1;
+  int set_ = 0;
+  int list_ = -1;  // the feature whose list is open
   int list_count_ = 0;
 };
 
 /// The key of a categorical value's text in a table of this seed; never kMissingKey.
 std::uint64_t feature_key(std::string_view text, std::uint64_t table_seed);
 
-/// Appends one row's features to a batch: transforms apply here. Rows only; labels are the
-/// caller's. Requires: `encoded` was made with this schema.
+/// What a value of this feature must look like, for messages: "a string, an integer or a boolean".
+std::string expected_value(const Feature& feature);
+
+/// Appends one row's features to a batch and counts the row; labels, conditions and weights are the
+/// caller's. Transforms apply here; what leaves the range of f32 stays at its end, so a finite
+/// number never becomes an infinity. Requires: `encoded` was made with this schema, and `batch` by
+/// `empty_batch` of it.
 void append_features(const Schema& schema, std::string_view encoded, Batch& batch);
 
 }  // namespace millrace

@@ -105,6 +105,12 @@ std::optional<std::int64_t> parse_bytes(std::string_view text) {
 std::string print_bytes(std::int64_t value) { return print_with_unit(value, kSizes); }
 
 std::optional<EventTime> parse_rfc3339(std::string_view text) {
+  const auto time = parse_rfc3339_any_year(text);
+  const bool fits = time && kEarliestEventTime <= *time && *time <= kLatestEventTime;
+  return fits ? time : std::nullopt;
+}
+
+std::optional<EventTime> parse_rfc3339_any_year(std::string_view text) {
   using namespace std::chrono;
   std::size_t at = 0;
   const auto y = read_digits(text, at, 4);
@@ -133,9 +139,7 @@ std::optional<EventTime> parse_rfc3339(std::string_view text) {
   if (!date.ok()) return std::nullopt;
   const auto since = sys_days{date}.time_since_epoch() + hours{*h} + minutes{*mi} + seconds{*s} +
                      milliseconds{fraction} - *offset;
-  const EventTime time{duration_cast<milliseconds>(since).count()};
-  if (time < kEarliestEventTime || kLatestEventTime < time) return std::nullopt;
-  return time;
+  return EventTime{duration_cast<milliseconds>(since).count()};
 }
 
 std::string print_rfc3339(EventTime time) {

@@ -46,6 +46,9 @@ std::string print_bytes(std::int64_t value);
 /// An RFC 3339 time with an offset ("2025-11-24T16:00:40Z"); digits below 1 ms are cut. Refuses
 /// what is no date (February 30th) and years outside 1970 to 9999.
 std::optional<EventTime> parse_rfc3339(std::string_view text);
+/// As `parse_rfc3339`, but of any year that RFC 3339 can write, 0000 to 9999, and the hours that an
+/// offset adds to these: what is a time, but not one that an event may carry.
+std::optional<EventTime> parse_rfc3339_any_year(std::string_view text);
 std::string print_rfc3339(EventTime time);
 
 }  // namespace millrace
