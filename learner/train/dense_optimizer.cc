@@ -22,7 +22,8 @@ void for_parts(long count, Threads& threads, const Pass& pass) {
   });
 }
 
-/// sum ← sum + other; returns 0, or NaN where a sum is not finite. 0·x is 0 for finite x alone.
+/// sum ← sum + other; returns 0, or NaN where the square of a sum is not finite: such a gradient
+/// would leave a second moment that no later step could bring back. 0·x is 0 for finite x alone.
 template <class T>
 T add_chunk(T* __restrict sum, const T* __restrict other, long count) {
   T marks[32] = {};
@@ -30,10 +31,13 @@ T add_chunk(T* __restrict sum, const T* __restrict other, long count) {
   for (; i + 32 <= count; i += 32) {
     for (int j = 0; j < 32; ++j) {
       sum[i + j] += other[i + j];
-      marks[j] += 0 * sum[i + j];
+      marks[j] += 0 * (sum[i + j] * sum[i + j]);
     }
   }
-  for (; i < count; ++i) marks[0] += 0 * (sum[i] += other[i]);
+  for (; i < count; ++i) {
+    sum[i] += other[i];
+    marks[0] += 0 * (sum[i] * sum[i]);
+  }
   for (int j = 1; j < 32; ++j) marks[0] += marks[j];
   return marks[0];
 }
@@ -44,9 +48,9 @@ T mark_not_finite(const T* values, long count) {
   T marks[32] = {};
   long i = 0;
   for (; i + 32 <= count; i += 32) {
-    for (int j = 0; j < 32; ++j) marks[j] += 0 * values[i + j];
+    for (int j = 0; j < 32; ++j) marks[j] += 0 * (values[i + j] * values[i + j]);
   }
-  for (; i < count; ++i) marks[0] += 0 * values[i];
+  for (; i < count; ++i) marks[0] += 0 * (values[i] * values[i]);
   for (int j = 1; j < 32; ++j) marks[0] += marks[j];
   return marks[0];
 }

@@ -24,8 +24,8 @@ class DenseUpdater {
   DenseUpdater(const DenseOptimizerOptions& options, long count);
 
   /// Adds all chunks' gradients into the first, in their order: ((c₀ + c₁) + c₂) + …; returns
-  /// whether every sum is finite. This is where the gradients are read anyway, so the check costs
-  /// nothing of its own. Each chunk holds `count` values.
+  /// whether every sum, and its square, is finite. This is where the gradients are read anyway, so
+  /// the check costs nothing of its own. Each chunk holds `count` values.
   bool sum(std::span<T* const> chunks, Threads& threads);
 
   /// One step by `gradient` (of the mean loss) of a batch that is the share 0 < `share` ≤ 1 of a

@@ -6,15 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace millrace {
+#include "learner/evaluate/figures.h"
 
-/// The metrics of one output over some rows; nothing where a figure is undefined. A regression has
-/// `rmse` alone.
-struct Figures {
-  std::uint64_t rows = 0;       ///< Plain count of rows whose label is known.
-  std::uint64_t positives = 0;  ///< Plain count; binary.
-  std::optional<double> auc, auc_error, log_loss, normalized_entropy, calibration, rmse;
-};
+namespace millrace {
 
 /// What is known of one task.
 struct TaskReport {

@@ -1,0 +1,194 @@
+#include "learner/layers/input_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "learner/base/check.h"
+#include "learner/base/hash.h"
+
+namespace millrace {
+namespace {
+
+// The square of a larger gradient would not stay finite in an optimiser's float for long.
+constexpr float kLargestGradient = 1e15F;
+
+template <class V>
+auto& at(V& values, int index) {
+  return values[static_cast<std::size_t>(index)];
+}
+
+}  // namespace
+
+InputLayer::InputLayer(const Schema& schema, const EmbeddingOptions& options, double rate,
+                       std::uint64_t seed)
+    : schema_(schema),
+      expire_after_(options.expire_after),
+      sweep_every_(std::max(options.expire_after / 64, Duration{1000})),
+      optimizer_(rate),
+      moments_(schema.numeric_features().size()) {
+  for (const Table& table : schema.tables()) {
+    tables_.emplace_back(
+        EmbeddingTable::Shape{table.name, table.dimension, RowOptimizer::state(table.dimension),
+                              mix_bits(seed ^ mix_bits(table.seed))},
+        options);
+  }
+  parts_of_table_.resize(tables_.size());
+  gradients_.resize(tables_.size());
+  for (const int feature : schema.key_features()) {
+    KeyPart part;
+    part.table = schema.table_of(feature);
+    part.offset = schema.input_offset(feature);
+    part.column.pooling = at(schema.features(), feature).pooling;
+    at(parts_of_table_, part.table).push_back(static_cast<int>(keys_.size()));
+    keys_.push_back(std::move(part));
+  }
+  int from = 0;
+  for (const int feature : schema.dense_features()) {
+    const int width = schema.input_width(feature);
+    dense_.push_back({from, schema.input_offset(feature), width});
+    from += width;
+  }
+}
+
+void InputLayer::advance(EventTime due) {
+  if (!due.is_finite() || due <= now_) return;
+  const EventTime before = now_;
+  now_ = due;
+  if (!before.is_finite()) return;
+  const std::int64_t step = sweep_every_.count();
+  if (due.ms / step == before.ms / step) return;
+  const EventTime swept{due.ms / step * step};
+  for (EmbeddingTable& table : tables_) table.expire(swept, swept - before > expire_after_);
+}
+
+void InputLayer::look_up(const Batch& batch) {
+  MILLRACE_CHECK(batch.columns.size() == keys_.size());
+  batch_ = &batch;
+  for (EmbeddingTable& table : tables_) {
+    table.begin(now_.is_finite() ? now_ : kEarliestEventTime);
+  }
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    const KeyColumn& keys = batch.columns[i];
+    PooledColumn& column = keys_[i].column;
+    MILLRACE_CHECK((keys.ends.empty() ? keys.keys.size() : keys.ends.size()) ==
+                   static_cast<std::size_t>(batch.rows));
+    column.ends = keys.ends;
+    column.slots.resize(keys.keys.size());
+    at(tables_, keys_[i].table).look_up(keys.keys, column.slots);
+  }
+}
+
+void InputLayer::gather(int first, View<float> x) const {
+  MILLRACE_CHECK(x.cols == schema_.inputs() && first + x.rows <= batch_->rows);
+  for (const KeyPart& part : keys_) {
+    const EmbeddingTable& table = at(tables_, part.table);
+    pool(part.column, table.used(), first, x.cols_from(part.offset, table.shape().dimension));
+  }
+  const auto& numeric = schema_.numeric_features();
+  for (std::size_t f = 0; f < numeric.size(); ++f) {
+    const int offset = schema_.input_offset(numeric[f]);
+    const bool standardised = at(schema_.features(), numeric[f]).standardize;
+    const float mean = moments_[f].mean(), inverse = moments_[f].inverse_deviation();
+    for (int r = 0; r < x.rows; ++r) {
+      const float value = batch_->numeric[static_cast<std::size_t>(first + r) * numeric.size() + f];
+      const float plain = std::isnan(value) ? 0 : value;
+      x(r, offset) = standardised ? standardise(value, mean, inverse) : plain;
+    }
+  }
+  const auto width = static_cast<std::size_t>(schema_.dense_width());
+  for (const CopiedPart& part : dense_) {
+    for (int r = 0; r < x.rows; ++r) {
+      std::copy_n(batch_->dense.data() + static_cast<std::size_t>(first + r) * width + part.from,
+                  part.width, x.row(r) + part.offset);
+    }
+  }
+}
+
+bool InputLayer::scatter(View<const float> dx, float scale) {
+  MILLRACE_CHECK(dx.has_shape(batch_->rows, schema_.inputs()));
+  bool finite = true;
+  for (std::size_t t = 0; t < tables_.size(); ++t) {
+    const int D = tables_[t].shape().dimension;
+    std::vector<float>& gradients = gradients_[t];
+    gradients.assign(tables_[t].used().size() * static_cast<std::size_t>(D), 0);
+    for (int r = 0; r < dx.rows; ++r) {
+      for (const int part : parts_of_table_[t]) {
+        const KeyPart& key = at(keys_, part);
+        unpool_add(key.column, r, dx.row(r) + key.offset, D, gradients.data());
+      }
+    }
+    bool small = true;
+    for (float& g : gradients) {
+      g *= scale;
+      small &= std::abs(g) <= kLargestGradient;  // false for NaN
+    }
+    finite &= small;
+  }
+  return finite;
+}
+
+void InputLayer::keep() {
+  for (std::size_t t = 0; t < tables_.size(); ++t) {
+    optimizer_.step(tables_[t].used(), tables_[t].shape().dimension, gradients_[t].data());
+    tables_[t].keep();
+  }
+  for (std::size_t f = 0; f < moments_.size(); ++f) {
+    const float* values = batch_->numeric.data() + f;
+    moments_[f].add(batch_->rows,
+                    [&](int r) { return values[static_cast<std::size_t>(r) * moments_.size()]; });
+  }
+  batch_ = nullptr;
+}
+
+void InputLayer::undo() {
+  for (EmbeddingTable& table : tables_) table.undo();
+  batch_ = nullptr;
+}
+
+void InputLayer::save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
+                      StateChanges& changes) {
+  ByteWriter numeric;
+  for (const RunningMoments& moments : moments_) moments.save(numeric);
+  changes.values.push_back({"numeric", numeric.take()});
+  ByteWriter counts;
+  counts.put(now_.ms);
+  for (EmbeddingTable& table : tables_) {
+    const EmbeddingTable::Counters& counters = table.counters();
+    counts.put_text(table.shape().name);
+    counts.put(counters.admitted);
+    counts.put(counters.expired);
+    counts.put(counters.refused);
+    table.save(sequence, cleanings, changes);
+  }
+  changes.values.push_back({"tables", counts.take(), false});
+}
+
+bool InputLayer::restore_value(std::string_view name, std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (name == "numeric") {
+    for (RunningMoments& moments : moments_) moments.restore(reader);
+  } else if (name == "tables") {
+    now_ = {reader.get<std::int64_t>()};
+    for (EmbeddingTable& table : tables_) {
+      if (reader.get_text() != table.shape().name) throw StateError("the saved tables differ");
+      EmbeddingTable::Counters counters;
+      counters.admitted = reader.get<std::uint64_t>();
+      counters.expired = reader.get<std::uint64_t>();
+      counters.refused = reader.get<std::uint64_t>();
+      table.restore_counters(counters);
+    }
+  } else {
+    return false;
+  }
+  if (!reader.at_end()) throw StateError("saved state of the inputs has a wrong size");
+  return true;
+}
+
+bool InputLayer::restore_block(std::string_view set, std::uint64_t sequence,
+                               std::string_view bytes) {
+  return std::any_of(tables_.begin(), tables_.end(),
+                     [&](EmbeddingTable& table) { return table.restore(set, sequence, bytes); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "learner/base/state.h"
+#include "learner/base/time.h"
+#include "learner/base/view.h"
+#include "learner/data/batch.h"
+#include "learner/data/schema.h"
+#include "learner/embedding/options.h"
+#include "learner/embedding/pooling.h"
+#include "learner/embedding/row_optimizer.h"
+#include "learner/embedding/table.h"
+#include "learner/layers/running_moments.h"
+
+namespace millrace {
+
+/// From a batch to the network's input x [B,D] and back: pooled embeddings, standardised numbers
+/// and dense vectors, each at its Schema::input_offset. Owns the embedding tables and the
+/// statistics of the numbers.
+///
+/// One batch: advance → look_up → gather (any parts of it) → scatter → keep or undo. After `undo`
+/// all is as before `look_up`. Numbers are standardised by the statistics from before the batch.
+/// Memory: the tables; gradients and slots of the largest batch so far.
+/// Threads: one at a time, but `gather`s beside each other.
+class InputLayer {
+ public:
+  /// Borrows `schema`. `seed`: of the embeddings' initial values.
+  InputLayer(const Schema& schema, const EmbeddingOptions& options, double rate,
+             std::uint64_t seed);
+
+  /// Moves event time to `due` (never back). When that crosses a multiple of expire_after / 64 (of
+  /// a second at least), rows that were not seen for `expire_after` are dropped.
+  void advance(EventTime due);
+
+  /// Finds or makes the rows of all keys. Borrows `batch` until `keep` or `undo`.
+  void look_up(const Batch& batch);
+
+  /// x [count, D] of the batch's rows [first, first + count), count = x.rows.
+  void gather(int first, View<float> x) const;
+
+  /// From dx [rows, D] to the gradients of the used rows, each times `scale`. A key's gradients add
+  /// up in the order of the rows (of the features, in one row). Returns false where one is not
+  /// finite, or so large that its square would not be.
+  bool scatter(View<const float> dx, float scale);
+
+  /// Updates the rows by their gradients and takes the batch's numbers into the statistics.
+  void keep();
+  void undo();
+
+  const std::vector<EmbeddingTable>& tables() const { return tables_; }
+  std::vector<EmbeddingTable>& tables() { return tables_; }
+  /// One for each of Schema::numeric_features, whether it is standardised or not.
+  const std::vector<RunningMoments>& moments() const { return moments_; }
+
+  /// The tables' sets and the values "numeric" and "tables" (time and counters, not in the digest).
+  void save(std::uint64_t sequence, std::span<const Cleaning> cleanings, StateChanges& changes);
+  /// Each returns whether the name was one of the layer's. Error: throws StateError.
+  bool restore_value(std::string_view name, std::string_view bytes);
+  bool restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes);
+
+ private:
+  struct KeyPart {
+    int table = 0;
+    int offset = 0;  ///< Of its columns in x.
+    PooledColumn column;
+  };
+  struct CopiedPart {
+    int from = 0;  ///< In Batch::dense.
+    int offset = 0;
+    int width = 0;
+  };
+
+  const Schema& schema_;
+  const Duration expire_after_, sweep_every_;
+  const RowOptimizer optimizer_;
+  std::vector<EmbeddingTable> tables_;
+  std::vector<KeyPart> keys_;  ///< Parallel to Schema::key_features.
+  std::vector<std::vector<int>> parts_of_table_;
+  std::vector<CopiedPart> dense_;
+  std::vector<RunningMoments> moments_;
+  EventTime now_ = EventTime::before_all();
+
+  const Batch* batch_ = nullptr;
+  std::vector<std::vector<float>> gradients_;  ///< By table: [used rows, dimension].
+};
+
+}  // namespace millrace

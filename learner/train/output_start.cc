@@ -1,0 +1,62 @@
+#include "learner/train/output_start.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace {
+
+std::optional<float> OutputStart::start(const Batch& batch, int task) const {
+  const auto k = static_cast<std::size_t>(task);
+  if (started_[k]) return std::nullopt;
+  const std::size_t T = schema_.tasks().size();
+  double weight = 0, sum = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
+    const float label = batch.labels[i * T + k];
+    if (std::isnan(label) || batch.condition[i * T + k] != 1) continue;
+    weight += batch.weights[i];
+    sum += double{batch.weights[i]} * label;
+  }
+  if (!(weight > 0)) return std::nullopt;
+  if (schema_.tasks()[k].kind != TaskKind::kBinary) return static_cast<float>(sum / weight);
+  return static_cast<float>(std::log((sum + 0.5) / (weight - sum + 0.5)));
+}
+
+void OutputStart::add(const Batch& batch) {
+  const std::size_t T = schema_.tasks().size();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
+    for (std::size_t k = 0; k < T; ++k) {
+      const float label = batch.labels[i * T + k];
+      if (std::isnan(label)) continue;
+      LabelRange& range = ranges_[k];
+      range.least = seen_[k] ? std::min(range.least, label) : label;
+      range.most = seen_[k] ? std::max(range.most, label) : label;
+      seen_[k] = 1;
+      if (batch.condition[i * T + k] == 1 && batch.weights[i] > 0) started_[k] = 1;
+    }
+  }
+}
+
+float OutputStart::clamp(float value, int task) const {
+  const auto k = static_cast<std::size_t>(task);
+  return seen_[k] ? std::clamp(value, ranges_[k].least, ranges_[k].most) : value;
+}
+
+void OutputStart::save(ByteWriter& writer) const {
+  for (std::size_t k = 0; k < ranges_.size(); ++k) {
+    writer.put(started_[k]);
+    writer.put(seen_[k]);
+    writer.put(ranges_[k].least);
+    writer.put(ranges_[k].most);
+  }
+}
+
+void OutputStart::restore(ByteReader& reader) {
+  for (std::size_t k = 0; k < ranges_.size(); ++k) {
+    started_[k] = reader.get<std::uint8_t>();
+    seen_[k] = reader.get<std::uint8_t>();
+    ranges_[k].least = reader.get<float>();
+    ranges_[k].most = reader.get<float>();
+  }
+}
+
+}  // namespace millrace

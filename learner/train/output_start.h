@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "learner/base/state.h"
+#include "learner/data/batch.h"
+#include "learner/data/schema.h"
+#include "learner/publish/publication.h"
+
+namespace millrace {
+
+/// What the outputs know of their labels: whether their bias was set from the first batch that had
+/// some, and the range of transformed labels that served values are clamped to.
+class OutputStart {
+ public:
+  /// Borrows `schema`.
+  explicit OutputStart(const Schema& schema)
+      : schema_(schema),
+        started_(schema.tasks().size()),
+        seen_(schema.tasks().size()),
+        ranges_(schema.tasks().size()) {}
+
+  /// Where task k is to start with this batch: for a binary task the log odds of its base rate,
+  /// log((P + ½) / (N − P + ½)), for a regression the mean label, over the rows whose label is
+  /// known and whose condition holds, by their weights. Nothing where it has started already, or
+  /// the batch has no such row.
+  std::optional<float> start(const Batch& batch, int task) const;
+
+  /// Takes in a batch that was trained on: its first biases and its labels.
+  void add(const Batch& batch);
+
+  /// Of the transformed labels of task k; {0, 0} before any.
+  const std::vector<LabelRange>& ranges() const { return ranges_; }
+  /// `value` within the range of task k; as it is before any label.
+  float clamp(float value, int task) const;
+
+  void save(ByteWriter& writer) const;
+  void restore(ByteReader& reader);
+
+ private:
+  const Schema& schema_;
+  std::vector<std::uint8_t> started_, seen_;
+  std::vector<LabelRange> ranges_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,99 @@
+#include "learner/train/task_losses.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "learner/base/check.h"
+#include "learner/math/loss.h"
+#include "learner/math/product_head.h"
+
+namespace millrace {
+
+TaskLosses::TaskLosses(const Schema& schema, int max_rows) : schema_(schema) {
+  const std::vector<Task>& tasks = schema.tasks();
+  for (int k = 0; k < static_cast<int>(tasks.size()); ++k) {
+    std::vector<int> chain;
+    for (int j = k; j >= 0; j = tasks[static_cast<std::size_t>(j)].given) chain.push_back(j);
+    std::reverse(chain.begin(), chain.end());
+    chains_.push_back(std::move(chain));
+  }
+  const std::size_t cells = static_cast<std::size_t>(max_rows) * tasks.size();
+  counts_.resize(tasks.size());
+  losses_.resize(cells);
+  factors_.resize(cells);
+  logits_.resize(cells);
+}
+
+void TaskLosses::begin(const Batch& batch) {
+  const std::size_t T = schema_.tasks().size(), rows = static_cast<std::size_t>(batch.rows);
+  MILLRACE_CHECK(batch.labels.size() == rows * T && batch.condition.size() == rows * T);
+  MILLRACE_CHECK(batch.weights.size() == rows && rows * T <= losses_.size());
+  batch_ = &batch;
+  std::fill(counts_.begin(), counts_.end(), 0.0);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t k = 0; k < T; ++k) counts_[k] += std::isnan(batch.labels[i * T + k]) ? 0 : 1;
+  }
+}
+
+bool TaskLosses::is_fnw(int task) const {
+  return batch_->stream == Stream::kAtOnce &&
+         schema_.tasks()[static_cast<std::size_t>(task)].policy == FeedbackPolicy::kFnw;
+}
+
+void TaskLosses::run(int first, View<const float> z, const std::vector<double>& scale,
+                     View<float> dz) {
+  const std::vector<Task>& tasks = schema_.tasks();
+  const int T = static_cast<int>(tasks.size());
+  MILLRACE_CHECK(z.cols == T && dz.has_shape(z.rows, T));
+  std::vector<double> slopes(static_cast<std::size_t>(T));
+  for (int r = 0; r < z.rows; ++r) {
+    const int row = first + r;
+    std::fill(slopes.begin(), slopes.end(), 0.0);
+    for (int k = 0; k < T; ++k) {
+      const std::size_t cell = index(row, k);
+      const double y = batch_->labels[cell];
+      if (std::isnan(y)) continue;
+      const auto own = static_cast<std::size_t>(k);
+      const double logit = z(r, k);
+      double factor = batch_->weights[static_cast<std::size_t>(row)];
+      if (is_product(k)) {
+        math::Product<double> product;
+        for (const int j : chain(k)) product = math::times(product, double{z(r, j)});
+        losses_[cell] = math::product_loss(product, y);
+        logits_[cell] = product.logit();
+        for (const int j : chain(k)) {
+          slopes[static_cast<std::size_t>(j)] +=
+              scale[own] * factor * math::product_slope(product, double{z(r, j)}, y);
+        }
+      } else {
+        const bool binary = tasks[own].kind == TaskKind::kBinary;
+        const auto loss = binary ? math::bce(logit, y) : math::squared(logit, y);
+        if (is_fnw(k)) {
+          const double p = math::sigmoid(logit);
+          factor *= y > 0.5 ? 1 + p : (1 - p) * (1 + p);
+        }
+        losses_[cell] = loss.value;
+        slopes[own] += scale[own] * factor * loss.slope;
+      }
+      factors_[cell] = factor;
+    }
+    for (int k = 0; k < T; ++k) dz(r, k) = static_cast<float>(slopes[static_cast<std::size_t>(k)]);
+  }
+}
+
+std::vector<TaskLoss> TaskLosses::sums() const {
+  const int T = static_cast<int>(schema_.tasks().size());
+  std::vector<TaskLoss> sums(static_cast<std::size_t>(T));
+  for (int i = 0; i < batch_->rows; ++i) {
+    for (int k = 0; k < T; ++k) {
+      const std::size_t cell = index(i, k);
+      if (!std::isnan(batch_->labels[cell])) {
+        sums[static_cast<std::size_t>(k)].sum += factors_[cell] * losses_[cell];
+      }
+    }
+  }
+  for (std::size_t k = 0; k < sums.size(); ++k) sums[k].count = counts_[k];
+  return sums;
+}
+
+}  // namespace millrace

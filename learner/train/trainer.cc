@@ -1,0 +1,345 @@
+#include "learner/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "learner/balance/balancer.h"
+#include "learner/base/check.h"
+#include "learner/device/devices.h"
+#include "learner/device/memory.h"
+#include "learner/device/threads.h"
+#include "learner/layers/input_layer.h"
+#include "learner/model/model.h"
+#include "learner/train/chunks.h"
+#include "learner/train/dense_optimizer.h"
+#include "learner/train/label_shares.h"
+#include "learner/train/output_start.h"
+#include "learner/train/task_losses.h"
+#include "learner/train/task_metrics.h"
+
+namespace millrace {
+namespace {
+
+/// What the threads of a step need for themselves: a chunk's activations and gradients.
+struct ChunkMemory {
+  std::unique_ptr<Backend<float>> backend;
+  std::unique_ptr<Model<float>::Workspace> work;
+  Buffer<float> gradients;
+};
+
+View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
+  return {buffer.get(), rows, cols};
+}
+
+}  // namespace
+
+struct Trainer::Parts {
+  Parts(std::string name_, const Schema& schema_, const LearnerOptions& options_);
+
+  bool step(const Batch& batch);
+  void start_outputs(const Batch& batch);
+  void run_chunk(const Chunks& chunks, int chunk, int rows);
+  bool finish(const Batch& batch, const LabelShares& next_shares);
+
+  const std::string name;
+  const Schema schema;
+  const LearnerOptions options;
+  TrainerProbe probe;
+
+  Threads threads;
+  const Model<float> model;
+  InputLayer inputs;
+  Buffer<float> weights;
+  DenseUpdater<float> updater;
+  std::unique_ptr<Balancer> balancer;
+  LabelShares shares;
+  OutputStart outputs;
+  TaskMetrics metrics;
+  std::uint64_t steps = 0, rows = 0, skipped = 0;
+  EventTime seen = EventTime::before_all();
+  bool published = false;  ///< Whether there was a publication since the start or a restore.
+  bool dense_restored = false;
+
+  // Of the step in progress, and of the last one.
+  TaskLosses losses;
+  std::vector<double> scale;  ///< By task: weight / normaliser.
+  std::vector<ChunkMemory> chunk_memory;
+  Buffer<float> x, dx;  ///< [rows, D]
+  Buffer<float> z, dz;  ///< [rows, T]
+  /// First biases of this batch, to be taken back if it is skipped: (place, before).
+  std::vector<std::pair<long, float>> biases_before;
+  std::vector<std::optional<double>> last_loss;
+};
+
+Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOptions& options_)
+    : name(std::move(name_)),
+      schema(schema_),
+      options(options_),
+      threads(options.train.threads),
+      model(schema, options.model),
+      inputs(schema, options.embeddings, options.train.embedding.rate,
+             static_cast<std::uint64_t>(options.train.seed)),
+      weights(allocate_host<float>(model.parameter_count())),
+      updater(options.train.dense, model.parameter_count()),
+      balancer(make_balancer(options.balance, schema.tasks())),
+      shares(model.tasks()),
+      outputs(schema),
+      metrics(schema),
+      losses(schema, options.train.batch),
+      scale(schema.tasks().size()),
+      x(allocate_host<float>(long{options.train.batch} * model.inputs())),
+      dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
+      z(allocate_host<float>(long{options.train.batch} * model.tasks())),
+      dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
+      last_loss(schema.tasks().size()) {
+  const auto count = static_cast<std::size_t>(model.parameter_count());
+  model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
+  const int most_chunks = Chunks(options.train.batch).count;
+  for (int c = 0; c < most_chunks; ++c) {
+    ChunkMemory memory{open_device<float>("cpu"), nullptr,
+                       allocate_host<float>(model.parameter_count())};
+    memory.work = model.workspace(*memory.backend, std::min(Chunks::kTile, options.train.batch));
+    chunk_memory.push_back(std::move(memory));
+  }
+}
+
+// Puts the last bias of each task that has its first labels to their base rate.
+void Trainer::Parts::start_outputs(const Batch& batch) {
+  biases_before.clear();
+  for (int k = 0; k < model.tasks(); ++k) {
+    if (const auto bias = outputs.start(batch, k)) {
+      float& place = weights[static_cast<std::size_t>(model.output_bias(k))];
+      biases_before.emplace_back(model.output_bias(k), place);
+      place = *bias;
+    }
+  }
+}
+
+// Forward, loss and backward of one chunk's rows, tile by tile.
+void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows) {
+  ChunkMemory& memory = chunk_memory[static_cast<std::size_t>(chunk)];
+  const int D = model.inputs(), T = model.tasks();
+  for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += Chunks::kTile) {
+    const int count = std::min(Chunks::kTile, chunks.end(chunk) - first);
+    const View<float> x_tile = view_of(x, batch_rows, D).rows_from(first, count);
+    const View<float> z_tile = view_of(z, batch_rows, T).rows_from(first, count);
+    const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
+    inputs.gather(first, x_tile);
+    model.forward(weights.get(), x_tile, *memory.work, z_tile);
+    losses.run(first, z_tile, scale, dz_tile);
+    model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
+                   first > chunks.begin(chunk), view_of(dx, batch_rows, D).rows_from(first, count));
+  }
+}
+
+bool Trainer::Parts::step(const Batch& batch) {
+  inputs.advance(batch.due);
+  inputs.look_up(batch);
+  losses.begin(batch);
+  start_outputs(batch);
+
+  // Normalisers and task weights are known before the first tile.
+  const bool full = batch.rows == options.train.batch;
+  LabelShares next_shares = shares;
+  next_shares.add(batch.stream, batch.rows, losses.counts());
+  for (int k = 0; k < model.tasks(); ++k) {
+    const auto at = static_cast<std::size_t>(k);
+    const double norm =
+        full ? losses.counts()[at] : batch.rows * next_shares.share(batch.stream, k);
+    scale[at] = norm > 0 ? balancer->weights()[at] / norm : 0;
+  }
+  const Chunks chunks(batch.rows);
+  threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch.rows); });
+  return finish(batch, next_shares);
+}
+
+// Updates everything, or nothing if a loss or a gradient is not finite.
+bool Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) {
+  const std::vector<TaskLoss> sums = losses.sums();
+  // As a float: what a float cannot hold has no place among float weights.
+  bool finite = std::all_of(sums.begin(), sums.end(), [](const TaskLoss& loss) {
+    return std::isfinite(static_cast<float>(loss.sum));
+  });
+  std::vector<float*> gradients;
+  const Chunks chunks(batch.rows);
+  for (int c = 0; c < chunks.count; ++c) {
+    // The last chunks of a batch may be empty.
+    if (chunks.begin(c) < chunks.end(c)) {
+      gradients.push_back(chunk_memory[static_cast<std::size_t>(c)].gradients.get());
+    }
+  }
+  finite = finite && updater.sum(gradients, threads);
+  finite = finite &&
+           inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(batch.rows));
+  if (!finite) {
+    inputs.undo();
+    for (const auto& [place, before] : biases_before) {
+      weights[static_cast<std::size_t>(place)] = before;
+    }
+    return false;
+  }
+  const double fraction = static_cast<double>(batch.rows) / options.train.batch;
+  metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
+  outputs.add(batch);
+  shares = next_shares;
+  balancer->add(sums, fraction);
+  updater.step(weights.get(), gradients[0], fraction, threads);
+  inputs.keep();
+  for (std::size_t k = 0; k < sums.size(); ++k) {
+    if (sums[k].count > 0) last_loss[k] = sums[k].sum / sums[k].count;
+  }
+  return true;
+}
+
+Trainer::Trainer(std::string name, const Schema& schema, const LearnerOptions& options)
+    : parts_(std::make_unique<Parts>(std::move(name), schema, options)) {}
+
+Trainer::~Trainer() = default;
+
+void Trainer::train(const Batch& batch) {
+  Parts& p = *parts_;
+  MILLRACE_CHECK(0 < batch.rows && batch.rows <= p.options.train.batch);
+  const FlushDenormals flush;
+  const auto begin = std::chrono::steady_clock::now();
+  if (p.step(batch)) {
+    ++p.steps;
+    p.rows += static_cast<std::uint64_t>(batch.rows);
+    p.seen = std::max(p.seen, batch.seen);
+  } else {
+    ++p.skipped;
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  p.probe.rows = p.rows;
+  p.probe.steps = p.steps;
+  p.probe.steps_skipped_not_finite = p.skipped;
+  p.probe.step_seconds_total = p.probe.step_seconds_total + seconds.count();
+}
+
+Publication Trainer::publish() {
+  Parts& p = *parts_;
+  Publication publication;
+  publication.complete = !std::exchange(p.published, true);
+  publication.seen = p.seen;
+  for (EmbeddingTable& table : p.inputs.tables()) {
+    TableUpdate& update = publication.tables.emplace_back();
+    table.publish(publication.complete, update.keys, update.rows, update.erased);
+  }
+  auto dense = std::make_shared<DenseWeights>();
+  dense->parameters.assign(p.weights.get(), p.weights.get() + p.model.parameter_count());
+  const std::vector<int>& numeric = p.schema.numeric_features();
+  for (std::size_t f = 0; f < numeric.size(); ++f) {
+    const RunningMoments& moments = p.inputs.moments()[f];
+    dense->numeric.push_back({moments.mean(), moments.inverse_deviation()});
+  }
+  dense->labels = p.outputs.ranges();
+  publication.dense = std::move(dense);
+  return publication;
+}
+
+const std::string& Trainer::name() const { return parts_->name; }
+const TrainerProbe& Trainer::probe() const { return parts_->probe; }
+
+TrainerReport Trainer::report() const {
+  const Parts& p = *parts_;
+  TrainerReport report;
+  report.model = p.name;
+  report.steps = p.steps;
+  report.rows = p.rows;
+  report.skipped = p.skipped;
+  for (int k = 0; k < p.model.tasks(); ++k) {
+    const auto at = static_cast<std::size_t>(k);
+    TaskReport& task = report.tasks.emplace_back();
+    p.metrics.report(k, task);
+    task.weight = p.balancer->weights()[at];
+    task.loss = p.last_loss[at];
+    task.label_share = p.shares.share(Stream::kMatured, k);
+  }
+  for (const EmbeddingTable& table : p.inputs.tables()) {
+    const EmbeddingTable::Counters& counters = table.counters();
+    report.tables.push_back({table.shape().name, table.rows(), counters.admitted, counters.expired,
+                             counters.refused, table.bytes()});
+  }
+  return report;
+}
+
+std::string Trainer::participant_name() const { return "model/" + parts_->name; }
+
+StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cleanings) {
+  Parts& p = *parts_;
+  StateChanges changes;
+  const auto value = [&](std::string name, bool in_digest, auto&& write) {
+    ByteWriter writer;
+    write(writer);
+    changes.values.push_back({std::move(name), writer.take(), in_digest});
+  };
+  value("dense", true, [&](ByteWriter& writer) {
+    writer.put_all(std::span<const float>(p.weights.get(),
+                                          static_cast<std::size_t>(p.model.parameter_count())));
+    p.updater.save(writer);
+  });
+  value("balance", true, [&](ByteWriter& writer) { p.balancer->save(writer); });
+  value("shares", true, [&](ByteWriter& writer) { p.shares.save(writer); });
+  value("outputs", true, [&](ByteWriter& writer) { p.outputs.save(writer); });
+  value("counters", false, [&](ByteWriter& writer) {
+    writer.put(p.steps);
+    writer.put(p.rows);
+    writer.put(p.skipped);
+    writer.put(p.seen.ms);
+  });
+  p.metrics.save(changes);
+  p.inputs.save(sequence, cleanings, changes);
+  return changes;
+}
+
+void Trainer::restore_value(std::string_view name, std::string_view bytes) {
+  Parts& p = *parts_;
+  if (p.inputs.restore_value(name, bytes) || p.metrics.restore(name, bytes)) return;
+  ByteReader reader(bytes);
+  if (name == "dense") {
+    const std::vector<float> weights = reader.get_all<float>();
+    if (static_cast<long>(weights.size()) != p.model.parameter_count()) {
+      throw StateError("the saved model has another number of weights");
+    }
+    std::copy(weights.begin(), weights.end(), p.weights.get());
+    p.updater.restore(reader);
+    p.dense_restored = true;
+  } else if (name == "balance") {
+    p.balancer->restore(reader);
+  } else if (name == "shares") {
+    p.shares.restore(reader);
+  } else if (name == "outputs") {
+    p.outputs.restore(reader);
+  } else if (name == "counters") {
+    p.steps = reader.get<std::uint64_t>();
+    p.rows = reader.get<std::uint64_t>();
+    p.skipped = reader.get<std::uint64_t>();
+    p.seen = {reader.get<std::int64_t>()};
+  } else {
+    throw StateError("saved state of model " + p.name + " has an unknown value " +
+                     std::string(name));
+  }
+  if (!reader.at_end()) {
+    throw StateError("saved state of model " + p.name + ": value " + std::string(name) +
+                     " has a wrong size");
+  }
+}
+
+void Trainer::restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
+  if (!parts_->inputs.restore_block(set, sequence, bytes)) {
+    throw StateError("saved state of model " + parts_->name + " has an unknown set " +
+                     std::string(set));
+  }
+}
+
+void Trainer::restored() {
+  Parts& p = *parts_;
+  if (!p.dense_restored) throw StateError("saved state of model " + p.name + " has no weights");
+  p.published = false;
+  p.probe.rows = p.rows;
+  p.probe.steps = p.steps;
+  p.probe.steps_skipped_not_finite = p.skipped;
+}
+
+}  // namespace millrace
