@@ -1,0 +1,137 @@
+// The page ops/docs/configuration.md.
+#include "ops/config/describe.h"
+#include "ops/config/load.h"
+#include "ops/config/sections.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kOpening =
+    "# Configuration\n"
+    "\n"
+    "<!-- Generated from the declared options: `millrace check-config --print-page`. -->\n"
+    "\n"
+    "One YAML file, given as `--config`. `--set section.key=value` and the environment's\n"
+    "`MILLRACE_SECTION__KEY` override single keys: first the file, then the environment, then\n"
+    "`--set`. Entries of lists are reached by number or by name (`tasks.ctr.label=click`).\n"
+    "\n"
+    "Durations are written `500ms`, `30s`, `10m`, `24h`, `7d`; sizes `64KiB`, `256MiB`, `1GiB`.\n"
+    "`events`, `features` and `tasks` are required; every other key has a default. Unknown keys,\n"
+    "wrong types, values outside their limits and values that cannot work together are errors\n"
+    "that name file, line, key, value and what was expected; `millrace check-config` finds them\n"
+    "all at once (exit 78). Words marked *planned* are known, but not part of this version: they\n"
+    "are refused by name. `--print-config` shows the effective configuration, `--print-schema`\n"
+    "its JSON Schema.\n";
+
+// What a reader of the table is told about the values a key takes.
+std::string takes(const KeyDescription& key) {
+  std::string text;
+  switch (key.form) {
+    case ValueForm::kTruth:
+      return "true, false";
+    case ValueForm::kWhole:
+      text = "whole number";
+      break;
+    case ValueForm::kNumber:
+      text = "number";
+      break;
+    case ValueForm::kText:
+      text = "text";
+      break;
+    case ValueForm::kDuration:
+      text = "duration";
+      break;
+    case ValueForm::kDurationOrOff:
+      text = "duration, or off";
+      break;
+    case ValueForm::kSize:
+      text = "size";
+      break;
+    case ValueForm::kWholes:
+      return "list of whole numbers";
+    case ValueForm::kNumberOrNull:
+      return "number";
+    case ValueForm::kTextMap:
+      return "mapping to texts";
+    case ValueForm::kNumberMap:
+      return "mapping from tasks to numbers";
+    case ValueForm::kWord:
+    case ValueForm::kWordMap:
+      for (const std::string& word : key.words) text += (text.empty() ? "" : ", ") + word;
+      for (const std::string& word : key.planned_words) text += ", *" + word + "*";
+      if (!key.planned_words.empty()) text += " (*planned*)";
+      return key.form == ValueForm::kWordMap ? "mapping from tasks to: " + text : text;
+  }
+  if (key.least && key.most) return text + ", " + *key.least + " to " + *key.most;
+  if (key.least) return text + ", at least " + *key.least;
+  if (key.most) return text + ", at most " + *key.most;
+  return text;
+}
+
+std::string table(const std::string& prefix, const std::vector<KeyDescription>& keys,
+                  bool with_defaults) {
+  std::string text = with_defaults ? "| key | takes | default | meaning |\n|---|---|---|---|\n"
+                                   : "| key | takes | meaning |\n|---|---|---|\n";
+  for (const KeyDescription& key : keys) {
+    text += "| `" + prefix + key.key + "` | " + takes(key) + " | ";
+    if (with_defaults) text += "`" + key.usual + "` | ";
+    text += key.meaning + " |\n";
+  }
+  return text;
+}
+
+std::string events_text() {
+  return "## events\n\nRequired: the events by name. `impression` carries the features, `sample` "
+         "rows that were joined\nelsewhere; every other name is an outcome. Events may share a "
+         "topic; their records then carry `type`.\n\n" +
+         table("<name>.", describe_keys(OutcomeEntry{}, OutcomeEntry::fields()), false) +
+         "\n`window` belongs to outcomes only.\n";
+}
+
+std::string features_text() {
+  return "## features\n\nRequired: a list of what the model reads. A categorical value or a bag of "
+         "them has an embedding;\na number stands for itself; a dense feature is a vector.\n\n" +
+         table("", describe_keys(Feature{}, feature_fields()), false) +
+         "\n`pooling` is `mean`, `transform` `none`, `standardize` true, `context` false where "
+         "they are not given.\n";
+}
+
+std::string tasks_text() {
+  return "## tasks\n\nRequired: a list of what is learned.\n\n" +
+         table("", describe_keys(TaskEntry{}, TaskEntry::fields()), false) +
+         "\n`kind` is `binary`, `transform` `none`, `aggregate` `last` where they are not given.\n";
+}
+
+}  // namespace
+
+std::string configuration_page() {
+  std::string text(kOpening);
+  const Config usual;
+  for (const std::string_view key : kTopKeys) {
+    text += "\n";
+    if (key == "name") {
+      text +=
+          "## name\n\nThe model's name in answers, metrics and the store; default `default`. "
+          "At most 64 letters,\ndigits, `.`, `_` and `-`.\n";
+    } else if (key == "score") {
+      text +=
+          "## score\n\nThe formula that makes one score of the tasks' served values: numbers, "
+          "task names, `+ - * /`,\n`^` (right-associative, above unary minus), parentheses, "
+          "`min`, `max`, `log`, `exp`. Default: the\nfirst task. A result that is not finite "
+          "is `null`, ranked last, and counted.\n";
+    } else if (key == "events") {
+      text += events_text();
+    } else if (key == "features") {
+      text += features_text();
+    } else if (key == "tasks") {
+      text += tasks_text();
+    }
+    visit_section(usual, key, [&](const auto& options, std::string_view meaning) {
+      text += "## " + std::string(key) + "\n\n" + std::string(meaning) + "\n\n" +
+              table("", describe_keys(options, options.fields()), true);
+    });
+  }
+  return text;
+}
+
+}  // namespace millrace
