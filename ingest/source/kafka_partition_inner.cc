@@ -14,8 +14,9 @@ std::string_view view_of(const void* bytes, std::size_t size) {
 
 }  // namespace
 
-KafkaPartition::KafkaPartition(std::string topic, int partition, std::function<void()> wake)
-    : topic_(std::move(topic)), partition_(partition), wake_(std::move(wake)) {}
+KafkaPartition::KafkaPartition(std::string topic, int partition, std::function<void()> wake,
+                               KafkaNudge& nudge)
+    : topic_(std::move(topic)), partition_(partition), wake_(std::move(wake)), nudge_(nudge) {}
 
 KafkaPartition::~KafkaPartition() {
   drop_batch();
@@ -83,7 +84,15 @@ bool KafkaPartition::fetch() {
   std::int64_t low = -1, high = -1;
   rd_kafka_get_watermark_offsets(client_->get(), topic_.c_str(), partition_, &low, &high);
   if (high >= 0) end_of_log_ = high;
+  ask_for_more();
   return true;
+}
+
+void KafkaPartition::ask_for_more() {
+  const std::size_t left = rd_kafka_queue_length(queue_);
+  most_queued_ = std::max(left + size_, most_queued_ - most_queued_ / 64);
+  const bool more = next_fetch_ + static_cast<std::int64_t>(left) < end_of_log_;
+  if (more && left < most_queued_ / 2) nudge_.nudge(client_, topic_, partition_);
 }
 
 Head KafkaPartition::peek(Record& record, std::optional<Trouble>& trouble) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "ingest/source/kafka_client_inner.h"
+#include "ingest/source/kafka_nudge_inner.h"
 #include "ingest/source/source.h"
 
 namespace millrace {
@@ -24,7 +25,8 @@ class KafkaPartition {
     std::string text;
   };
 
-  KafkaPartition(std::string topic, int partition, std::function<void()> wake);
+  /// `wake` is called when something came into the queue; `nudge` is borrowed.
+  KafkaPartition(std::string topic, int partition, std::function<void()> wake, KafkaNudge& nudge);
   KafkaPartition(const KafkaPartition&) = delete;
   KafkaPartition& operator=(const KafkaPartition&) = delete;
   ~KafkaPartition();
@@ -67,11 +69,13 @@ class KafkaPartition {
   bool stands_at_end() const;
   void pass_event(const rd_kafka_message_t& message, std::optional<Trouble>& trouble);
   void drop_batch();
+  void ask_for_more();
   void close_queue();
 
   const std::string topic_;
   const int partition_;
   const std::function<void()> wake_;
+  KafkaNudge& nudge_;
   std::shared_ptr<KafkaClient> client_;
   rd_kafka_queue_t* queue_ = nullptr;
   std::atomic<bool> ready_{false};  // librdkafka's threads put something into the queue
@@ -84,6 +88,7 @@ class KafkaPartition {
   std::int64_t end_seen_ = -1;    // where the last "end of partition" was said
   std::optional<std::int64_t> end_;
   std::uint64_t batches_ = 0;
+  std::size_t most_queued_ = 0;  // records in the queue at its fullest, lately
 };
 
 }  // namespace millrace

@@ -125,6 +125,7 @@ struct KafkaSource::Parts {
   std::shared_ptr<KafkaClient> fetcher;  // reads
   std::int64_t share = 0;                // bytes a partition may queue in `fetcher`
   std::unique_ptr<KafkaWatch> watch;
+  KafkaNudge nudge;
   std::vector<std::unique_ptr<KafkaPartition>> partitions;
 
   std::uint64_t lost_offsets = 0;
@@ -188,7 +189,8 @@ void KafkaSource::Parts::take_news() {
     const auto [known, is_new] = index.insert({key, inputs.size()});
     if (is_new) {
       inputs.push_back({found.topic, found.partition, {}});
-      partitions.push_back(std::make_unique<KafkaPartition>(found.topic, found.partition, wake));
+      partitions.push_back(
+          std::make_unique<KafkaPartition>(found.topic, found.partition, wake, nudge));
       if (!found.from_the_start) {
         log("info", "kafka: new " + name_of(found.topic, found.partition));
       }
