@@ -21,7 +21,7 @@ struct JoinedRow {
   double weight = 1;                ///< 1 / sampling rate.
   std::vector<double> labels = {};  ///< [T], as joined, before any transform; NaN: missing.
   std::vector<std::uint8_t> condition =
-      {};  ///< [T], 1 where the task's condition holds (or has none).
+      {};  ///< [T], 1 where the label's condition holds (or none).
   /// [T], 1 where the label counts in training and metrics: not the zeros that a condition decided
   /// during the cold start (algorithms 2.2).
   std::vector<std::uint8_t> counts = {};
