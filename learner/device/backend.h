@@ -22,11 +22,10 @@ struct Stack {
   Stack(View<T> first_, int count_, long step_) : first(first_), count(count_), step(step_) {}
   /// A stack that may be written can be read; so can a single matrix.
   template <class U>
-  requires std::is_same_v<const U, T>
-  Stack(Stack<U> other) : first(other.first), count(other.count), step(other.step) {}
+  requires std::is_same_v<const U, T> Stack(Stack<U> other)
+      : first(other.first), count(other.count), step(other.step) {}
   template <class U>
-  requires std::is_same_v<const U, T>
-  Stack(View<U> one) : first(one) {}
+  requires std::is_same_v<const U, T> Stack(View<U> one) : first(one) {}
 
   View<T> operator[](int i) const {
     return {first.data + i * step, first.rows, first.cols, first.stride};

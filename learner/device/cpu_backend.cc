@@ -1,9 +1,11 @@
 #include "learner/device/cpu_backend.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "learner/base/check.h"
 #include "learner/device/gemm.h"
+#include "learner/device/panel_product.h"
 #include "learner/math/activation.h"
 #include "learner/math/mixture.h"
 #include "learner/math/softmax.h"
@@ -47,6 +49,13 @@ void apply_mask(View<const T> y, View<T> dy) {
   }
 }
 
+/// Whether a library multiplies these; it knows no epilogue, and no doubles.
+template <class T>
+bool by_library(int N, int K, bool finished) {
+  if constexpr (std::is_same_v<T, float>) return gemm::library_is_faster(N, K, finished);
+  return false;
+}
+
 /// Whether a stored matrix is one contiguous column.
 template <class T>
 bool is_column(View<T> w) {
@@ -70,7 +79,11 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
   for (int i = 0; i < y.count; ++i) {
     if (is_column(w.first)) {
       times_column(x[i], w[i], y[i]);
-    } else {
+    } else if (!by_library<T>(y.first.cols, x.first.cols, true)) {
+      gemm::panel_product(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
+                          {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
+      continue;
+    } else if constexpr (std::is_same_v<T, float>) {
       gemm::nn(x[i], w[i], false, y[i]);
     }
     add_bias_and_relu(b[i], relu, y[i]);
@@ -89,7 +102,10 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
       for (int r = 0; r < dy.first.rows; ++r) {
         math::mix_add(dy[i](r, 0), x[i].row(r), dw[i].data, x.first.cols);
       }
-    } else {
+    } else if (!by_library<T>(dw.first.cols, x.first.rows, false)) {
+      gemm::panel_product<T>(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {},
+                             dw[i]);
+    } else if constexpr (std::is_same_v<T, float>) {
       gemm::tn(x[i], dy[i], add, dw[i]);
     }
     sum_rows<T>(dy[i], add, db[i]);
@@ -108,7 +124,11 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, S
       for (int r = 0; r < dx.first.rows; ++r) {
         math::mix_set(dy[i](r, 0), w[i].data, dx[i].row(r), dx.first.cols);
       }
-    } else {
+    } else if (!by_library<T>(dx.first.cols, dy.first.cols, masked)) {
+      gemm::panel_product(dy.first.cols, gemm::plain(dy[i]), gemm::transposed(w[i]), false,
+                          {.mask = relu[i]}, dx[i]);
+      continue;
+    } else if constexpr (std::is_same_v<T, float>) {
       gemm::nt(dy[i], w[i], false, dx[i]);
     }
     if (masked) apply_mask(relu[i], dx[i]);

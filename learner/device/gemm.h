@@ -2,26 +2,28 @@
 
 #include "learner/base/view.h"
 
-/// Matrix products in main memory, on the calling thread alone. By oneDNN or by Eigen: CMake builds
-/// one of gemm_onednn.cc and gemm_eigen.cc. Inner to device/: everybody else uses a Backend.
+/// Matrix products of a library, in main memory and on the calling thread alone: oneDNN or Eigen.
+/// CMake builds one of gemm_onednn.cc and gemm_eigen.cc. Inner to device/: everybody else uses a
+/// Backend, which gives narrow products to panel_product.h.
 ///
 /// A product is added to c where `add`, otherwise c is overwritten. Outputs never overlap inputs.
 /// The same shapes give the same bits, whatever thread calls.
 namespace millrace::gemm {
 
-/// Which library multiplies floats: "oneDNN" or "Eigen".
+/// Which library it is: "oneDNN" or "Eigen".
 const char* library();
+
+/// Whether the library is faster than our own product of N columns and depth K, on this processor;
+/// `finished`: bias, ReLU or mask follow, which take the library's user another pass.
+bool library_is_faster(int N, int K, bool finished);
 
 /// c [M,N] (+)= a [M,K] b [K,N]
 void nn(View<const float> a, View<const float> b, bool add, View<float> c);
-void nn(View<const double> a, View<const double> b, bool add, View<double> c);
 
 /// c [M,N] (+)= a [M,K] bᵀ, b [N,K]
 void nt(View<const float> a, View<const float> b, bool add, View<float> c);
-void nt(View<const double> a, View<const double> b, bool add, View<double> c);
 
 /// c [M,N] (+)= aᵀ b, a [K,M], b [K,N]
 void tn(View<const float> a, View<const float> b, bool add, View<float> c);
-void tn(View<const double> a, View<const double> b, bool add, View<double> c);
 
 }  // namespace millrace::gemm

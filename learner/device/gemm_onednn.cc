@@ -20,21 +20,16 @@ void multiply(char transpose_a, char transpose_b, long depth, View<const float> 
   if (status != dnnl_success) throw std::runtime_error("oneDNN refused a matrix product");
 }
 
-/// Plain loops: doubles are for checks of the mathematics, not for speed.
-template <class A, class B>
-void multiply(A a, B b, int depth, bool add, View<double> c) {
-  for (int m = 0; m < c.rows; ++m) {
-    for (int n = 0; n < c.cols; ++n) {
-      double sum = 0;
-      for (int k = 0; k < depth; ++k) sum += a(m, k) * b(k, n);
-      c(m, n) = add ? c(m, n) + sum : sum;
-    }
-  }
-}
-
 }  // namespace
 
 const char* library() { return "oneDNN"; }
+
+bool library_is_faster(int N, int K, bool finished) {
+  // Our kernel has AVX2's registers. With those, a library's packing pays for wide products alone
+  // (tests/bench/learner_bench.cc).
+  static const bool wider_registers = __builtin_cpu_supports("avx512f");
+  return wider_registers || N > (finished ? 512 : 256) || K > 512;
+}
 
 void nn(View<const float> a, View<const float> b, bool add, View<float> c) {
   multiply('N', 'N', a.cols, a, b, add, c);
@@ -44,19 +39,6 @@ void nt(View<const float> a, View<const float> b, bool add, View<float> c) {
 }
 void tn(View<const float> a, View<const float> b, bool add, View<float> c) {
   multiply('T', 'N', a.rows, a, b, add, c);
-}
-
-void nn(View<const double> a, View<const double> b, bool add, View<double> c) {
-  multiply([&](int m, int k) { return a(m, k); }, [&](int k, int n) { return b(k, n); }, a.cols,
-           add, c);
-}
-void nt(View<const double> a, View<const double> b, bool add, View<double> c) {
-  multiply([&](int m, int k) { return a(m, k); }, [&](int k, int n) { return b(n, k); }, a.cols,
-           add, c);
-}
-void tn(View<const double> a, View<const double> b, bool add, View<double> c) {
-  multiply([&](int m, int k) { return a(k, m); }, [&](int k, int n) { return b(k, n); }, a.rows,
-           add, c);
 }
 
 }  // namespace millrace::gemm

@@ -1,0 +1,246 @@
+// How fast the dense model trains and scores, on the shapes of tests/peers/torch_mtl.py:
+//   small  100 inputs → 4 experts [64,64], 2 linear gates → 2 towers [32,16]
+//   large  1000 → 4 × [256,256] → [128,64]
+// A step is forward, cross-entropy and its slopes, backward, and Adam, of 1,024 rows on one thread.
+//
+//   cmake --build --preset release --target learner_bench
+//   build/release/tests/bench/learner_bench [--only small|large] [--seconds S] [--threads N]
+//   [--json]
+//
+// Beside it: torch_mtl.py --only small (and large); the JSON of both has the same form. A time is
+// the 20th percentile of blocks of some 20 ms: neighbours take the core for seconds, and a median
+// measures them. `products` is the best rate of single matrix products in the same run, and `share`
+// the step's multiply-adds against it.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "learner/device/devices.h"
+#include "learner/device/gemm.h"
+#include "learner/device/threads.h"
+#include "learner/math/activation.h"
+#include "learner/math/loss.h"
+#include "learner/model/model.h"
+#include "learner/train/chunks.h"
+#include "learner/train/dense_optimizer.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+struct Arguments {
+  std::string only;
+  double seconds = 4;
+  int threads = 1;
+  bool json = false;
+};
+
+struct Figure {
+  std::string name, what;
+  int batch;
+  double ms;
+  double gigaflops;
+};
+
+/// Seconds of one call of `work`: the 20th percentile over blocks of calls.
+double measure(double seconds, const std::function<void()>& work) {
+  using Clock = std::chrono::steady_clock;
+  const auto time = [&](int calls) {
+    const auto begin = Clock::now();
+    for (int i = 0; i < calls; ++i) work();
+    return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
+  };
+  time(3);
+  const int calls = std::max(1, static_cast<int>(0.02 / time(3)));
+  std::vector<double> times;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end || times.size() < 20) times.push_back(time(calls));
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 5];
+}
+
+struct Shape {
+  const char* name;
+  int inputs;
+  ModelOptions model;
+};
+
+std::vector<Shape> shapes() {
+  Shape small{"small", 100, {}}, large{"large", 1000, {}};
+  large.model.expert_layers = {256, 256};
+  large.model.tower_layers = {128, 64};
+  return {small, large};
+}
+
+constexpr int kTasks = 2;
+
+/// A trainer's dense part over one batch that stays the same.
+class Trainee {
+ public:
+  Trainee(const Shape& shape, int rows, int threads)
+      : model_(shape.inputs, 0, kTasks, shape.model),
+        threads_(threads),
+        chunks_(rows),
+        weights_(allocate_host<float>(model_.parameter_count())),
+        updater_({.rate = 0.001}, model_.parameter_count()),
+        x_(rows, shape.inputs, 1),
+        y_(rows, kTasks, 2),
+        z_(rows, kTasks),
+        dz_(rows, kTasks) {
+    model_.initialise(1, {weights_.get(), static_cast<std::size_t>(model_.parameter_count())});
+    for (float& y : y_.values) y = y > 1.28f ? 1 : 0;
+    const int tile = std::min(rows, Chunks::kTile);
+    for (int c = 0; c < chunks_.count; ++c) {
+      work_.push_back(model_.workspace(*cpu_, tile));
+      gradients_.push_back(allocate_host<float>(model_.parameter_count()));
+      sums_.push_back(gradients_.back().get());
+    }
+  }
+
+  void step() {
+    threads_.run(chunks_.count, [&](int c) {
+      for (int r = chunks_.begin(c); r < chunks_.end(c); r += Chunks::kTile) {
+        tile(c, r, std::min(Chunks::kTile, chunks_.end(c) - r));
+      }
+    });
+    if (updater_.sum(sums_, threads_)) updater_.step(weights_.get(), sums_[0], 1, threads_);
+  }
+
+  /// Probabilities of all rows, without a step. Requires: they are one tile.
+  void score() {
+    const FlushDenormals flush;
+    model_.forward(weights_.get(), x_, *work_[0], z_);
+    for (std::size_t i = 0; i < z_.values.size(); ++i) {
+      dz_.values[i] = math::sigmoid(z_.values[i]);
+    }
+  }
+
+  long parameters() const { return model_.parameter_count(); }
+
+ private:
+  void tile(int chunk, int first, int rows) {
+    auto& work = *work_[static_cast<std::size_t>(chunk)];
+    const View<const float> x = View<const float>(x_).rows_from(first, rows);
+    model_.forward(weights_.get(), x, work, z_.view().rows_from(first, rows));
+    const float scale = 1 / static_cast<float>(chunks_.rows);
+    for (int r = first; r < first + rows; ++r) {
+      for (int t = 0; t < kTasks; ++t) dz_(r, t) = scale * math::bce(z_(r, t), y_(r, t)).slope;
+    }
+    model_.backward(weights_.get(), x, work, View<const float>(dz_).rows_from(first, rows),
+                    sums_[static_cast<std::size_t>(chunk)], first > chunks_.begin(chunk), {});
+  }
+
+  std::unique_ptr<Backend<float>> cpu_ = open_device<float>("cpu");
+  Model<float> model_;
+  Threads threads_;
+  Chunks chunks_;
+  Buffer<float> weights_;
+  DenseUpdater<float> updater_;
+  Matrix<float> x_, y_, z_, dz_;
+  std::vector<std::unique_ptr<Model<float>::Workspace>> work_;
+  std::vector<Buffer<float>> gradients_;
+  std::vector<float*> sums_;
+};
+
+/// The best of a few shapes, GF/s.
+double product_rate(double seconds) {
+  const int sizes[][3] = {{768, 768, 768}, {1024, 264, 104}, {1024, 256, 256}, {1024, 1024, 1000}};
+  double best = 0;
+  for (const auto& [M, N, K] : sizes) {
+    const Matrix<float> a(M, K, 1), b(K, N, 2);
+    Matrix<float> c(M, N);
+    const double time = measure(seconds / 8, [&] { gemm::nn(a, b, false, c); });
+    best = std::max(best, 2e-9 * M * N * K / time);
+  }
+  return best;
+}
+
+/// Operations of one row in 1e9: every weight takes a multiply-add forward, one for its gradient,
+/// and one for its input's slope, but for first layers, whose inputs need none.
+double row_gigaflops(const Shape& shape, long parameters, bool train) {
+  const double first = shape.inputs * (shape.model.experts * shape.model.expert_layers[0] +
+                                       double{kTasks} * shape.model.experts);
+  const double all = static_cast<double>(parameters);
+  return 2e-9 * (train ? 3 * all - first : all);
+}
+
+void print(const Arguments& arguments, double rate, const std::vector<Figure>& figures) {
+  if (arguments.json) {
+    std::printf("{\"products\": \"%s\", \"products_gflops\": %.1f, \"threads\": %d, \"rows\": [",
+                gemm::library(), rate, arguments.threads);
+    const char* comma = "";
+    for (const Figure& f : figures) {
+      std::printf(
+          "%s{\"name\": \"%s\", \"what\": \"%s\", \"batch\": %d, \"ms\": %.5f, "
+          "\"per_s\": %.1f, \"share\": %.3f}",
+          comma, f.name.c_str(), f.what.c_str(), f.batch, f.ms, f.batch / f.ms * 1e3,
+          f.gigaflops / (f.ms / 1e3) / rate / arguments.threads);
+      comma = ", ";
+    }
+    std::printf("]}\n");
+    return;
+  }
+  std::printf("products by %s: %.1f GF/s\n", gemm::library(), rate);
+  for (const Figure& f : figures) {
+    std::printf("%-6s %-6s B=%5d %9.3f ms %12.0f rows/s  share %3.0f %%\n", f.name.c_str(),
+                f.what.c_str(), f.batch, f.ms, f.batch / f.ms * 1e3,
+                100 * f.gigaflops / (f.ms / 1e3) / rate / arguments.threads);
+  }
+}
+
+void run(const Arguments& arguments) {
+  double rate = product_rate(arguments.seconds);
+  std::vector<Figure> figures;
+  for (const Shape& shape : shapes()) {
+    if (!arguments.only.empty() && arguments.only != shape.name) continue;
+    for (const int rows : {1024, 4096}) {
+      Trainee trainee(shape, rows, arguments.threads);
+      const double time = measure(arguments.seconds, [&] { trainee.step(); });
+      figures.push_back({shape.name, "train", rows, time * 1e3,
+                         rows * row_gigaflops(shape, trainee.parameters(), true)});
+    }
+    for (const int rows : {1, 100, 256}) {
+      Trainee trainee(shape, rows, 1);
+      const double time = measure(arguments.seconds / 2, [&] { trainee.score(); });
+      figures.push_back({shape.name, "infer", rows, time * 1e3,
+                         rows * row_gigaflops(shape, trainee.parameters(), false)});
+    }
+  }
+  rate = std::max(rate, product_rate(arguments.seconds));
+  print(arguments, rate, figures);
+}
+
+Arguments parse(int count, char** words) {
+  Arguments arguments;
+  for (int i = 1; i < count; ++i) {
+    const bool has_value = i + 1 < count;
+    if (std::strcmp(words[i], "--json") == 0) {
+      arguments.json = true;
+    } else if (std::strcmp(words[i], "--only") == 0 && has_value) {
+      arguments.only = words[++i];
+    } else if (std::strcmp(words[i], "--seconds") == 0 && has_value) {
+      arguments.seconds = std::strtod(words[++i], nullptr);
+    } else if (std::strcmp(words[i], "--threads") == 0 && has_value) {
+      arguments.threads = std::atoi(words[++i]);
+    } else {
+      std::fprintf(stderr, "usage: %s [--only small|large] [--seconds S] [--threads N] [--json]\n",
+                   words[0]);
+      std::exit(2);
+    }
+  }
+  return arguments;
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int count, char** words) {
+  millrace::run(millrace::parse(count, words));
+  return 0;
+}
