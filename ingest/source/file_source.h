@@ -12,15 +12,20 @@ namespace millrace {
 /// Files of one JSON object a line; empty lines are skipped and are no records. Several files are
 /// partitions 0, 1, … in the order in which the store first saw them. A file is known by its path
 /// as given; what was read of it is known by a hash, and a file whose read part changed is refused.
-/// As a participant ("source") it saves position and hash of each file.
-/// Threads: one at a time.
+/// A file is read up to the end that it has at the start; a last line without a line end is a line,
+/// so when such a file grows later, what was added to that line is read as a line of its own.
+///
+/// As a participant ("source") it saves position and hash of each file; they are in no digest.
+/// Memory: LineReader's, for each file. Threads: one at a time.
 class FileSource final : public Source, public Participant {
  public:
   /// Files that the store has seen and that are not named now are not read.
   explicit FileSource(std::vector<std::string> paths);
   ~FileSource() override;
 
-  /// Opens the files and moves to the restored positions. Throws SourceError.
+  /// Opens the files and moves to the restored positions, for which what was read before is read
+  /// again. Throws SourceError, with the file's name: a file that is missing, cannot be read, is
+  /// named twice, or whose read part has changed.
   void start();
 
   const std::vector<Input>& inputs() const override;
@@ -46,5 +51,16 @@ class FileSource final : public Source, public Participant {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
+
+/// How far a file was read, as it was committed.
+struct FilePosition {
+  std::string path;
+  std::uint64_t position = 0;  ///< In bytes.
+  std::uint64_t lines = 0;     ///< Before the position.
+};
+
+/// Reads the value "files" of the participant "source": every file that the store has seen, by
+/// partition. Error: throws StateError.
+std::vector<FilePosition> file_positions(std::string_view bytes);
 
 }  // namespace millrace
