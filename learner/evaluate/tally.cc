@@ -135,14 +135,6 @@ void Tally::add(const SparseTally& other) {
   }
 }
 
-void Tally::add(const Tally& other) {
-  sums_.add(other.sums_);
-  for (std::size_t b = 0; b < bins_.size(); ++b) {
-    bins_[b].positives += other.bins_[b].positives;
-    bins_[b].negatives += other.bins_[b].negatives;
-  }
-}
-
 void Tally::clear() {
   sums_ = {};
   std::fill(bins_.begin(), bins_.end(), BinCounts{});

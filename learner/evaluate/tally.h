@@ -56,7 +56,6 @@ class Tally {
   std::uint64_t rows() const { return sums_.rows; }
   void add(const Measurement& measurement);
   void add(const SparseTally& other);
-  void add(const Tally& other);
   void clear();
   SparseTally sparse() const;
   Figures figures() const;

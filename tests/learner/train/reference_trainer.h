@@ -1,0 +1,313 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "learner/base/hash.h"
+#include "learner/base/random.h"
+#include "learner/device/devices.h"
+#include "learner/model/model.h"
+#include "learner/train/trainer.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+
+/// The training step written down once more, plainly and in double: maps for tables, one row after
+/// another, probabilities multiplied as they stand. Only the network itself (whose gradients have
+/// tests of their own) is shared, in its double form.
+class ReferenceTrainer {
+ public:
+  struct Row {
+    std::vector<double> weight, accumulator;
+  };
+  struct Metric {
+    double weight = 0, loss = 0, label = 0, prediction = 0, squares = 0;
+    std::uint64_t rows = 0, positives = 0;
+  };
+
+  ReferenceTrainer(const Schema& schema, const LearnerOptions& options)
+      : schema_(schema),
+        options_(options),
+        T_(static_cast<int>(schema.tasks().size())),
+        model_(schema, options.model),
+        work_(model_.workspace(*cpu_, options.train.batch)),
+        tables(schema.tables().size()),
+        own(schema.tasks().size()),
+        entire(schema.tasks().size()),
+        s_(schema.tasks().size()),
+        s_moment_(schema.tasks().size()),
+        s_square_(schema.tasks().size()),
+        s_steps_(schema.tasks().size()),
+        loss_sum_(schema.tasks().size()),
+        loss_count_(schema.tasks().size()),
+        started_(schema.tasks().size()),
+        range_(schema.tasks().size(), {INFINITY, -INFINITY}),
+        rows_(2),
+        labelled_(2, std::vector<double>(schema.tasks().size())) {
+    const Model<float> shape(schema, options.model);
+    std::vector<float> initial(static_cast<std::size_t>(shape.parameter_count()));
+    shape.initialise(static_cast<std::uint64_t>(options.train.seed), initial);
+    weights.assign(initial.begin(), initial.end());
+    m_.resize(weights.size());
+    v_.resize(weights.size());
+  }
+
+  std::vector<double> task_weights() const {
+    std::vector<double> weights;
+    double sum = 0;
+    for (std::size_t k = 0; k < s_.size(); ++k)
+      sum += weights.emplace_back(factor(k) * std::exp(-s_[k]));
+    for (double& w : weights) w *= static_cast<double>(weights.size()) / sum;
+    return weights;
+  }
+
+  /// Requires: fewer than 10,000 rows in all, and no task weight near its floor.
+  void train(const Batch& b) {
+    const int n = b.rows;
+    const double share = static_cast<double>(n) / options_.train.batch;
+    const auto stream = static_cast<std::size_t>(b.stream);
+    Matrix<double> x = inputs(b), z(n, T_), dz(n, T_), dx(n, model_.inputs());
+
+    // First biases, normalisers and task weights.
+    std::vector<double> norm(s_.size()), count(s_.size());
+    for (int k = 0; k < T_; ++k) {
+      double positives = 0, known = 0;
+      for (int i = 0; i < n; ++i) {
+        if (std::isnan(label(b, i, k))) continue;
+        count[at(k)] += 1;
+        if (!holds(b, i, k)) continue;
+        known += weight(b, i);
+        positives += weight(b, i) * label(b, i, k);
+      }
+      if (!started_[at(k)] && known > 0) {
+        started_[at(k)] = true;
+        weights[static_cast<std::size_t>(model_.output_bias(k))] =
+            binary(k) ? std::log((positives + 0.5) / (known - positives + 0.5)) : positives / known;
+      }
+      labelled_[stream][at(k)] += count[at(k)];
+    }
+    rows_[stream] += n;
+    for (int k = 0; k < T_; ++k) {
+      norm[at(k)] =
+          n == options_.train.batch ? count[at(k)] : n * labelled_[stream][at(k)] / rows_[stream];
+    }
+    const std::vector<double> omega = task_weights();
+
+    model_.forward(weights.data(), x, *work_, z);
+    for (int i = 0; i < n; ++i) {
+      for (int k = 0; k < T_; ++k) row_loss(b, i, k, z, omega[at(k)] / norm[at(k)], dz);
+    }
+    for (int k = 0; k < T_; ++k) {
+      for (int i = 0; i < n; ++i) take_range(b, i, k);
+    }
+    std::vector<double> gradient(weights.size());
+    model_.backward(weights.data(), x, *work_, dz, gradient.data(), false, dx);
+
+    balance(count, share);
+    adam(gradient, share);
+    update_rows(b, dx);
+    for (int i = 0; i < n; ++i) {
+      if (const float price = b.numeric[static_cast<std::size_t>(i)]; !std::isnan(price)) {
+        numbers_.push_back(price);
+      }
+    }
+  }
+
+ private:
+  static std::size_t at(int k) { return static_cast<std::size_t>(k); }
+  const Task& task(int k) const { return schema_.tasks()[at(k)]; }
+  bool binary(int k) const { return task(k).kind == TaskKind::kBinary; }
+  double factor(std::size_t k) const { return binary(static_cast<int>(k)) ? 1 : 0.5; }
+  std::size_t cell(int i, int k) const { return at(i) * s_.size() + at(k); }
+  double label(const Batch& b, int i, int k) const { return b.labels[cell(i, k)]; }
+  bool holds(const Batch& b, int i, int k) const { return b.condition[cell(i, k)] == 1; }
+  static double weight(const Batch& b, int i) { return b.weights[at(i)]; }
+  static double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+
+  // The elements of key column c in row i, and what each weighs.
+  static std::pair<std::vector<std::uint64_t>, double> elements(const Batch& b, int c, int i) {
+    const KeyColumn& column = b.columns[at(c)];
+    if (column.ends.empty()) return {{column.keys[at(i)]}, 1};
+    const std::uint32_t first = i == 0 ? 0 : column.ends[at(i) - 1], last = column.ends[at(i)];
+    return {{column.keys.begin() + first, column.keys.begin() + last}, 1.0 / (last - first)};
+  }
+
+  Row& row(int table, std::uint64_t key) {
+    Row& row = tables[at(table)][key];
+    if (!row.weight.empty()) return row;
+    const Table& t = schema_.tables()[at(table)];
+    const auto seed = mix_bits(static_cast<std::uint64_t>(options_.train.seed) ^ mix_bits(t.seed));
+    for (int d = 0; d < t.dimension; ++d) {
+      const auto bits = philox(seed, static_cast<std::uint64_t>(d / 4), key);
+      const auto pair = to_normal(bits[d % 4 / 2 * 2], bits[d % 4 / 2 * 2 + 1]);
+      row.weight.push_back(static_cast<float>(0.05 * pair[d % 2]));
+      row.accumulator.push_back(0);
+    }
+    return row;
+  }
+
+  Matrix<double> inputs(const Batch& b) {
+    Matrix<double> x(b.rows, model_.inputs());
+    double mean = 0, square = 0;
+    const auto count = static_cast<double>(numbers_.size());
+    for (const double v : numbers_) mean += v / count;
+    for (const double v : numbers_) square += (v - mean) * (v - mean) / count;
+    for (int i = 0; i < b.rows; ++i) {
+      for (int c = 0; c < static_cast<int>(b.columns.size()); ++c) {
+        const int feature = schema_.key_features()[at(c)], table = schema_.table_of(feature);
+        const auto [keys, share] = elements(b, c, i);
+        for (const std::uint64_t key : keys) {
+          if (key == kMissingKey) continue;
+          const Row& r = row(table, key);
+          for (std::size_t d = 0; d < r.weight.size(); ++d) {
+            x(i, schema_.input_offset(feature) + static_cast<int>(d)) += share * r.weight[d];
+          }
+        }
+      }
+      const float price = b.numeric[at(i)];
+      if (!numbers_.empty() && !std::isnan(price)) {
+        x(i, schema_.input_offset(schema_.numeric_features()[0])) =
+            std::clamp((price - mean) / std::sqrt(square), -8.0, 8.0);
+      }
+      for (int d = 0; d < 2; ++d) {
+        x(i, schema_.input_offset(schema_.dense_features()[0]) + d) = b.dense[2 * at(i) + at(d)];
+      }
+    }
+    return x;
+  }
+
+  void row_loss(const Batch& b, int i, int k, const Matrix<double>& z, double scale,
+                Matrix<double>& dz) {
+    const double y = label(b, i, k);
+    if (std::isnan(y)) return;
+    const double w = weight(b, i), p = sigmoid(z(i, k));
+    const bool fnw = b.stream == Stream::kAtOnce && task(k).policy == FeedbackPolicy::kFnw;
+    double loss = 0;
+    if (task(k).entire_space) {
+      double q = 1;
+      for (int j = k; j >= 0; j = task(j).given) q *= sigmoid(z(i, j));
+      loss = -(y * std::log(q) + (1 - y) * std::log(1 - q));
+      for (int j = k; j >= 0; j = task(j).given) {
+        dz(i, j) += scale * w * (q - y) * (1 - sigmoid(z(i, j))) / (1 - q);
+      }
+      measure(entire[at(k)], w, y, q, loss);
+      if (holds(b, i, k))
+        measure(own[at(k)], w, y, p, -(y * std::log(p) + (1 - y) * std::log(1 - p)));
+    } else if (binary(k)) {
+      const double f = !fnw ? 1 : y > 0.5 ? 1 + p : (1 - p) * (1 + p);
+      loss = -(y * std::log(p) + (1 - y) * std::log(1 - p));
+      dz(i, k) += scale * w * f * (p - y);
+      if (!fnw && holds(b, i, k)) measure(own[at(k)], w, y, p, loss);
+      loss *= f;
+    } else {
+      loss = (z(i, k) - y) * (z(i, k) - y);
+      dz(i, k) += scale * w * 2 * (z(i, k) - y);
+      const auto& [least, most] = range_[at(k)];
+      const double value = least <= most ? std::clamp(z(i, k), least, most) : z(i, k);
+      Metric& metric = own[at(k)];
+      metric.rows += 1;
+      metric.weight += w;
+      metric.squares += w * std::pow(std::expm1(value) - std::expm1(y), 2);
+    }
+    loss_sum_[at(k)] += w * loss;
+  }
+
+  void take_range(const Batch& b, int i, int k) {
+    const double y = label(b, i, k);
+    if (std::isnan(y)) return;
+    auto& [least, most] = range_[at(k)];
+    least = std::min(least, y);
+    most = std::max(most, y);
+  }
+
+  static void measure(Metric& metric, double w, double y, double p, double loss) {
+    metric.rows += 1;
+    metric.positives += y > 0.5 ? 1 : 0;
+    metric.weight += w;
+    metric.loss += w * loss;
+    metric.label += w * y;
+    metric.prediction += w * p;
+  }
+
+  void balance(const std::vector<double>& count, double share) {
+    for (std::size_t k = 0; k < s_.size(); ++k) loss_count_[k] += count[k];
+    fraction_ += share;
+    if (fraction_ < 1 - 1e-9) return;
+    fraction_ = 0;
+    for (std::size_t k = 0; k < s_.size(); ++k) {
+      if (loss_count_[k] > 0) {
+        const double g = 0.5 - factor(k) * std::exp(-s_[k]) * loss_sum_[k] / loss_count_[k];
+        const double t = s_steps_[k] += 1;
+        s_moment_[k] = 0.9 * s_moment_[k] + 0.1 * g;
+        s_square_[k] = 0.999 * s_square_[k] + 0.001 * g * g;
+        s_[k] -= 0.01 * s_moment_[k] / (1 - std::pow(0.9, t)) /
+                 (std::sqrt(s_square_[k] / (1 - std::pow(0.999, t))) + 1e-8);
+      }
+      loss_sum_[k] = loss_count_[k] = 0;
+    }
+  }
+
+  void adam(const std::vector<double>& g, double share) {
+    share_sum_ += share;
+    const double keep1 = std::pow(0.9, share), keep2 = std::pow(0.999, share);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      m_[i] = keep1 * m_[i] + (1 - keep1) * g[i];
+      v_[i] = keep2 * v_[i] + (1 - keep2) * share * g[i] * g[i];
+      const double m = m_[i] / (1 - std::pow(0.9, share_sum_));
+      const double v = v_[i] / (1 - std::pow(0.999, share_sum_));
+      weights[i] -= options_.train.dense.rate * share * m / (std::sqrt(v) + 1e-8);
+    }
+  }
+
+  void update_rows(const Batch& b, const Matrix<double>& dx) {
+    std::map<std::pair<int, std::uint64_t>, std::vector<double>> gradients;
+    for (int i = 0; i < b.rows; ++i) {
+      for (int c = 0; c < static_cast<int>(b.columns.size()); ++c) {
+        const int feature = schema_.key_features()[at(c)], table = schema_.table_of(feature);
+        const auto [keys, share] = elements(b, c, i);
+        for (const std::uint64_t key : keys) {
+          if (key == kMissingKey) continue;
+          auto& g = gradients[{table, key}];
+          g.resize(row(table, key).weight.size());
+          for (std::size_t d = 0; d < g.size(); ++d) {
+            g[d] += b.rows * share * dx(i, schema_.input_offset(feature) + static_cast<int>(d));
+          }
+        }
+      }
+    }
+    for (const auto& [place, g] : gradients) {
+      Row& r = row(place.first, place.second);
+      for (std::size_t d = 0; d < g.size(); ++d) {
+        r.accumulator[d] += g[d] * g[d];
+        r.weight[d] -= options_.train.embedding.rate * g[d] / (std::sqrt(r.accumulator[d]) + 1e-10);
+      }
+    }
+  }
+
+  const Schema& schema_;
+  const LearnerOptions options_;
+  const int T_;
+  std::unique_ptr<Backend<double>> cpu_ = open_device<double>("cpu");
+  Model<double> model_;
+  std::unique_ptr<Model<double>::Workspace> work_;
+
+ public:
+  std::vector<double> weights;
+  std::vector<std::map<std::uint64_t, Row>> tables;
+  std::vector<Metric> own, entire;
+
+ private:
+  std::vector<double> s_, s_moment_, s_square_, s_steps_, loss_sum_, loss_count_;
+  double fraction_ = 0, share_sum_ = 0;
+  std::vector<bool> started_;
+  std::vector<std::pair<double, double>> range_;
+  std::vector<double> rows_;
+  std::vector<std::vector<double>> labelled_;
+  std::vector<double> m_, v_, numbers_;
+};
+
+}  // namespace millrace
