@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct DeadLetter {
   Input input;
   std::int64_t offset = 0;  ///< In a file: the line, from 1.
   Rejection rejection;
-  std::string payload, key;
+  std::optional<std::string> payload, key;  ///< Absent is not the same as empty.
   std::vector<Header> headers;
 };
 
@@ -39,9 +40,21 @@ struct DeadLetter {
 class DeadLetterSink {
  public:
   virtual ~DeadLetterSink() = default;
+  /// Throws SourceError where the surroundings fail.
   virtual void add(DeadLetter letter) = 0;
-  /// Whether another letter may be added now; where not, taking pauses.
+  /// Whether another letter may be added now; where not, taking pauses. Called before each event,
+  /// so it is cheap; also does what is to be done now and then.
   virtual bool has_room() = 0;
+  /// Waits, `timeout` at most, until every letter is where it belongs, and says whether it is.
+  virtual bool flush(Duration timeout) = 0;
+};
+
+/// For a replay that has no place for dead letters: they are counted elsewhere, and dropped here.
+class DroppedDeadLetters final : public DeadLetterSink {
+ public:
+  void add(DeadLetter) override {}
+  bool has_room() override { return true; }
+  bool flush(Duration) override { return true; }
 };
 
 }  // namespace millrace

@@ -13,6 +13,12 @@ constexpr std::chrono::seconds kPatience{5};
 // Syslog's levels as librdkafka uses them: 0–3 errors, 4 warnings, then news.
 constexpr int kWarning = 4;
 
+// The same properties go to consumers and to producers; that a kind ignores the other's is no news.
+bool is_other_kind(std::string_view facility, std::string_view message) {
+  return facility == "CONFWARN" && (message.find("is a consumer property") != message.npos ||
+                                    message.find("is a producer property") != message.npos);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KafkaClient>> KafkaClient::open(rd_kafka_type_t type,
@@ -81,7 +87,7 @@ void KafkaClient::on_commit(std::function<void(rd_kafka_resp_err_t)> seen) {
 void KafkaClient::log_line(const rd_kafka_t* client, int level, const char* facility,
                            const char* message) {
   auto* shared = static_cast<Shared*>(rd_kafka_opaque(client));
-  if (shared == nullptr) return;
+  if (shared == nullptr || is_other_kind(facility, message)) return;
   std::lock_guard lock(shared->mutex);
   if (level <= kWarning) shared->last_complaint = message;
   if (shared->log) {

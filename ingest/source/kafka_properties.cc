@@ -45,10 +45,4 @@ std::optional<std::string> why_refused(std::string_view property, std::string_vi
   return std::nullopt;
 }
 
-bool is_secret(std::string_view property) {
-  return property.find("password") != std::string_view::npos ||
-         property.find("secret") != std::string_view::npos || property == "ssl.key.pem" ||
-         property == "sasl.oauthbearer.config";
-}
-
 }  // namespace millrace

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,8 +15,5 @@ namespace millrace {
 /// allow.auto.create.topics, log.queue. Not built: OIDC (sasl.oauthbearer.method and what belongs
 /// to it).
 std::optional<std::string> why_refused(std::string_view property, std::string_view value);
-
-/// Whether a property's value is a secret, to be redacted wherever the configuration is printed.
-bool is_secret(std::string_view property);
 
 }  // namespace millrace

@@ -12,6 +12,11 @@ std::string future_message(EventTime time, std::string_view limit_name, EventTim
          " after " + std::string(limit_name) + ", " + print_rfc3339(limit);
 }
 
+// A view of nothing stands for what is absent.
+std::optional<std::string> copy_of(std::string_view bytes) {
+  return bytes.data() == nullptr ? std::nullopt : std::optional<std::string>(bytes);
+}
+
 }  // namespace
 
 struct Merge::Parts {
@@ -101,8 +106,8 @@ Taken Merge::Parts::refuse(std::size_t input, const Record& record, Rejection re
               .offset = record.offset,
               .timestamp = record.timestamp,
               .event = std::move(rejection),
-              .payload = std::string(record.payload),
-              .key = std::string(record.key),
+              .payload = copy_of(record.payload),
+              .key = copy_of(record.key),
               .headers = source.headers(input)};
   source.take(input);
   return taken;

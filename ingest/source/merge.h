@@ -33,8 +33,9 @@ struct Taken {
   std::int64_t offset = 0;
   std::optional<EventTime> timestamp;
   Result<Event, Rejection> event;
-  /// For a rejection only: the original record and its headers.
-  std::string payload, key;
+  /// For a rejection only: the original record and its headers. Kafka's records may have no payload
+  /// or no key, which is not the same as an empty one.
+  std::optional<std::string> payload, key;
   std::vector<Header> headers;
 };
 

@@ -30,7 +30,8 @@ struct Header {
   std::optional<std::string> value;
 };
 
-/// The record at the head of an input; views are good until the source's next call.
+/// The record at the head of an input; views are good until the source's next call. Where Kafka has
+/// no payload or no key, `data()` is null.
 struct Record {
   std::string_view payload;
   std::string_view key;
