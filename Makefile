@@ -1,0 +1,49 @@
+# The commands of the README. Everything is built under build/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+.PHONY: build test demo bench movielens format format-check tidy headers install-packages configure
+
+JOBS ?= $(shell nproc)
+BUILD := build/release
+SOURCES = $(shell git ls-files '*.h' '*.cc')
+
+# The program: build/release/millrace.
+build: configure
+	@cmake --build --preset release --target millrace -j $(JOBS)
+
+# Everything is built and all tests run, those against a real Apache Kafka included.
+test: configure
+	@cmake --build --preset release -j $(JOBS)
+	@ctest --preset release -j 2 --output-junit $(CURDIR)/$(BUILD)/tests.xml
+
+# Simulated users, the daemon and its API, until Ctrl-C; `make demo SECONDS=30` ends by itself.
+demo: build
+	@$(BUILD)/millrace demo $(if $(SECONDS),--seconds $(SECONDS))
+
+# Performance, each figure beside a peer's or a limit's of the same run.
+bench: build
+	@tests/bench/bench.sh
+
+# MovieLens-100K through a real Kafka; progressive metrics beside a logistic regression's.
+movielens: build
+	@tests/movielens/movielens.sh
+
+format:
+	@clang-format -i $(SOURCES)
+
+format-check:
+	@clang-format --dry-run --Werror $(SOURCES)
+
+tidy: configure
+	@printf '%s\n' $(filter %.cc,$(SOURCES)) | xargs -P $(JOBS) -n 1 clang-tidy -p $(BUILD) --quiet
+
+# Every public header compiles by itself.
+headers: configure
+	@cmake --build --preset release --target all_verify_interface_header_sets -j $(JOBS)
+
+configure: install-packages
+	@mkdir -p build && cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+
+# Debian packages that are missing; needs root only where one is.
+install-packages:
+	@tests/support/install_packages.sh packages.txt
