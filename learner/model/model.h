@@ -70,7 +70,7 @@ class Model {
   /// The first columns of x that belong to the context.
   int context_inputs() const;
   /// Scoring: the first layer's share of one context, computed once a request.
-  /// context [1, context width] → shared [1, units of the first product].
+  /// context [1, context width] → shared [1, units of the first product], all in main memory.
   void forward_context(const T* weights, View<const T> context, View<T> shared) const;
   int context_units() const;
   /// z [B,T] for candidates [B, D − context width] that share one context. Nothing is kept.

@@ -112,10 +112,14 @@ class Trainee {
     if (updater_.sum(sums_, threads_)) updater_.step(weights_.get(), sums_[0], 1, threads_);
   }
 
-  /// Probabilities of all rows, without a step. Requires: they are one tile.
+  /// Probabilities of all rows, without a step.
   void score() {
     const FlushDenormals flush;
-    model_.forward(weights_.get(), x_, *work_[0], z_);
+    for (int r = 0; r < chunks_.rows; r += Chunks::kTile) {
+      const int rows = std::min(Chunks::kTile, chunks_.rows - r);
+      model_.forward(weights_.get(), View<const float>(x_).rows_from(r, rows), *work_[0],
+                     z_.view().rows_from(r, rows));
+    }
     for (std::size_t i = 0; i < z_.values.size(); ++i) {
       dz_.values[i] = math::sigmoid(z_.values[i]);
     }

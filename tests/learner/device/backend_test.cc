@@ -247,14 +247,15 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) {
          std::to_string(size.H) + "_E" + std::to_string(size.E) + "_T" + std::to_string(size.T);
 }
 
-// One, primes, and just below, at and above the blocks of the kernels.
+// One, primes, just below, at and above the blocks of the kernels, and what is left to a library.
 INSTANTIATE_TEST_SUITE_P(
     Devices, BackendTest,
     ::testing::Combine(::testing::ValuesIn(devices()),
                        ::testing::Values(Size{1, 1, 1, 1, 1}, Size{7, 3, 5, 3, 2},
                                          Size{5, 17, 1, 2, 3}, Size{31, 16, 15, 4, 2},
                                          Size{64, 100, 17, 1, 5}, Size{129, 65, 64, 4, 2},
-                                         Size{255, 33, 32, 8, 1}, Size{256, 300, 257, 2, 2})),
+                                         Size{255, 33, 32, 8, 1}, Size{256, 300, 257, 2, 2},
+                                         Size{6, 40, 700, 1, 1}, Size{20, 600, 24, 2, 2})),
     name_of);
 
 }  // namespace

@@ -1,0 +1,122 @@
+// Our own product against plain loops, with everything that rides along: any mixture of adding,
+// bias, ReLU and mask that ends inside or outside of a tile; and an element's bits do not depend on
+// what stands beside it.
+#include "learner/device/panel_product.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "tests/support/numeric.h"
+
+namespace millrace::gemm {
+namespace {
+
+struct Options {
+  bool add;
+  int biased, relu;
+  bool mask;
+};
+
+template <class T>
+Matrix<double> oracle(const Matrix<T>& a, const Matrix<T>& b, const Matrix<T>& bias,
+                      const Matrix<T>& mask, const Matrix<T>& before, Options options) {
+  Matrix<double> c(a.rows, b.cols);
+  for (int m = 0; m < c.rows; ++m) {
+    for (int n = 0; n < c.cols; ++n) {
+      double sum = options.add ? static_cast<double>(before(m, n)) : 0;
+      for (int k = 0; k < a.cols; ++k) {
+        sum += static_cast<double>(a(m, k)) * static_cast<double>(b(k, n));
+      }
+      if (n < options.biased) sum += static_cast<double>(bias(0, n));
+      if (n < options.relu) sum = std::fmax(sum, 0);
+      if (options.mask && mask(m, n) <= 0) sum = 0;
+      c(m, n) = sum;
+    }
+  }
+  return c;
+}
+
+template <class T>
+Matrix<T> transpose(const Matrix<T>& from) {
+  Matrix<T> to(from.cols, from.rows);
+  for (int r = 0; r < from.rows; ++r) {
+    for (int c = 0; c < from.cols; ++c) to(c, r) = from(r, c);
+  }
+  return to;
+}
+
+template <class T>
+void check(int M, int N, int K, Options options, double tolerance) {
+  SCOPED_TRACE(std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K) + " add " +
+               std::to_string(options.add) + " bias " + std::to_string(options.biased) + " relu " +
+               std::to_string(options.relu) + " mask " + std::to_string(options.mask));
+  const Matrix<T> a(M, K, 1), b(K, N, 2), bias(1, N, 3), mask(M, N, 4), before(M, N, 5);
+  const Matrix<T> a_by_columns = transpose(a), b_by_columns = transpose(b);
+  const Epilogue<T> epilogue{.bias = bias.values.data(),
+                             .biased = options.biased,
+                             .relu = options.relu,
+                             .mask = options.mask ? mask.view() : View<const T>{}};
+  const Matrix<double> expected = oracle(a, b, bias, mask, before, options);
+  const auto product = [&](Strided<T> left, Strided<T> right) {
+    Matrix<T> c = before;
+    panel_product(K, left, right, options.add, epilogue, c.view());
+    return c.values;
+  };
+  const auto nn = product(plain(a.view()), plain(b.view()));
+  EXPECT_LT(distance(nn, expected.values), tolerance);
+  // The strides decide how b is packed, not what is summed.
+  EXPECT_EQ(product(plain(a.view()), transposed(b_by_columns.view())), nn);
+  EXPECT_EQ(product(transposed(a_by_columns.view()), plain(b.view())), nn);
+}
+
+TEST(PanelProduct, EqualsPlainLoopsWithWhateverRidesAlong) {
+  for (const int M : {1, 5, 6, 7, 25}) {
+    for (const int N : {1, 7, 8, 16, 17, 40, 264}) {
+      for (const int K : {1, 9, 16, 300}) {
+        for (const bool add : {false, true}) {
+          check<float>(M, N, K, {add, 0, 0, false}, 1e-5);
+          check<float>(M, N, K, {add, N, N, false}, 1e-5);
+          check<float>(M, N, K, {add, N, 0, false}, 1e-5);
+          check<float>(M, N, K, {add, N - N / 3, N / 2, false}, 1e-5);
+          check<float>(M, N, K, {add, 0, N, false}, 1e-5);
+          check<float>(M, N, K, {add, 0, 0, true}, 1e-5);
+          check<double>(M, N, K, {add, N - N / 3, N / 2, true}, 1e-13);
+          check<double>(M, N, K, {add, N, N, false}, 1e-13);
+        }
+      }
+    }
+  }
+}
+
+TEST(PanelProduct, BitsDoNotDependOnTheNeighbours) {
+  constexpr int M = 23, N = 70, K = 300;
+  const Matrix<float> a(M, K, 1), b(K, N, 2);
+  Matrix<float> whole(M, N);
+  panel_product<float>(K, plain(a.view()), plain(b.view()), false, {}, whole);
+  for (int m = 0; m < M; ++m) {
+    Matrix<float> row(1, N);
+    panel_product<float>(K, plain(a.view().rows_from(m, 1)), plain(b.view()), false, {}, row);
+    for (int n = 0; n < N; ++n) EXPECT_EQ(row(0, n), whole(m, n));
+  }
+  for (int n = 0; n < N; ++n) {
+    Matrix<float> column(M, 1);
+    panel_product<float>(K, plain(a.view()), plain(b.view().cols_from(n, 1)), false, {}, column);
+    for (int m = 0; m < M; ++m) EXPECT_EQ(column(m, 0), whole(m, n));
+  }
+}
+
+TEST(PanelProduct, NothingHidesANan) {
+  Matrix<float> a(7, 3, 1), b(3, 20, 2), bias(1, 20, 3), c(7, 20);
+  a(4, 1) = NAN;
+  panel_product<float>(3, plain(View<const float>(a)), plain(View<const float>(b)), false,
+                       {.bias = bias.values.data(), .biased = 20, .relu = 20}, c);
+  for (int n = 0; n < 20; ++n) {
+    EXPECT_TRUE(std::isnan(c(4, n)));
+    EXPECT_FALSE(std::isnan(c(3, n)));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::gemm
