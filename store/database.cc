@@ -172,9 +172,6 @@ std::unique_ptr<Database> Database::open_once(const std::string& folder, Access 
 
 std::unique_ptr<Database> Database::open(const std::string& folder, Access access) {
   if (access == Access::kWrite) return open_once(folder, access);
-  if (!fs::exists(fs::path(folder) / "CURRENT")) {
-    throw StoreError("there is no store in " + folder);
-  }
   // A writer may replace files while they are opened: then one is missing, or, worse, a log that
   // held the newest changes is gone without a word. Both show as a changed version.
   for (int attempt = 1;; ++attempt) {

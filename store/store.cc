@@ -51,6 +51,9 @@ std::string database_folder(const std::string& path) { return (fs::path(path) / 
 
 std::unique_ptr<Database> open_database(const std::string& path, Store::Access access) {
   if (access == Store::Access::kRead) {
+    if (!fs::exists(fs::path(database_folder(path)) / "CURRENT")) {
+      throw StoreError("there is no store in " + path);
+    }
     auto database = Database::open(database_folder(path), Database::Access::kRead);
     if (!has_schema(*database, path)) throw StoreError("there is no store in " + path);
     return database;

@@ -123,7 +123,7 @@ class ModelParticipant final : public Participant {
     std::uint64_t sequence;  // of the commit with the newest put
   };
 
-  const std::string name_;
+  std::string name_;
   std::map<std::string, Entry> entries_;
   std::set<std::string> changed_;
   std::map<std::string, std::pair<std::string, bool>> values_;
