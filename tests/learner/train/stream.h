@@ -87,7 +87,8 @@ class Source {
  private:
   double unit() { return std::uniform_real_distribution<double>()(random_); }
   void add_row(Batch& batch, double missing) {
-    const std::uint64_t user = random_() % 40, item = random_() % 30;
+    // A few users come once in a while.
+    const std::uint64_t user = random_() % (random_() % 30 == 0 ? 400 : 40), item = random_() % 30;
     batch.columns[0].keys.push_back(user);
     batch.columns[1].keys.push_back(item);
     for (std::uint64_t i = random_() % 4; i > 0; --i) {
