@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "ingest/source/kafka_properties.h"
+#include "ingest/source/kafka_source.h"
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
 
@@ -67,6 +69,32 @@ void check_kafka(ConfigReader& reader, const KafkaOptions& kafka) {
                     '"' + kafka.brokers + "\" is no list of addresses like 127.0.0.1:9092,b:9092");
     return;
   }
+}
+
+// Properties are judged by us where they are ours, and by librdkafka itself.
+void check_properties(ConfigReader& reader, const KafkaOptions& kafka) {
+  const std::string prefix = "kafka.properties.";
+  bool refused = false;
+  for (const auto& [property, value] : kafka.properties) {
+    const auto reason = why_refused(property, value);
+    if (!reason) continue;
+    refused = true;
+    const bool named = reason->starts_with(prefix + property + ": ");
+    reader.complain(prefix + property,
+                    named ? reason->substr(prefix.size() + property.size() + 2) : *reason);
+  }
+  if (refused || kafka.properties.empty()) return;
+  KafkaSourceConfig trial;
+  trial.options.properties = kafka.properties;
+  const auto source = KafkaSource::make(trial);
+  if (source) return;
+  const std::string& message = source.error().message;
+  for (const auto& [property, value] : kafka.properties) {
+    const std::string key = prefix + property;
+    if (message.starts_with(key + ": "))
+      return reader.complain(key, message.substr(key.size() + 2));
+  }
+  reader.complain("kafka.properties", message);
 }
 
 void check_topic(ConfigReader& reader, const std::string& key, const std::string& topic) {
@@ -215,6 +243,7 @@ void check_effects(const ConfigReader& reader, const Config& config, std::vector
 void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& doubts) {
   check_name(reader, config);
   check_kafka(reader, config.kafka);
+  check_properties(reader, config.kafka);
   check_topics(reader, config);
   const ModelOptions& model = config.learner.model;
   check_layers(reader, "model.expert_layers", model.expert_layers, false);
