@@ -214,6 +214,17 @@ void Database::scan(Family family, std::string_view prefix, const Visit& visit) 
   check(at->status(), parts_->folder, "read");
 }
 
+void Database::scan_back(Family family, const Visit& visit) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> at(
+      parts_->db->NewIterator(options, parts_->handle(family)));
+  for (at->SeekToLast(); at->Valid(); at->Prev()) {
+    visit(at->key().ToStringView(), at->value().ToStringView());
+  }
+  check(at->status(), parts_->folder, "read");
+}
+
 void Database::write(WriteSet& changes) {
   MILLRACE_CHECK(parts_->access == Access::kWrite);
   rocksdb::WriteOptions options;

@@ -61,6 +61,8 @@ class Database {
   /// one moment; the views are good until it returns.
   using Visit = std::function<void(std::string_view key, std::string_view value)>;
   void scan(Family family, std::string_view prefix, const Visit& visit) const;
+  /// All entries of a family in descending order of their keys.
+  void scan_back(Family family, const Visit& visit) const;
 
   /// Writes and syncs. Requires: opened with kWrite.
   void write(WriteSet& changes);

@@ -1,7 +1,9 @@
 #include "store/digest.h"
 
+#include <algorithm>
 #include <map>
-#include <unordered_map>
+#include <tuple>
+#include <vector>
 
 #include "learner/base/hash.h"
 #include "learner/base/state.h"
@@ -14,21 +16,55 @@ namespace {
 constexpr std::uint64_t kEntrySeed = 1;
 constexpr std::uint64_t kValueSeed = 2;
 
-// The entries of one set that live so far.
+// A set of 64-bit hashes: open addressing, at most half full.
+class HashSet {
+ public:
+  /// Whether it was not there yet.
+  bool insert(std::uint64_t hash) {
+    if (hash == 0) hash = 1;  // 0 marks a free place
+    if (2 * (count_ + 1) > places_.size()) grow();
+    std::uint64_t& place = find(hash);
+    if (place == hash) return false;
+    place = hash;
+    ++count_;
+    return true;
+  }
+
+ private:
+  std::uint64_t& find(std::uint64_t hash) {
+    const std::size_t mask = places_.size() - 1;
+    std::size_t at = hash & mask;
+    while (places_[at] != 0 && places_[at] != hash) at = (at + 1) & mask;
+    return places_[at];
+  }
+  void grow() {
+    std::vector<std::uint64_t> before(std::max<std::size_t>(1024, 2 * places_.size()));
+    before.swap(places_);
+    for (const std::uint64_t hash : before) {
+      if (hash != 0) find(hash) = hash;
+    }
+  }
+
+  std::vector<std::uint64_t> places_;
+  std::size_t count_ = 0;
+};
+
+// One set, read from the newest piece to the oldest.
 class Living {
  public:
   Living(std::string_view participant, std::string_view set)
       : seed_(hash_bytes(set, hash_bytes(participant, kEntrySeed))) {}
 
-  void replay(std::string_view piece) {
+  void read(std::string_view piece) {
+    changes_.clear();
     EntryReader reader(piece);
-    for (EntryReader::Entry entry; reader.next(entry);) {
-      const std::uint64_t key = hash_bytes(entry.key, seed_);
-      if (entry.erased) {
-        forget(key);
-      } else {
-        put(key, {hash_bytes(entry.value, key), entry.key.size() + entry.value.size()});
-      }
+    for (EntryReader::Entry entry; reader.next(entry);) changes_.push_back(entry);
+    for (auto entry = changes_.rbegin(); entry != changes_.rend(); ++entry) {
+      const std::uint64_t key = hash_bytes(entry->key, seed_);
+      if (!decided_.insert(key) || entry->erased) continue;
+      digest_ += hash_bytes(entry->value, key);
+      ++entries_;
+      bytes_ += entry->key.size() + entry->value.size();
     }
     ++pieces_;
     stored_bytes_ += piece.size();
@@ -36,32 +72,14 @@ class Living {
 
   std::uint64_t digest() const { return digest_; }
   StateSummary::Set sizes(std::string participant, std::string set) const {
-    return {std::move(participant), std::move(set), entries_.size(), bytes_, pieces_,
-            stored_bytes_};
+    return {std::move(participant), std::move(set), entries_, bytes_, pieces_, stored_bytes_};
   }
 
  private:
-  struct Entry {
-    std::uint64_t hash;
-    std::uint64_t bytes;
-  };
-  void put(std::uint64_t key, Entry entry) {
-    forget(key);
-    entries_.emplace(key, entry);
-    digest_ += entry.hash;
-    bytes_ += entry.bytes;
-  }
-  void forget(std::uint64_t key) {
-    const auto found = entries_.find(key);
-    if (found == entries_.end()) return;
-    digest_ -= found->second.hash;
-    bytes_ -= found->second.bytes;
-    entries_.erase(found);
-  }
-
   const std::uint64_t seed_;
-  std::unordered_map<std::uint64_t, Entry> entries_;
-  std::uint64_t digest_ = 0, bytes_ = 0, pieces_ = 0, stored_bytes_ = 0;
+  HashSet decided_;
+  std::vector<EntryReader::Entry> changes_;  // of the piece that is being read
+  std::uint64_t digest_ = 0, entries_ = 0, bytes_ = 0, pieces_ = 0, stored_bytes_ = 0;
 };
 
 // The sets of the participant that is being read; added to the summary when the next one begins.
@@ -72,7 +90,7 @@ class Reader {
   void piece(const keys::PieceKey& key, std::string_view bytes) {
     if (key.participant != participant_) finish();
     participant_ = key.participant;
-    sets_.try_emplace(key.set, key.participant, key.set).first->second.replay(bytes);
+    sets_.try_emplace(key.set, key.participant, key.set).first->second.read(bytes);
   }
   void finish() {
     for (const auto& [set, living] : sets_) {
@@ -100,12 +118,15 @@ StateSummary summarize(const Database& database) {
     summary.digest += hash_bytes(value.substr(1), seed);
   });
   Reader reader(summary);
-  database.scan(Family::kBlocks, "", [&](std::string_view key, std::string_view value) {
+  database.scan_back(Family::kBlocks, [&](std::string_view key, std::string_view value) {
     const auto piece = keys::parse_piece(key);
     if (!piece) throw StoreError("the store is damaged: family blocks holds an unknown key");
     reader.piece(*piece, value);
   });
   reader.finish();
+  std::sort(summary.sets.begin(), summary.sets.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.participant, a.set) < std::tie(b.participant, b.set);
+  });
   return summary;
 }
 

@@ -24,9 +24,10 @@ struct StateSummary {
   std::vector<Set> sets;  ///< By participant, then set.
 };
 
-/// Computes the summary from the database alone: the sets' logs are replayed on hashes of the keys,
-/// of which two may be taken for one with a chance of n²/2⁶⁵ (n entries).
-/// Memory: about 64 bytes an entry of one participant. Error: throws StoreError, StateError.
+/// Computes the summary from the database alone. The newest change of a key decides, so the sets'
+/// logs are read from their ends, and hashes of the keys that were seen are kept; two keys are
+/// taken for one with a chance of n²/2⁶⁵ (n keys). Memory: about 16–32 bytes a key of one
+/// participant, plus one piece. Error: throws StoreError, StateError.
 StateSummary summarize(const Database& database);
 
 }  // namespace millrace
