@@ -48,6 +48,8 @@ Result<std::unique_ptr<KafkaClient>> KafkaClient::open(rd_kafka_type_t type,
     rd_kafka_conf_destroy(conf);
     return Error{std::string(problem)};
   }
+  // All that a consumer hears, results of commits too, comes through one poll.
+  if (type == RD_KAFKA_CONSUMER) rd_kafka_poll_set_consumer(client->client_);
   return client;
 }
 

@@ -28,6 +28,12 @@ struct KafkaSourceConfig {
   bool to_present_ends = false;
   /// Called from librdkafka's threads too.
   SourceLog log;
+  /// How long `start` waits for the broker before it goes on without, or gives up
+  /// (`to_present_ends`), and how long a replay waits for a record.
+  Duration start_patience{30'000};
+  Duration replay_patience{60'000};
+  /// Asked while `start` waits: true ends the waiting, as when the broker does not answer.
+  std::function<bool()> stopping;
   /// How often the broker is asked for new partitions. A missing topic is asked for twice a second.
   Duration discover_every{20'000};
 };
@@ -55,8 +61,8 @@ class KafkaSource final : public Source, public Participant {
   ~KafkaSource() override;
 
   /// Connects, finds the partitions, places the positions (restored ones, else `kafka.start`; of
-  /// partitions that come later their start) and begins to fetch. Waits up to 30 s for the broker,
-  /// then goes on without (the rest is done within `wait`); with `to_present_ends` 60 s.
+  /// partitions that come later their start) and begins to fetch. Waits for the broker, but a
+  /// daemon goes on without it after `start_patience`: the rest is done within `wait` and `peek`.
   /// Throws SourceError where positions are lost and the policy is `fail`, where a topic may not be
   /// read, and with `to_present_ends` where the broker does not answer.
   /// With the policy `skip` a position before the first record moves there, and one past the end
@@ -64,20 +70,20 @@ class KafkaSource final : public Source, public Participant {
   void start();
 
   const std::vector<Input>& inputs() const override;
-  /// The record's views are good until `take` of this input.
+  /// The record's views are good until `take` of this input. Throws SourceError as `start` does.
   Head peek(std::size_t input, Record& record) override;
   void take(std::size_t input) override;
   /// −1 where the broker has not yet said where a new partition begins.
   std::int64_t position(std::size_t input) const override;
   std::vector<Header> headers(std::size_t input) override;
-  /// Also does what the broker's answers ask for, so it is to be called now and then. Throws
-  /// SourceError as `start` does, and with `to_present_ends` when nothing came for 60 s.
+  /// Throws SourceError as `start` does, and with `to_present_ends` when nothing came for
+  /// `replay_patience` of waiting.
   void wait(Duration timeout) override;
   /// Waits at most a second for the answer.
   bool confirm_ends() override;
 
   /// Writes the positions to the group's committed offsets, for lag dashboards only; asynchronous,
-  /// a failure is counted and nothing else.
+  /// a failure is counted and nothing else. Does nothing while the last one is under way.
   void publish_positions();
 
   /// Commits that the broker refused.

@@ -470,6 +470,91 @@ TEST(KafkaSourceBroker, GoesOnWhenTheBrokerComesBack) {
   EXPECT_EQ(values_of(got), expected);
   EXPECT_TRUE(wait_until([&] { return reader.source->confirm_ends(); }));
   EXPECT_THAT(reader.log(), HasSubstr("warn kafka: "));
+
+  // A replay gives up when nothing comes any more, at its start and in the middle; a daemon does
+  // not.
+  Reader replay(own.address(), {"broker"}, [](auto& config) {
+    config.to_present_ends = true;
+    config.replay_patience = Duration{1'500};
+  });
+  replay.start();
+  const StateChanges saved = reader.save();
+  own.kill();
+  Record record;
+  auto wait_out = [&](Reader& by) {
+    for (int i = 0; i < 30; ++i) {
+      for (std::size_t input = 0; input < 3; ++input) {
+        while (by.source->peek(input, record) == Head::kRecord) by.source->take(input);
+      }
+      by.source->wait(Duration{100});
+    }
+  };
+  EXPECT_NO_THROW(wait_out(reader));
+  Reader late(own.address(), {"broker"}, [](auto& config) {
+    config.to_present_ends = true;
+    config.replay_patience = Duration{500};
+  });
+  try {
+    late.start();
+    ADD_FAILURE() << "started without a broker";
+  } catch (const SourceError& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("the broker at " + own.address() + " did not answer for 500ms"));
+  }
+  Reader daemon(own.address(), {"broker"},
+                [](auto& config) { config.start_patience = Duration{500}; });
+  daemon.restore(saved);
+  daemon.start();
+  EXPECT_THAT(daemon.log(), HasSubstr("did not answer for 500ms"));
+  EXPECT_FALSE(daemon.source->confirm_ends());
+  own.restart();
+  fill(*producer, "broker", 30, "last");
+  EXPECT_EQ(daemon.read(30).size(), 30u);
+}
+
+// librdkafka's own end hangs then.
+TEST_F(KafkaSourceTest, EndsThoughATopicWasDeletedUnderIt) {
+  kafka.create_topic("deleted", 1);
+  fill(producer, "deleted", 10, "v", 1);
+  auto reader = std::make_unique<Reader>(kafka.address(), std::vector<std::string>{"deleted"});
+  reader->start();
+  reader->read(10);
+  kafka.delete_topic("deleted");
+  EXPECT_TRUE(wait_until([&] {
+    reader->source->wait(Duration{100});
+    Record record;
+    EXPECT_NE(reader->source->peek(0, record), Head::kRecord);
+    return reader->log().find("topic deleted does not exist") != std::string::npos;
+  }));
+  EXPECT_FALSE(reader->source->confirm_ends());
+  EXPECT_EQ(reader->source->position(0), 10);
+  const auto begin = steady_clock::now();
+  reader.reset();
+  EXPECT_LT(steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+// A daemon under full load never waits; what it must hear of comes with its records.
+TEST_F(KafkaSourceTest, FindsNewPartitionsAndPublishesWithoutEverWaiting) {
+  kafka.create_topic("busy", 1);
+  fill(producer, "busy", 10, "v", 1);
+  Reader reader(kafka.address(), {"busy"}, [](auto& config) { config.group = "busy-group"; });
+  reader.start();
+  Record record;
+  ASSERT_TRUE(wait_until([&] { return reader.source->peek(0, record) == Head::kRecord; }));
+  reader.source->take(0);
+  kafka.grow_topic("busy", 2);
+  EXPECT_TRUE(wait_until([&] {
+    reader.source->peek(0, record);
+    return reader.source->inputs().size() == 2;
+  }));
+  for (std::int64_t position = 2; position <= 4; ++position) {
+    ASSERT_EQ(reader.source->peek(0, record), Head::kRecord);
+    reader.source->take(0);
+    EXPECT_TRUE(wait_until([&] {
+      reader.source->publish_positions();
+      return kafka.committed("busy-group", "busy", 0) == position;
+    }));
+  }
 }
 
 }  // namespace

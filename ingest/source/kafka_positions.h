@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "ingest/source/kafka_options.h"
+
+namespace millrace {
+
+/// A topic and one of its partitions.
+using PartitionKey = std::pair<std::string, int>;
+
+/// "topic clicks, partition 2", as messages name it.
+std::string partition_name(const PartitionKey& key);
+
+/// The next offset of every partition that a store has ever read, also of those that are not
+/// configured now, so that they go on where they were when they come back.
+class KafkaPositions {
+ public:
+  /// Whether nothing was restored: `kafka.start` says where to begin.
+  bool is_new() const { return new_; }
+  std::optional<std::int64_t> find(const PartitionKey& key) const;
+  void set(const PartitionKey& key, std::int64_t position) { positions_[key] = position; }
+
+  /// count (u32), then for each partition in order: topic (text), partition (i32), offset (i64).
+  std::string save() const;
+  /// Throws StateError on damage.
+  void restore(std::string_view bytes);
+
+ private:
+  std::map<PartitionKey, std::int64_t> positions_;
+  bool new_ = true;
+};
+
+/// Where to go on from a position of which the broker has offsets `low` to `high`.
+struct Resumption {
+  std::int64_t position = 0;
+  std::uint64_t lost = 0;  ///< Offsets that are skipped.
+  std::string message;     ///< What was lost, for the log; empty if nothing was.
+};
+
+/// A position below `low` was passed by retention: it goes on at `low`. One above `high` means that
+/// the topic was made anew or cut: what is there now was never read, so it goes on at `low` too.
+/// Throws SourceError where something is lost and the policy is `fail`.
+Resumption resume(const PartitionKey& key, std::int64_t position, std::int64_t low,
+                  std::int64_t high, OnLost policy);
+
+}  // namespace millrace
