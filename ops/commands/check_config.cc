@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "ops/commands/with_config.h"
+#include "ops/config/explain.h"
 
 namespace millrace {
 
@@ -22,8 +23,8 @@ void add_check_config_command(Command& program) {
       std::cout << configuration_page();
       return kExitDone;
     }
-    return with_config(*arguments, [](const LoadedConfig&) {
-      std::cout << "ok\n";
+    return with_config(*arguments, [](const LoadedConfig& loaded) {
+      std::cout << explain_config(loaded.config) << "ok\n";
       return kExitDone;
     });
   });

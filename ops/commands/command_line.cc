@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "learner/base/check.h"
+#include "ops/config/suggest.h"
 
 namespace millrace {
 
@@ -15,6 +16,20 @@ struct Command::Parts {
   std::vector<std::unique_ptr<Command>> commands;
   std::function<int()> action;
   bool refused = false;
+
+  // Complains about the first word that names no command where one must stand; empty if all do.
+  std::string unknown_command(int argc, char** argv) const {
+    if (commands.empty() || argc < 1 || argv[0][0] == '-') return {};
+    std::vector<std::string> known;
+    for (const auto& command : commands) {
+      const Parts& parts = *command->parts_;
+      if (parts.app->get_name() == argv[0]) return parts.unknown_command(argc - 1, argv + 1);
+      if (!parts.refused) known.push_back(parts.app->get_name());
+    }
+    const std::string near = nearest_word(argv[0], known);
+    return std::string(argv[0]) + " is no command of " + app->get_name() + "; " +
+           (near.empty() ? "expected " + join_words(known) : "did you mean " + near + "?");
+  }
 
   // The action of the innermost command that was named.
   const Parts& chosen() const {
@@ -108,6 +123,10 @@ void Command::run(std::function<int()> action) { parts_->action = std::move(acti
 int Command::main(int argc, char** argv, const std::string& version) {
   CLI::App& app = *parts_->app;
   app.set_version_flag("--version", version);
+  if (const auto mistake = parts_->unknown_command(argc - 1, argv + 1); !mistake.empty()) {
+    std::cerr << mistake << '\n';
+    return kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& answered) {  // --help, --version

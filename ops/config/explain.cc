@@ -1,0 +1,168 @@
+#include "ops/config/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "learner/model/model.h"
+
+namespace millrace {
+namespace {
+
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(text.size(), width), ' ');
+  return text;
+}
+
+std::string grouped(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
+}
+
+std::string explain_events(const Config& config) {
+  std::string text = "events\n";
+  std::size_t width = 10;
+  for (const OutcomeType& outcome : config.events.outcomes) {
+    width = std::max(width, outcome.name.size());
+  }
+  const auto add = [&](const std::string& name, const std::string& rest) {
+    text += "  " + padded(name, width) + "  " + rest + "\n";
+  };
+  const EventTypes& events = config.events;
+  if (events.has_impressions) add("impression", "topic " + events.impression_topic);
+  for (std::size_t o = 0; o < events.outcomes.size(); ++o) {
+    const OutcomeType& outcome = events.outcomes[o];
+    const bool used = std::any_of(config.labels.begin(), config.labels.end(),
+                                  [&](const auto& l) { return l.outcome == static_cast<int>(o); });
+    add(outcome.name, "topic " + outcome.topic + "; counts up to " +
+                          print_duration(outcome.window) + " after its impression" +
+                          (outcome.needs_value ? "; needs a value" : "") +
+                          (used ? "" : "; no task uses it"));
+  }
+  if (!events.sample_topic.empty()) add("sample", "topic " + events.sample_topic);
+  return text;
+}
+
+// When a task's label is decided: after its own window, no earlier than its condition.
+Duration decided_after(const Config& config, int task) {
+  Duration due{0};
+  for (std::size_t steps = 0; task >= 0 && steps <= config.tasks.size(); ++steps) {
+    const auto t = static_cast<std::size_t>(task);
+    const int outcome = config.labels[t].outcome;
+    if (outcome >= 0) {
+      due = std::max(due, config.events.outcomes[static_cast<std::size_t>(outcome)].window);
+    }
+    task = config.tasks[t].given;
+  }
+  return due;
+}
+
+std::string explain_label(const Config& config, std::size_t t) {
+  const LabelSource& label = config.labels[t];
+  if (label.outcome < 0) return "the sample's label";
+  const std::string outcome = config.events.outcomes[static_cast<std::size_t>(label.outcome)].name;
+  if (config.tasks[t].kind == TaskKind::kBinary) return "whether there was a " + outcome;
+  return "the " + std::string(choice_name(label.aggregate)) + " " + outcome +
+         (label.absent ? ", " + print_value(*label.absent) + " if there was none" : "") +
+         (config.tasks[t].transform == Transform::kLog1p ? ", learned as log1p" : "");
+}
+
+std::string explain_tasks(const Config& config) {
+  std::string text = "tasks\n";
+  std::size_t width = 0;
+  for (const Task& task : config.tasks) width = std::max(width, task.name.size());
+  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    const Task& task = config.tasks[t];
+    text += "  " + padded(task.name, width) + "  " + std::string(choice_name(task.kind)) + ": " +
+            explain_label(config, t);
+    if (task.given >= 0) {
+      const std::string& condition = config.tasks[static_cast<std::size_t>(task.given)].name;
+      text += task.entire_space
+                  ? "; the product with " + condition + " is trained over all impressions"
+                  : "; trained where " + condition + " is 1";
+    }
+    if (config.labels[t].outcome >= 0) {
+      text += task.policy == FeedbackPolicy::kFnw
+                  ? "; trained at once as 0, and again as 1 when it comes (fnw)"
+                  : "; decided " + print_duration(decided_after(config, static_cast<int>(t))) +
+                        " after the impression";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string explain_model(const Config& config, const Schema& schema, long parameters) {
+  const ModelOptions& model = config.learner.model;
+  return "model " + config.name + "\n  " + std::string(choice_name(model.backbone)) + ": " +
+         grouped(schema.inputs()) + " inputs (" + grouped(schema.context_width()) +
+         " from the context), " + std::to_string(model.experts) + " experts " +
+         print_value(model.expert_layers) + ", gates " +
+         (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers)) + ", towers " +
+         print_value(model.tower_layers) + "\n  " + grouped(parameters) +
+         " dense weights; the score is " + config.score + "\n";
+}
+
+// What a row takes while it is learned (key, times, weights with Adagrad's sums, index), and in one
+// of the two serving copies (weights, index).
+double training_row_bytes(int dimension) { return 16 + 8.0 * dimension + 12; }
+double serving_row_bytes(int dimension) { return 4.0 * dimension + 28; }
+
+std::string explain_memory(const Config& config, const Schema& schema, long parameters) {
+  std::string text = "memory, at most\n";
+  double sum = 0;
+  const auto add = [&](const std::string& what, double bytes, const std::string& note) {
+    text += "  " + padded(what, 28) +
+            (note.empty() ? rough_bytes(bytes) : padded(rough_bytes(bytes), 10) + note) + "\n";
+    sum += bytes;
+  };
+  add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
+  add("join state", static_cast<double>(config.join.memory.value),
+      "join.memory; beyond it a warning, and more memory");
+  const auto rows = static_cast<double>(config.learner.embeddings.max_rows);
+  for (const Table& table : schema.tables()) {
+    add("table " + table.name, rows * training_row_bytes(table.dimension),
+        "at " + grouped(config.learner.embeddings.max_rows) + " rows of " +
+            std::to_string(table.dimension));
+    add("  served, two copies", 2 * rows * serving_row_bytes(table.dimension), "");
+  }
+  // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
+  add("dense weights", 4.0 * (4 + 3) * static_cast<double>(parameters), "");
+  text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
+  text += "  A table takes what its keys take, not its limit: " + rough_bytes([&] {
+            double each = 0;
+            for (const Table& table : schema.tables()) {
+              each += training_row_bytes(table.dimension) + 2 * serving_row_bytes(table.dimension);
+            }
+            return 1000 * each;
+          }()) +
+          " for every 1,000 rows in each.\n";
+  return text;
+}
+
+}  // namespace
+
+std::string rough_bytes(double bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), bytes < 10 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes,
+                kUnits[unit]);
+  return text.data();
+}
+
+std::string explain_config(const Config& config) {
+  const Schema schema = config.schema();
+  const long parameters = Model<float>(schema, config.learner.model).parameter_count();
+  return explain_events(config) + explain_tasks(config) +
+         explain_model(config, schema, parameters) + explain_memory(config, schema, parameters);
+}
+
+}  // namespace millrace

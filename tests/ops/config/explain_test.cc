@@ -1,0 +1,53 @@
+// check-config says what a configuration means, in words and in bytes.
+#include "ops/config/explain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "learner/model/model.h"
+#include "ops/config/load.h"
+
+namespace millrace {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ExplainConfig, SaysWhatTheContractsFileMeans) {
+  const auto loaded = load_config(SOURCE_DIR "/tests/data/contract/millrace.yaml", {});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const std::string text = explain_config(loaded->config);
+  for (const char* part :
+       {"click       topic clicks; counts up to 10m after its impression",
+        "cvr    binary: whether there was a conversion; the product with ctr is trained over all "
+        "impressions; decided 1d after the impression",
+        "dwell  regression: the last dwell, learned as log1p; trained where ctr is 1",
+        "53 inputs (20 from the context), 4 experts [64, 64]",
+        "table item_id               1.5 GiB", "records read ahead          256 MiB"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+}
+
+// A condition that matures later holds its tasks back.
+TEST(ExplainConfig, ALabelIsDecidedNoEarlierThanItsCondition) {
+  const auto loaded = load_config_text(
+      "events: {impression: {}, slow: {window: 2h}, fast: {window: 1m}}\n"
+      "features: [{name: a, type: numeric}]\n"
+      "tasks: [{name: slow}, {name: fast, given: slow}]\n"
+      "train: {delayed_feedback: {slow: fnw}}\n",
+      "f", {});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const std::string text = explain_config(loaded->config);
+  EXPECT_THAT(text, HasSubstr("fast  binary: whether there was a fast; the product with slow is "
+                              "trained over all impressions; decided 2h after the impression"));
+  EXPECT_THAT(text, HasSubstr("trained at once as 0"));
+}
+
+TEST(ExplainConfig, RoughBytes) {
+  EXPECT_EQ(rough_bytes(512), "512 B");
+  EXPECT_EQ(rough_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(rough_bytes(256.0 * (1 << 20)), "256 MiB");
+  EXPECT_EQ(rough_bytes(1e18), "909495 TiB");
+}
+
+}  // namespace
+}  // namespace millrace
