@@ -14,8 +14,10 @@ struct ServeOptions {
   int max_connections = 1024;
   ByteSize max_body{8LL << 20};
   int max_candidates = 10'000;
+  int max_queue = 512;
   Duration header_timeout{10'000};
   Duration body_timeout{30'000};
+  Duration handler_timeout{10'000};
   Duration write_timeout{30'000};
   Duration idle_timeout{60'000};
 
@@ -31,9 +33,14 @@ struct ServeOptions {
         field("max_body", &S::max_body, "A larger request body is answered 413.", ByteSize{1024}),
         field("max_candidates", &S::max_candidates, "More candidates in a request are 400.", 1,
               1'000'000),
+        field("max_queue", &S::max_queue,
+              "Requests that wait for a thread; more are answered 503 at once.", 1, 1'000'000),
         field("header_timeout", &S::header_timeout,
-              "From the first byte to the end of the headers.", Duration{1}),
+              "To the first byte of a connection, and from there to the end of the headers.",
+              Duration{1}),
         field("body_timeout", &S::body_timeout, "For the whole body.", Duration{1}),
+        field("handler_timeout", &S::handler_timeout,
+              "A request that waited longer for a thread is answered 503.", Duration{1}),
         field("write_timeout", &S::write_timeout, "For the whole answer.", Duration{1}),
         field("idle_timeout", &S::idle_timeout, "Between two requests of a connection.",
               Duration{1}),

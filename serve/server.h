@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "ingest/event/event.h"
 #include "learner/base/result.h"
@@ -32,11 +33,15 @@ struct LatencyHistogram {
 /// The routes that are counted, and how their answers are: by class of status.
 enum class Route { kScore, kRank, kMetrics, kLivez, kReadyz, kTasks, kSnapshot, kOther };
 inline constexpr int kRoutes = 8;
+/// "score", "rank" and so on: the label of metrics.
+std::string_view route_name(Route route);
 
 struct ServeProbe {
   std::array<std::array<std::atomic<std::uint64_t>, 6>, kRoutes>
-      answers{};                            ///< [route][status/100]
-  LatencyHistogram input, compute, output;  ///< Of score and rank: parse, score, write.
+      answers{};  ///< [route][status/100]
+  /// Of score and rank: the wait for a thread, parsing, scoring, writing the text; and the whole,
+  /// from the end of the request's head to the last byte of the answer.
+  LatencyHistogram queue, input, compute, output, total;
   std::atomic<std::uint64_t> candidates{0}, keys{0}, unknown_keys{0}, unknown_features{0},
       not_finite{0}, connections{0}, connections_refused{0};
 };

@@ -70,6 +70,15 @@ JsonRead read_list(ondemand::value& value, int feature, FeatureBuilder& builder)
 
 }  // namespace
 
+bool read_key(ondemand::field& field, std::string_view& key) {
+  const char* const begin = field.key().raw();
+  const char* at = begin;
+  while (*at != '"' && *at != '\\') ++at;  // the parser has seen to it that the string ends
+  if (*at == '\\') return field.unescaped_key().get(key) == simdjson::SUCCESS;
+  key = {begin, static_cast<std::size_t>(at - begin)};
+  return true;
+}
+
 JsonRead read_number(ondemand::value& value, JsonNumber& number) {
   ondemand::number read;
   if (value.get_number().get(read) != simdjson::SUCCESS) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "ingest/encode/features.h"
 #include "ingest/encode/simdjson_inner.h"
 
@@ -20,6 +22,10 @@ struct JsonNumber {
   std::uint64_t unsigned_integer = 0;  ///< 2^63 and above.
   double value = 0;                    ///< Of any kind, rounded to a double.
 };
+
+/// The key of a field, without its escapes. Points into the document, or into the parser where the
+/// key has escapes. False: it is no JSON.
+bool read_key(simdjson::ondemand::field& field, std::string_view& key);
 
 /// Reads a number. kWrongType: an integer beyond 64 bits; kNotJson: no number, or one with a
 /// fraction or exponent beyond the range of a double.

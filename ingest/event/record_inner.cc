@@ -20,16 +20,6 @@ std::vector<std::string> names_of(const std::vector<Named>& things) {
   return names;
 }
 
-// The key of a field. Points into the record, or into the parser where the key has escapes.
-bool read_key(ondemand::field& field, std::string_view& key) {
-  const char* const begin = field.key().raw();
-  const char* at = begin;
-  while (*at != '"' && *at != '\\') ++at;  // the parser has seen to it that the string ends
-  if (*at == '\\') return field.unescaped_key().get(key) == simdjson::SUCCESS;
-  key = {begin, static_cast<std::size_t>(at - begin)};
-  return true;
-}
-
 JsonRead read_null(ondemand::value& value) {
   bool null = false;
   const bool good = value.is_null().get(null) == simdjson::SUCCESS && null;

@@ -25,9 +25,12 @@ struct Scores {
 };
 
 /// Scores requests of one context with many candidates; what depends on the context alone is done
-/// once. Memory: workspaces for tiles of rows, reused. Threads: one scorer per thread.
+/// once, so the answer differs from the trainer's forward pass by the rounding of one sum.
+/// Memory: workspaces for tiles of 256 rows, and x [rows, D] of a request. Threads: one scorer per
+/// thread; none waits for another or for the publisher.
 class Scorer {
  public:
+  /// Copies the schema. Requires: as Model's.
   Scorer(const Schema& schema, const ModelOptions& options);
   ~Scorer();
 

@@ -1,0 +1,58 @@
+#include "serve/admission.h"
+
+#include <exception>
+#include <utility>
+
+#include "serve/http/respond.h"
+
+namespace millrace {
+
+Admission::Admission(Limits limits, const std::function<Handler()>& make_handler,
+                     LatencyHistogram* waits, Log log)
+    : limits_(limits),
+      waits_(waits),
+      log_(std::move(log)),
+      queue_(static_cast<std::size_t>(limits.waiting)) {
+  for (int t = 0; t < limits.threads; ++t) {
+    threads_.emplace_back([this, handler = make_handler()] { work(handler); });
+  }
+}
+
+void Admission::close() {
+  queue_.close();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+bool Admission::submit(const RouteLine& line, Request& request, std::function<void(Answer)> done) {
+  Job job{&line, &request, std::move(done), Clock::now()};
+  return queue_.try_push(job);
+}
+
+void Admission::work(const Handler& handler) {
+  while (auto job = queue_.pop()) {
+    Answer result = answer(handler, *job);
+    job->done(std::move(result));
+  }
+}
+
+Answer Admission::answer(const Handler& handler, const Job& job) {
+  const auto waited = Clock::now() - job.came;
+  if (waits_ != nullptr) waits_->observe(std::chrono::duration<double>(waited).count());
+  if (waited > limits_.patience) {
+    return error_answer(503, "the request waited too long for its turn; try again later",
+                        job.request->id);
+  }
+  try {
+    return handler(*job.line, *job.request);
+  } catch (const std::exception& problem) {
+    if (log_) {
+      log_("error", "request " + job.request->id + " to " + std::string(job.line->path) +
+                        " failed: " + problem.what());
+    }
+    return error_answer(500, "the request could not be answered; the log has the reason",
+                        job.request->id);
+  }
+}
+
+}  // namespace millrace

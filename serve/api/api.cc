@@ -1,0 +1,86 @@
+#include "serve/api/api.h"
+
+#include <memory>
+#include <utility>
+
+#include "learner/base/check.h"
+#include "serve/api/admin.h"
+#include "serve/api/health.h"
+#include "serve/api/score.h"
+#include "serve/api/tasks.h"
+#include "serve/http/respond.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kInsightQueue = 64;
+constexpr int kAdminQueue = 4;
+
+}  // namespace
+
+Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe)
+    : parts_(parts),
+      score_(
+          {options.threads, options.max_queue, options.handler_timeout},
+          [&]() -> Admission::Handler {
+            auto handler = std::make_shared<ScoreHandler>(options, parts, probe);
+            return [handler](const RouteLine& line, Request& request) {
+              return handler->answer(line.endpoint == Endpoint::kRank, request);
+            };
+          },
+          &probe.queue, parts.log),
+      insight_(
+          {1, kInsightQueue, options.handler_timeout},
+          [&]() -> Admission::Handler {
+            return [&parts](const RouteLine& line, Request&) {
+              return line.endpoint == Endpoint::kMetrics ? answer_metrics(parts)
+                                                         : answer_tasks(parts);
+            };
+          },
+          nullptr, parts.log),
+      admin_(
+          {1, kAdminQueue, options.handler_timeout},
+          [&]() -> Admission::Handler {
+            return [&parts](const RouteLine&, Request& request) {
+              return answer_snapshot(parts, request.id);
+            };
+          },
+          nullptr, parts.log) {}
+
+void Api::handle(const RouteLine& line, Request& request, std::function<void(Answer)> done) {
+  if (line.lane == Lane::kInline) {
+    done(answer_at_once(line, request));
+    return;
+  }
+  Admission& lane = line.lane == Lane::kScore   ? score_
+                    : line.lane == Lane::kAdmin ? admin_
+                                                : insight_;
+  if (!lane.submit(line, request, done)) {
+    done(error_answer(503, "too many requests wait already; try again later", request.id));
+  }
+}
+
+void Api::close() {
+  score_.close();
+  insight_.close();
+  admin_.close();
+}
+
+Answer Api::answer_at_once(const RouteLine& line, const Request& request) const {
+  switch (line.endpoint) {
+    case Endpoint::kLivez:
+      return answer_livez();
+    case Endpoint::kReadyz:
+      return answer_readyz(*parts_.serving, draining_.load(std::memory_order_relaxed), request.id);
+    case Endpoint::kOpenApi: {
+      Answer answer;
+      answer.content_type = "application/yaml";
+      answer.body = openapi_text();
+      return answer;
+    }
+    default:
+      MILLRACE_CHECK(false);
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+#include "learner/publish/serving_model.h"
+#include "serve/http/message.h"
+#include "serve/server.h"
+
+namespace millrace {
+
+/// GET /livez: the process answers. Nothing more is asked, so that a slow broker or disk never
+/// makes an orchestrator kill a service that still scores.
+Answer answer_livez();
+
+/// GET /readyz: 200 once a version was published, until draining begins; else 503 with the reason.
+Answer answer_readyz(const ServingModel& serving, bool draining, std::string_view request_id);
+
+/// GET /metrics: the text that ops makes.
+Answer answer_metrics(const ServeParts& parts);
+
+}  // namespace millrace

@@ -1,0 +1,104 @@
+#include "serve/api/tasks.h"
+
+#include <limits>
+#include <optional>
+
+#include "serve/http/json_text.h"
+
+namespace millrace {
+namespace {
+
+double or_null(const std::optional<double>& value) {
+  return value.value_or(std::numeric_limits<double>::quiet_NaN());  // Written as null.
+}
+
+void write_number(JsonWriter& json, std::string_view key, const std::optional<double>& value) {
+  json.key(key);
+  json.number(or_null(value));
+}
+
+void write_figures(JsonWriter& json, const Figures& figures, bool binary) {
+  json.key("rows");
+  json.number(figures.rows);
+  json.key("positives");
+  if (binary) {
+    json.number(figures.positives);
+  } else {
+    json.raw("null");
+  }
+  write_number(json, "auc", figures.auc);
+  write_number(json, "auc_error", figures.auc_error);
+  write_number(json, "log_loss", figures.log_loss);
+  write_number(json, "normalized_entropy", figures.normalized_entropy);
+  write_number(json, "calibration", figures.calibration);
+  write_number(json, "rmse", figures.rmse);
+}
+
+void write_span(JsonWriter& json, std::string_view key, const TaskReport& task,
+                const Figures& figures, const std::optional<Figures>& entire) {
+  json.key(key);
+  json.begin_object();
+  write_figures(json, figures, task.binary);
+  if (entire) {
+    json.key("entire");
+    json.begin_object();
+    write_figures(json, *entire, true);
+    json.end_object();
+  }
+  json.end_object();
+}
+
+void write_task(JsonWriter& json, const TaskReport& task) {
+  json.key(task.name);
+  json.begin_object();
+  json.key("kind");
+  json.text(task.binary ? "binary" : "regression");
+  json.key("weight");
+  json.number(task.weight);
+  write_number(json, "loss", task.loss);
+  json.key("label_share");
+  json.number(task.label_share);
+  write_span(json, "all", task, task.all, task.entire_all);
+  write_span(json, "window", task, task.window, task.entire_window);
+  write_span(json, "last_fifth", task, task.last_fifth, task.entire_last_fifth);
+  json.end_object();
+}
+
+}  // namespace
+
+std::string print_tasks(const TrainerReport& report, const std::string& version) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object();
+  json.key("model");
+  json.text(report.model);
+  json.key("version");
+  if (version.empty()) {
+    json.raw("null");
+  } else {
+    json.text(version);
+  }
+  json.key("rows");
+  json.number(report.rows);
+  json.key("steps");
+  json.number(report.steps);
+  json.key("steps_skipped");
+  json.number(report.skipped);
+  json.key("tasks");
+  json.begin_object();
+  for (const TaskReport& task : report.tasks) write_task(json, task);
+  json.end_object();
+  json.end_object();
+  body += '\n';
+  return body;
+}
+
+Answer answer_tasks(const ServeParts& parts) {
+  Answer answer;
+  const bool has_version = parts.serving->has_version();
+  answer.body = print_tasks(
+      parts.tasks(), has_version ? print_version(parts.serving->pin().version()) : std::string{});
+  return answer;
+}
+
+}  // namespace millrace

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "learner/train/report.h"
+#include "serve/http/message.h"
+#include "serve/server.h"
+
+namespace millrace {
+
+/// GET /v1/tasks: for each task its metrics (in the form of the report of `millrace replay`, with
+/// the window beside), the balancer's weight, the last loss and the share of rows with its label.
+/// Undefined figures are null.
+Answer answer_tasks(const ServeParts& parts);
+
+/// The body of that answer. `version` is empty before the first one.
+std::string print_tasks(const TrainerReport& report, const std::string& version);
+
+}  // namespace millrace

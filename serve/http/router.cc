@@ -1,0 +1,42 @@
+#include "serve/http/router.h"
+
+#include <array>
+
+namespace millrace {
+namespace {
+
+constexpr std::array<RouteLine, 8> kRouteTable{{
+    {"POST", "/v1/score", Endpoint::kScore, Route::kScore, Lane::kScore},
+    {"POST", "/v1/rank", Endpoint::kRank, Route::kRank, Lane::kScore},
+    {"GET", "/metrics", Endpoint::kMetrics, Route::kMetrics, Lane::kInsight},
+    {"GET", "/livez", Endpoint::kLivez, Route::kLivez, Lane::kInline},
+    {"GET", "/readyz", Endpoint::kReadyz, Route::kReadyz, Lane::kInline},
+    {"GET", "/v1/tasks", Endpoint::kTasks, Route::kTasks, Lane::kInsight},
+    {"POST", "/v1/admin/snapshot", Endpoint::kSnapshot, Route::kSnapshot, Lane::kAdmin},
+    {"GET", "/openapi.yaml", Endpoint::kOpenApi, Route::kOther, Lane::kInline},
+}};
+
+}  // namespace
+
+std::span<const RouteLine> routes() { return kRouteTable; }
+
+RouteMatch find_route(std::string_view method, std::string_view path) {
+  RouteMatch match;
+  const std::string_view wanted = method == "HEAD" ? "GET" : method;
+  for (const RouteLine& line : kRouteTable) {
+    if (line.path != path) continue;
+    if (line.method == wanted) return {&line, {}};
+    if (!match.allow.empty()) match.allow += ", ";
+    match.allow += line.method;
+    if (line.method == "GET") match.allow += ", HEAD";
+  }
+  return match;
+}
+
+std::string_view route_name(Route route) {
+  constexpr std::array<std::string_view, kRoutes> kNames{"score",  "rank",  "metrics",  "livez",
+                                                         "readyz", "tasks", "snapshot", "other"};
+  return kNames[static_cast<std::size_t>(route)];
+}
+
+}  // namespace millrace
