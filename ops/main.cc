@@ -1,11 +1,15 @@
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
+#include "ops/commands/replay.h"
+#include "ops/commands/simulate.h"
 
 int main(int argc, char** argv) {
   using namespace millrace;
   Command program("millrace",
                   "Learns multi-task models from Kafka without stopping, and serves their scores.");
   add_check_config_command(program);
+  add_replay_command(program);
+  add_simulate_command(program);
   for (const char* name : {"serve", "compare", "bench"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

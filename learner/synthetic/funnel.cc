@@ -146,17 +146,20 @@ FunnelEvent Funnel::impression() {
 void Funnel::plan(std::uint64_t number, EventTime time, const FunnelTruth& truth, double match) {
   if (!truth.clicked) return;
   const auto dice = philox(options_.seed, kDelay, number);
-  // An exponential delay, cut so that it stays inside the contract's window.
-  auto delay = [&](std::uint32_t bits, double mean_seconds, double most_seconds) {
-    const double seconds = std::min(-mean_seconds * std::log(to_unit(bits)), most_seconds);
-    return Duration{1 + static_cast<std::int64_t>(1000 * seconds * options_.delay_scale)};
+  // An exponential delay, cut so that it fits a window.
+  auto delay = [](std::uint32_t bits, Duration mean, double factor, double most) {
+    const double times = std::min(-factor * std::log(to_unit(bits)), most);
+    return Duration{1 + static_cast<std::int64_t>(times * static_cast<double>(mean.count()))};
   };
-  const EventTime click = time + delay(dice[0], 20, 500);
+  const EventTime click = time + delay(dice[0], options_.click_delay, 1, 25);
   push(click, "click", number, 0);
   const double dwell_seconds = std::exp(2.5 + 0.6 * match) * -std::log(to_unit(dice[1]));
-  push(click + delay(dice[1], 30, 600), "dwell", number, std::min(dwell_seconds, 600.0));
-  if (truth.liked) push(click + delay(dice[2], 40, 600), "like", number, 0);
-  if (truth.converted) push(click + delay(dice[3], 7200, 80'000), "conversion", number, 9.5);
+  push(click + delay(dice[1], options_.click_delay, 1.5, 30), "dwell", number,
+       std::min(dwell_seconds, 600.0));
+  if (truth.liked) push(click + delay(dice[2], options_.click_delay, 2, 30), "like", number, 0);
+  if (truth.converted) {
+    push(click + delay(dice[3], options_.conversion_delay, 1, 11), "conversion", number, 9.5);
+  }
 }
 
 void Funnel::push(EventTime time, std::string_view type, std::uint64_t number, double value) {

@@ -19,9 +19,11 @@ struct FunnelOptions {
   double impressions_per_second = 100;
   int users = 20'000;
   int items = 2'000;
-  /// Multiplies every delay between an impression and its outcomes. 1: clicks within minutes and
-  /// conversions within a day, as the contract's windows expect.
-  double delay_scale = 1;
+  /// Mean delay of a click; none takes over 25 times as long. Dwell and like follow the click
+  /// within 30 times this. The default fits the contract's windows, as does the next one.
+  Duration click_delay{20'000};
+  /// Mean delay of a conversion after its click; none takes over 11 times as long.
+  Duration conversion_delay{7'200'000};
   /// How fast the items' quality drifts: a full turn in this much event time.
   Duration drift{6 * 3'600'000};
 };

@@ -1,0 +1,100 @@
+#include "ops/commands/replay.h"
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/commands/with_config.h"
+#include "ops/engine/engine.h"
+#include "ops/log.h"
+#include "ops/progress.h"
+#include "ops/report.h"
+#include "ops/signals.h"
+#include "ops/wall_clock.h"
+
+namespace millrace {
+namespace {
+
+struct Arguments {
+  ConfigArguments config;
+  std::vector<std::string> events;
+  bool flush = false;
+  std::string rows, dead_letters, report;
+};
+
+std::optional<std::string> path_or_none(const std::string& path) {
+  return path.empty() ? std::nullopt : std::optional<std::string>(path);
+}
+
+// Throws where the file cannot be written.
+void write_file(const std::string& path, const std::string& text) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool written = file != nullptr && std::fputs(text.c_str(), file) >= 0;
+  const bool closed = file != nullptr && std::fclose(file) == 0;
+  if (!written || !closed) throw std::runtime_error(path + ": cannot be written");
+}
+
+int replay(const Arguments& arguments, const LoadedConfig& loaded) {
+  const auto start = std::chrono::steady_clock::now();
+  auto made = Engine::make({.config = loaded.config,
+                            .live = false,
+                            .files = arguments.events,
+                            .flush = arguments.flush,
+                            .rows = path_or_none(arguments.rows),
+                            .dead_letters = path_or_none(arguments.dead_letters),
+                            .clock = wall_clock,
+                            .log = log_line});
+  if (!made) {
+    std::fprintf(stderr, "%s\n", made.error().message.c_str());
+    return kExitBadConfig;
+  }
+  Engine& engine = **made;
+  try {
+    engine.open();
+  } catch (const IdentityError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return kExitBadConfig;
+  }
+  const std::atomic<bool>& stop = stop_on_signals();
+  ProgressBar bar("replay");
+  engine.run(stop, [&](const Progress& progress) {
+    bar.show(progress.events, progress.done, progress.in_all);
+  });
+  engine.finish();
+  bar.finish();
+  if (stop) {
+    std::fprintf(stderr, "stopped; everything taken is committed, the same command goes on\n");
+    return kExitFailed;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const std::string report =
+      replay_report(engine.accounts(), *engine.report(), took.count(), engine.store().digest());
+  if (!arguments.report.empty()) write_file(arguments.report, report + "\n");
+  std::printf("%s\n", report.c_str());
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_replay_command(Command& program) {
+  auto arguments = std::make_shared<Arguments>();
+  Command& command = program.add_command(
+      "replay", "Takes files, or the topics up to their present ends, as fast as it goes.");
+  add_config_options(command, arguments->config);
+  command.add_option("--events", arguments->events,
+                     "A file of events, one JSON object a line; several are merged by time.");
+  command.add_flag("--flush", arguments->flush, "Decide all that still waits at the end.");
+  command.add_option("--rows", arguments->rows, "Write each joined row to this file.");
+  command.add_option("--dead-letters", arguments->dead_letters,
+                     "Write records that cannot become events to this file.");
+  command.add_option("--report", arguments->report, "Write the report to this file, too.");
+  command.run([arguments] {
+    return with_config(arguments->config,
+                       [&](const LoadedConfig& loaded) { return replay(*arguments, loaded); });
+  });
+}
+
+}  // namespace millrace

@@ -1,0 +1,43 @@
+#include "ops/commands/run.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "ops/commands/with_config.h"
+#include "ops/engine/service.h"
+#include "ops/log.h"
+#include "ops/signals.h"
+
+namespace millrace {
+namespace {
+
+int run(const LoadedConfig& loaded) {
+  auto made = Service::make(loaded.config, log_line);
+  if (!made) {
+    std::fprintf(stderr, "%s\n", made.error().message.c_str());
+    return kExitBadConfig;
+  }
+  Service& service = **made;
+  const std::atomic<bool>& stop = stop_on_signals();
+  try {
+    service.start();
+  } catch (const IdentityError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return kExitBadConfig;
+  }
+  const bool well = service.run(stop, {});
+  log_line("info", "stopped");
+  return well ? kExitDone : kExitFailed;
+}
+
+}  // namespace
+
+void add_run_command(Command& program) {
+  auto arguments = std::make_shared<ConfigArguments>();
+  Command& command =
+      program.add_command("run", "Consumes, joins, learns, commits and serves until SIGTERM.");
+  add_config_options(command, *arguments);
+  command.run([arguments] { return with_config(*arguments, run); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,52 @@
+#include "ops/engine/committer.h"
+
+#include <exception>
+#include <utility>
+
+namespace millrace {
+
+Committer::Committer(Store& store, Failure& failure, std::function<void(std::uint64_t)> durable)
+    : store_(store),
+      failure_(failure),
+      durable_(std::move(durable)),
+      sequence_(store.sequence()),
+      next_cleanings_(store.cleanings()),
+      thread_([this] { work(); }) {}
+
+Committer::~Committer() {
+  queue_.close();
+  thread_.join();
+}
+
+std::uint64_t Committer::begin() {
+  MILLRACE_CHECK(ready());
+  in_flight_ = true;
+  return ++sequence_;
+}
+
+std::vector<Cleaning> Committer::cleanings() { return std::exchange(next_cleanings_, {}); }
+
+void Committer::submit(Commit commit) { queue_.push(std::move(commit)); }
+
+bool Committer::wait() {
+  std::unique_lock lock(mutex_);
+  landed_.wait(lock, [&] { return !in_flight_ || failure_.happened(); });
+  return !failure_.happened();
+}
+
+void Committer::work() {
+  while (std::optional<Commit> commit = queue_.pop()) {
+    try {
+      store_.write(*commit);
+      next_cleanings_ = store_.cleanings();
+      durable_(commit->sequence);
+      const std::lock_guard lock(mutex_);
+      in_flight_ = false;
+    } catch (const std::exception& error) {
+      failure_.report(std::string("the commit failed: ") + error.what());
+    }
+    landed_.notify_all();
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,400 @@
+#include "ops/engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "ingest/sink/file_dead_letters.h"
+#include "ingest/sink/kafka_dead_letters.h"
+#include "ingest/sink/row_file.h"
+#include "ingest/source/file_source.h"
+#include "ingest/source/kafka_source.h"
+#include "learner/train/trainers.h"
+#include "ops/engine/committer.h"
+#include "ops/engine/parts.h"
+
+namespace millrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Events between two looks at the clock: a few milliseconds at full speed.
+constexpr std::size_t kEventsPerStep = 512;
+constexpr std::chrono::milliseconds kTickEvery{200};
+constexpr Duration kDeliverWithin{10'000};  // dead letters, at the end
+
+std::vector<std::string> topics_of(const EventTypes& types) {
+  std::vector<std::string> topics;
+  auto add = [&](const std::string& topic) {
+    if (!topic.empty() && std::find(topics.begin(), topics.end(), topic) == topics.end()) {
+      topics.push_back(topic);
+    }
+  };
+  if (types.has_impressions) add(types.impression_topic);
+  add(types.sample_topic);
+  for (const OutcomeType& outcome : types.outcomes) add(outcome.topic);
+  return topics;
+}
+
+// The list of models on the stream; this version has one, the champion.
+std::vector<std::unique_ptr<Trainer>> make_trainers(const Config& config, const Schema& schema) {
+  std::vector<std::unique_ptr<Trainer>> trainers;
+  trainers.push_back(std::make_unique<Trainer>(config.name, schema, config.learner));
+  return trainers;
+}
+
+}  // namespace
+
+struct Engine::Parts {
+  explicit Parts(EngineOptions o)
+      : options(std::move(o)),
+        schema(options.config.schema()),
+        service(config_identity(options.config), options.clock()),
+        decoder(schema, options.config.events),
+        joiner(schema, options.config.events, options.config.labels, options.config.join),
+        batcher(schema, options.config.learner.train.batch,
+                options.config.learner.train.batch_span),
+        trainers(make_trainers(options.config, schema)),
+        serving(schema) {}
+
+  EngineOptions options;
+  const Schema schema;
+  Failure failure;
+  std::unique_ptr<Store> store;
+  ServiceState service;
+
+  std::unique_ptr<KafkaSource> kafka;
+  std::unique_ptr<FileSource> files;
+  Source* source = nullptr;
+  Decoder decoder;
+  std::unique_ptr<Merge> merge;
+  Joiner joiner;
+  Batcher batcher;
+  std::unique_ptr<DeadLetterSink> dead_letters;
+  KafkaDeadLetters* outbox = nullptr;  // the same, where it is one
+  std::unique_ptr<RowFile> rows;
+  std::unique_ptr<Pipeline> pipeline;
+  std::vector<Participant*> before_trainer;  // in the order of the commit
+
+  Trainers trainers;
+  ServingModel serving;
+  std::unique_ptr<Committer> committer;
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<LearnerThread> learner;
+
+  bool dirty = false;  // something changed since the last barrier
+  Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
+  Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
+  std::uint64_t positions_published = 0;
+
+  mutable std::mutex status_mutex;
+  Accounts barrier_accounts, committed_accounts;
+  std::vector<PartitionStatus> partitions;
+  std::uint64_t left_out = 0, dead_letters_waiting = 0;
+  DecodeCounts decode_counts;
+
+  bool from_files() const { return !options.files.empty(); }
+  void make_merge();
+  Commit commit_without_trainer(std::uint64_t sequence, std::span<const Cleaning> cleanings);
+  void first_commit();
+  void landed();
+  void start_threads();
+  void barrier();
+  bool barrier_is_due() const;
+  bool send(std::vector<Batch>& closed);
+  void note_status();
+  void tick(const std::function<void(const Progress&)>& tell);
+  Progress progress() const;
+  void flush();
+};
+
+Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
+  auto parts = std::make_unique<Parts>(std::move(options));
+  const Config& config = parts->options.config;
+  if (parts->from_files()) {
+    parts->files = std::make_unique<FileSource>(parts->options.files);
+    parts->source = parts->files.get();
+    parts->before_trainer.push_back(parts->files.get());
+  } else {
+    auto kafka = KafkaSource::make({.options = config.kafka,
+                                    .topics = topics_of(config.events),
+                                    .to_present_ends = !parts->options.live,
+                                    .log = parts->options.log});
+    if (!kafka) return kafka.error();
+    parts->kafka = std::move(kafka).value();
+    parts->source = parts->kafka.get();
+    parts->before_trainer.push_back(parts->kafka.get());
+  }
+  if (parts->options.dead_letters) {
+    parts->dead_letters = std::make_unique<FileDeadLetters>(*parts->options.dead_letters);
+  } else if (parts->from_files()) {
+    parts->dead_letters = std::make_unique<DroppedDeadLetters>();
+  } else {
+    auto outbox = KafkaDeadLetters::make({.options = config.dead_letters,
+                                          .brokers = config.kafka.brokers,
+                                          .properties = config.kafka.properties,
+                                          .log = parts->options.log});
+    if (!outbox) return outbox.error();
+    parts->outbox = outbox->get();
+    parts->before_trainer.push_back(outbox->get());
+    parts->dead_letters = std::move(outbox).value();
+  }
+  parts->before_trainer.push_back(&parts->joiner);
+  parts->before_trainer.push_back(&parts->batcher);
+  parts->before_trainer.push_back(&parts->service);
+  return std::unique_ptr<Engine>(new Engine(std::move(parts)));
+}
+
+Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Engine::~Engine() {
+  // Threads first, in the direction of the data; what they borrow goes with the parts.
+  parts_->learner.reset();
+  parts_->publisher.reset();
+  parts_->committer.reset();
+}
+
+void Engine::open() {
+  Parts& p = *parts_;
+  p.store = Store::open(p.options.config.store.path, Store::Access::kWrite);
+  p.store->restore(p.service);
+  const std::string difference =
+      p.service.stored_identity().empty()
+          ? std::string()
+          : identity_difference(p.service.stored_identity(), config_identity(p.options.config));
+  if (!difference.empty()) throw IdentityError(difference);
+  for (Participant* participant : p.before_trainer) {
+    if (participant != &p.service) p.store->restore(*participant);
+  }
+  for (const auto& trainer : p.trainers) p.store->restore(*trainer);
+
+  if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
+  p.make_merge();
+  p.first_commit();
+  if (p.kafka) p.kafka->start();
+  if (p.files) p.files->start();
+  p.start_threads();
+}
+
+void Engine::Parts::make_merge() {
+  MergeOptions merge_options;
+  if (options.live) merge_options.idle_after = options.config.join.idle_after;
+  merge_options.max_skew = options.config.join.max_skew;
+  merge_options.max_record = static_cast<std::size_t>(options.config.kafka.max_record.value);
+  merge_options.lines = from_files();
+  merge_options.clock = options.clock;
+  if (from_files()) {
+    merge_options.clock = [first = service.first_start()] { return first; };
+  }
+  merge = std::make_unique<Merge>(*source, decoder, merge_options);
+  Pipeline::Parts pipeline_parts{*source, *merge, joiner, batcher, *dead_letters, {}};
+  if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
+  pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
+}
+
+Commit Engine::Parts::commit_without_trainer(std::uint64_t sequence,
+                                             std::span<const Cleaning> cleanings) {
+  Commit commit;
+  commit.sequence = sequence;
+  for (Participant* participant : before_trainer) {
+    commit.parts.push_back(save_part(*participant, sequence, cleanings));
+  }
+  return commit;
+}
+
+// Each start commits a higher sequence before the first version, so that a version never names two
+// sets of weights.
+void Engine::Parts::first_commit() {
+  const std::uint64_t sequence = store->sequence() + 1;
+  Commit commit = commit_without_trainer(sequence, {});
+  for (const auto& trainer : trainers) commit.parts.push_back(save_part(*trainer, sequence, {}));
+  store->write(commit);
+  committed_accounts = joiner.accounts();
+  if (options.live) serving.apply(trainers.champion().publish(), {sequence, 0});
+}
+
+void Engine::Parts::start_threads() {
+  committer = std::make_unique<Committer>(*store, failure, [this](std::uint64_t) { landed(); });
+  if (options.live) {
+    publisher = std::make_unique<Publisher>(
+        serving, [this] { return store->sequence(); }, options.clock);
+  }
+  learner = std::make_unique<LearnerThread>(
+      LearnerThread::Parts{.trainers = trainers,
+                           .committer = *committer,
+                           .failure = failure,
+                           .publisher = publisher.get(),
+                           .publish_every = options.config.serve.publish_every,
+                           .queue = static_cast<std::size_t>(options.config.learner.train.queue)});
+}
+
+// On the committer's thread, after each commit.
+void Engine::Parts::landed() {
+  {
+    const std::lock_guard lock(status_mutex);
+    committed_accounts = barrier_accounts;
+  }
+  const SnapshotOptions& snapshots = options.config.store.snapshots;
+  if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
+  last_snapshot = Clock::now();
+  const SnapshotInfo taken = store->snapshot(options.clock(), snapshots.keep);
+  options.log("info", "snapshot " + taken.name);
+}
+
+bool Engine::Parts::barrier_is_due() const {
+  return dirty && committer->ready() &&
+         Clock::now() - last_barrier >= options.config.store.commit_every;
+}
+
+void Engine::Parts::barrier() {
+  last_barrier = Clock::now();
+  dirty = false;
+  const std::uint64_t sequence = committer->begin();
+  Barrier barrier;
+  barrier.cleanings = committer->cleanings();
+  barrier.commit = commit_without_trainer(sequence, barrier.cleanings);
+  {
+    const std::lock_guard lock(status_mutex);
+    barrier_accounts = joiner.accounts();
+  }
+  if (rows) rows->flush();
+  learner->send(std::move(barrier));
+}
+
+bool Engine::Parts::send(std::vector<Batch>& closed) {
+  for (Batch& batch : closed) {
+    if (!learner->send(std::move(batch))) return false;
+  }
+  closed.clear();
+  return true;
+}
+
+void Engine::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {
+  Parts& p = *parts_;
+  const JoinOptions& join = p.options.config.join;
+  const QuietOptions quiet{.quiet_after = join.quiet_after.value_or(Duration{0}),
+                           .allowed_lateness = join.allowed_lateness,
+                           .live_within = join.live_within};
+  std::vector<Batch> closed;
+  while (!stop && !p.failure.happened()) {
+    if (p.barrier_is_due()) p.barrier();
+    const Pipeline::Step step = p.pipeline->step(kEventsPerStep, closed);
+    if (step == Pipeline::Step::kWorked) p.dirty = true;
+    if (step == Pipeline::Step::kAtEnd) {
+      if (!p.options.live) break;
+      const std::uint64_t before = p.pipeline->probe().clock_steps;
+      if (join.quiet_after) p.pipeline->at_end(p.options.clock(), quiet, closed);
+      p.dirty |= p.pipeline->probe().clock_steps != before;
+    }
+    if (!p.send(closed)) break;
+    p.tick(tick);
+    if (step != Pipeline::Step::kWorked) p.source->wait(Duration{20});
+  }
+  if (!p.options.live && p.options.flush && !stop && !p.failure.happened()) p.flush();
+  if (tick) tick(p.progress());
+}
+
+void Engine::Parts::flush() {
+  std::vector<Batch> closed;
+  bool more = true;
+  while (more && !failure.happened()) {
+    more = pipeline->flush(closed);
+    if (!send(closed)) return;
+  }
+  dirty = true;
+}
+
+void Engine::finish() {
+  Parts& p = *parts_;
+  if (p.learner && !p.failure.happened() && p.committer->wait()) {
+    // What is not delivered by then waits in the commit.
+    if (!p.dead_letters->flush(kDeliverWithin)) {
+      p.options.log("warning",
+                    "some dead letters wait for their delivery; the next start sends them");
+    }
+    p.barrier();
+    p.learner->finish();
+    p.committer->wait();
+  }
+  if (p.learner) p.learner->finish();
+  p.note_status();
+  if (p.failure.happened()) throw StoreError(p.failure.message());
+}
+
+void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
+  const auto now = Clock::now();
+  if (now - last_tick < kTickEvery) return;
+  last_tick = now;
+  note_status();
+  if (kafka && options.live && store->sequence() != positions_published) {
+    positions_published = store->sequence();
+    kafka->publish_positions();
+  }
+  if (tell) tell(progress());
+}
+
+void Engine::Parts::note_status() {
+  std::vector<PartitionStatus> now;
+  for (std::size_t input = 0; kafka && input < kafka->inputs().size(); ++input) {
+    now.push_back({kafka->inputs()[input], kafka->position(input), kafka->lag(input)});
+  }
+  const std::lock_guard lock(status_mutex);
+  partitions = std::move(now);
+  left_out = merge->left_out();
+  dead_letters_waiting = outbox != nullptr ? outbox->probe().waiting.load() : 0;
+  decode_counts = decoder.counts();
+}
+
+Progress Engine::Parts::progress() const {
+  Progress progress;
+  progress.events = pipeline->probe().events;
+  if (files) {
+    progress.done = files->bytes_read();
+    progress.in_all = files->bytes_in_all();
+  } else {
+    progress.done = progress.in_all = progress.events;
+    for (const PartitionStatus& partition : partitions) {
+      progress.in_all += static_cast<std::uint64_t>(std::max<std::int64_t>(0, partition.lag));
+    }
+  }
+  return progress;
+}
+
+void Engine::fail(const std::string& message) { parts_->failure.report(message); }
+const Config& Engine::config() const { return parts_->options.config; }
+const Failure& Engine::failure() const { return parts_->failure; }
+Store& Engine::store() { return *parts_->store; }
+const Store& Engine::store() const { return *parts_->store; }
+const ServingModel& Engine::serving() const { return parts_->serving; }
+const Schema& Engine::schema() const { return parts_->schema; }
+
+Accounts Engine::accounts() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->committed_accounts;
+}
+
+std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }
+const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
+const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
+const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
+std::size_t Engine::queued() const { return parts_->learner->queued(); }
+std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }
+
+std::vector<Engine::PartitionStatus> Engine::partitions() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->partitions;
+}
+std::uint64_t Engine::left_out() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->left_out;
+}
+std::uint64_t Engine::dead_letters_waiting() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->dead_letters_waiting;
+}
+DecodeCounts Engine::decode_counts() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->decode_counts;
+}
+
+}  // namespace millrace

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ingest/join/accounts.h"
+#include "ingest/pipeline.h"
+#include "learner/publish/serving_model.h"
+#include "ops/config/config.h"
+#include "ops/engine/failure.h"
+#include "ops/engine/learner_thread.h"
+#include "ops/engine/publisher.h"
+#include "store/store.h"
+
+namespace millrace {
+
+/// The store was made with another configuration of what may not change; the message names it.
+struct IdentityError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+using EngineLog = std::function<void(std::string_view level, const std::string& message)>;
+
+struct EngineOptions {
+  Config config;
+  /// `run`: follows the stream and the clock, and publishes to scorers. Otherwise `replay`: goes up
+  /// to the present ends and stops.
+  bool live = false;
+  std::vector<std::string> files = {};                      ///< Replay of files; none: Kafka.
+  bool flush = false;                                       ///< Decide all that waits at the end.
+  std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.
+  std::function<EventTime()> clock = {};
+  EngineLog log = {};
+};
+
+/// Progress of a replay, in bytes (files) or records (Kafka).
+struct Progress {
+  std::uint64_t events = 0;
+  std::uint64_t done = 0, in_all = 0;
+};
+
+/// The whole path in one object: source, join, trainer, commits and versions, each on its thread.
+///
+/// Life: make → open → run → finish. Threads: these from one thread; what is read from outside
+/// (`accounts`, `report`, `serving`, the probes) from any.
+class Engine {
+ public:
+  /// Error: the configuration asks for something that only a library can judge (a Kafka property).
+  static Result<std::unique_ptr<Engine>> make(EngineOptions options);
+  ~Engine();
+
+  /// Opens the store, restores everything, commits a higher sequence and publishes the first
+  /// version. Throws IdentityError, StoreError, StateError, SourceError.
+  void open();
+
+  /// Takes events until `stop` is set, the end is reached (replay) or learning fails. `tick` is
+  /// called a few times a second.
+  void run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick);
+
+  /// Commits what is there and ends all threads but serving's. Throws StoreError if learning
+  /// failed.
+  void finish();
+
+  /// Something outside failed: learning stops where it stands.
+  void fail(const std::string& message);
+
+  const Config& config() const;
+  const Failure& failure() const;
+  Store& store();
+  const Store& store() const;
+  const ServingModel& serving() const;
+  const Schema& schema() const;
+
+  Accounts accounts() const;  ///< As of the last barrier's commit.
+  std::shared_ptr<const TrainerReport> report() const;
+  const PipelineProbe& pipeline() const;
+  const PublisherProbe& publisher() const;
+  const TrainerProbe& trainer() const;
+  std::size_t queued() const;
+  std::size_t queue_capacity() const;
+
+  /// One partition as operators see it.
+  struct PartitionStatus {
+    Input input;
+    std::int64_t position = 0, lag = 0;
+  };
+  std::vector<PartitionStatus> partitions() const;
+  std::uint64_t left_out() const;  ///< Partitions left out as behind and silent, since the start.
+  std::uint64_t dead_letters_waiting() const;
+  /// Features missing, features and labels unknown, since the start.
+  DecodeCounts decode_counts() const;
+
+ private:
+  struct Parts;
+  explicit Engine(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "learner/base/queue.h"
+#include "learner/data/batch.h"
+#include "learner/train/trainer.h"
+#include "learner/train/trainers.h"
+#include "ops/engine/committer.h"
+#include "ops/engine/failure.h"
+#include "ops/engine/publisher.h"
+
+namespace millrace {
+
+/// Travels with the batches: everything before it belongs to its commit.
+struct Barrier {
+  Commit commit;  ///< With the parts of those who came before the trainer.
+  std::vector<Cleaning> cleanings;
+};
+
+/// The trainer's thread: takes batches and barriers in their order, trains every model, completes
+/// commits, and publishes the champion's changes. The queue before it is the back-pressure on
+/// ingest. Threads: `send` on the ingest thread; `report` on any.
+class LearnerThread {
+ public:
+  struct Parts {
+    Trainers& trainers;
+    Committer& committer;
+    Failure& failure;
+    Publisher* publisher = nullptr;  ///< Null: nothing is published.
+    Duration publish_every{500};
+    std::size_t queue = 64;  ///< Batches and barriers that may wait.
+  };
+  explicit LearnerThread(Parts parts);
+  /// Works off what was sent, then ends.
+  ~LearnerThread();
+
+  /// Waits for room. False where learning has failed.
+  bool send(Batch batch) { return queue_.push({std::make_unique<Batch>(std::move(batch)), {}}); }
+  bool send(Barrier barrier) {
+    return queue_.push({{}, std::make_unique<Barrier>(std::move(barrier))});
+  }
+  /// No more will be sent; returns when everything sent has been worked off.
+  void finish();
+
+  /// What was known of the champion's tasks not long ago.
+  std::shared_ptr<const TrainerReport> report() const;
+  std::size_t queued() const { return queue_.size(); }
+  std::size_t capacity() const { return queue_.capacity(); }
+  /// Seconds spent in steps since the start.
+  double busy_seconds() const { return busy_seconds_; }
+
+ private:
+  /// One of the two.
+  struct Message {
+    std::unique_ptr<Batch> batch;
+    std::unique_ptr<Barrier> barrier;
+  };
+  void work();
+  void train(const Batch& batch);
+  void complete(Barrier& barrier);
+  void publish_if_due();
+  void refresh_report();
+
+  Parts parts_;
+  BoundedQueue<Message> queue_;
+  bool unpublished_ = false;
+  std::chrono::steady_clock::time_point last_publish_, last_report_;
+  mutable std::mutex report_mutex_;
+  std::shared_ptr<const TrainerReport> report_;
+  std::atomic<double> busy_seconds_{0};
+  std::thread thread_;
+};
+
+}  // namespace millrace

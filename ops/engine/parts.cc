@@ -1,0 +1,29 @@
+#include "ops/engine/parts.h"
+
+namespace millrace {
+
+Commit::Part save_part(Participant& participant, std::uint64_t sequence,
+                       std::span<const Cleaning> cleanings) {
+  const std::string name = participant.participant_name();
+  std::vector<Cleaning> own;
+  for (const Cleaning& cleaning : cleanings) {
+    if (cleaning.participant == name) own.push_back(cleaning);
+  }
+  return {name, participant.save(sequence, own)};
+}
+
+StateChanges ServiceState::save(std::uint64_t, std::span<const Cleaning>) {
+  ByteWriter start;
+  start.put(first_start_.ms);
+  StateChanges changes;
+  changes.values.push_back({"identity", identity_, false});
+  changes.values.push_back({"first_start", start.take(), false});
+  return changes;
+}
+
+void ServiceState::restore_value(std::string_view name, std::string_view bytes) {
+  if (name == "identity") stored_identity_ = bytes;
+  if (name == "first_start") first_start_ = {ByteReader(bytes).get<std::int64_t>()};
+}
+
+}  // namespace millrace

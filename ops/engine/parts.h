@@ -1,0 +1,41 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "learner/base/state.h"
+#include "learner/base/time.h"
+#include "store/store.h"
+
+namespace millrace {
+
+/// One participant's part of a commit; of the cleanings it is given its own alone.
+Commit::Part save_part(Participant& participant, std::uint64_t sequence,
+                       std::span<const Cleaning> cleanings);
+
+/// What the service itself remembers: the configuration that the store was made with, and when the
+/// store was first started by the wall clock (stamps in files are judged against it).
+/// Neither is in the digest. Participant "service".
+class ServiceState final : public Participant {
+ public:
+  ServiceState(std::string identity, EventTime now)
+      : identity_(std::move(identity)), first_start_(now) {}
+
+  /// Of the store, if it had one; otherwise what the constructor was given.
+  EventTime first_start() const { return first_start_; }
+  /// The stored identity; empty for a new store.
+  const std::string& stored_identity() const { return stored_identity_; }
+
+  std::string participant_name() const override { return "service"; }
+  StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;
+  void restore_value(std::string_view name, std::string_view bytes) override;
+  void restore_block(std::string_view, std::uint64_t, std::string_view) override {}
+  void restored() override {}
+
+ private:
+  std::string identity_, stored_identity_;
+  EventTime first_start_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+
+#include "learner/base/queue.h"
+#include "learner/publish/publication.h"
+#include "learner/publish/serving_model.h"
+
+namespace millrace {
+
+/// What the publisher counts; plain numbers, read by any thread.
+struct PublisherProbe {
+  std::atomic<std::uint64_t> publications{0};
+  std::atomic<std::uint64_t> commit{0}, publication{0};  ///< The visible version.
+  std::atomic<double> last_seconds{0};                   ///< Of applying a publication.
+  std::atomic<std::int64_t> published_ms{0};             ///< When, by the wall clock.
+  std::atomic<std::int64_t> seen_ms{0};
+};
+
+/// Makes publications visible to the scorers on a thread of its own, so that waiting for readers to
+/// leave a side never holds the trainer up.
+/// Threads: `idle` and `publish` on the trainer's thread.
+class Publisher {
+ public:
+  /// Borrows `model`. `durable` gives the sequence of the last durable commit: a version's name is
+  /// that and the count of publications since.
+  Publisher(ServingModel& model, std::function<std::uint64_t()> durable,
+            std::function<EventTime()> clock);
+  ~Publisher();
+
+  /// Whether the last publication is visible on both sides.
+  bool idle() const { return idle_; }
+  /// Requires: idle().
+  void publish(Publication publication);
+
+  const PublisherProbe& probe() const { return probe_; }
+
+ private:
+  void work();
+  void apply(const Publication& publication);
+
+  ServingModel& model_;
+  const std::function<std::uint64_t()> durable_;
+  const std::function<EventTime()> clock_;
+  VersionNumber version_;
+  PublisherProbe probe_;
+  std::atomic<bool> idle_{true};
+  BoundedQueue<Publication> queue_{1};
+  std::thread thread_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,233 @@
+#include "ops/metrics/export.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <utility>
+
+#include "ops/metrics/families.h"
+
+namespace millrace {
+namespace {
+
+double count(const std::atomic<std::uint64_t>& value) {
+  return static_cast<double>(value.load(std::memory_order_relaxed));
+}
+double count(std::uint64_t value) { return static_cast<double>(value); }
+double seconds(EventTime time) { return static_cast<double>(time.ms) / 1000; }
+
+// The process' first call stands for its start; it comes with the first scrape or earlier.
+double start_seconds() {
+  static const auto start = std::chrono::system_clock::now();
+  return std::chrono::duration<double>(start.time_since_epoch()).count();
+}
+
+void add_process(MetricFamilies& out) {
+  out.add("millrace_build_info", {{"version", MILLRACE_VERSION}}, 1);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  auto of = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  out.add("process_cpu_seconds_total", {}, of(usage.ru_utime) + of(usage.ru_stime));
+  std::ifstream statm("/proc/self/statm");
+  long pages = 0, resident = 0;
+  statm >> pages >> resident;
+  out.add("process_resident_memory_bytes", {},
+          static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  out.add("process_start_time_seconds", {}, start_seconds());
+}
+
+void add_ingest(const Engine& engine, MetricFamilies& out) {
+  for (const Engine::PartitionStatus& status : engine.partitions()) {
+    const std::string partition = std::to_string(status.input.partition);
+    out.add("millrace_partition_position",
+            {{"topic", status.input.topic}, {"partition", partition}},
+            static_cast<double>(status.position));
+    out.add("millrace_partition_lag", {{"topic", status.input.topic}, {"partition", partition}},
+            static_cast<double>(status.lag));
+  }
+  out.add("millrace_partitions_left_out_total", {}, count(engine.left_out()));
+  out.add("millrace_dead_letters_waiting", {}, count(engine.dead_letters_waiting()));
+  out.add("millrace_taking_paused_total", {}, count(engine.pipeline().pauses));
+  const DecodeCounts decoded = engine.decode_counts();
+  out.add("millrace_features_missing_total", {}, count(decoded.missing_features));
+  out.add("millrace_features_unknown_total", {}, count(decoded.unknown_features));
+  out.add("millrace_labels_unknown_total", {}, count(decoded.unknown_labels));
+}
+
+void add_accounts(const Accounts& accounts, MetricFamilies& out) {
+  out.add("millrace_events_taken_total", {}, count(accounts.events));
+  for (std::size_t reason = 0; reason < kReasonNames.size(); ++reason) {
+    out.add("millrace_dead_letters_total", {{"reason", kReasonNames[reason]}},
+            count(accounts.dead_letters[reason]));
+  }
+  auto add = [&](std::string_view type, std::string_view result, std::uint64_t value) {
+    out.add("millrace_events_total", {{"type", type}, {"result", result}}, count(value));
+  };
+  const Accounts::Impressions& i = accounts.impressions;
+  add("impression", "late", i.late);
+  add("impression", "duplicate", i.duplicate);
+  add("impression", "finished", i.finished);
+  const Accounts::Outcomes& o = accounts.outcomes;
+  add("outcome", "late", o.late);
+  add("outcome", "duplicate", o.duplicate);
+  add("outcome", "out_of_window", o.out_of_window);
+  add("outcome", "unmatched", o.unmatched);
+  add("outcome", "unused", o.unused);
+  add("outcome", "applied", o.applied);
+  add("sample", "in", accounts.samples);
+  out.add("millrace_waiting", {{"kind", "impressions"}}, count(i.waiting));
+  out.add("millrace_waiting", {{"kind", "outcomes"}}, count(o.waiting));
+  out.add("millrace_rows_total", {}, count(accounts.rows));
+}
+
+void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
+  const PipelineProbe& probe = engine.pipeline();
+  const EventTime watermark{probe.watermark_ms}, newest{probe.newest_ms};
+  if (watermark.is_finite()) {
+    out.add("millrace_watermark_timestamp_seconds", {}, seconds(watermark));
+    out.add("millrace_watermark_lag_seconds", {}, seconds(now) - seconds(watermark));
+    out.add("millrace_newest_event_timestamp_seconds", {}, seconds(newest));
+  }
+  out.add("millrace_clock_steps_total", {}, count(probe.clock_steps));
+  out.add("millrace_join_memory_bytes", {}, count(probe.join_bytes));
+  out.add("millrace_join_memory_limit_bytes", {},
+          static_cast<double>(engine.config().join.memory.value));
+  out.add("millrace_batches_total", {}, count(probe.batches));
+}
+
+void add_figures(std::string_view model, std::string_view task, std::string_view output,
+                 std::string_view window, const Figures& figures, MetricFamilies& out) {
+  auto add = [&](std::string_view name, const std::optional<double>& value) {
+    if (!value) return;  // undefined is absent, never a number
+    out.add(name, {{"model", model}, {"task", task}, {"output", output}, {"window", window}},
+            *value);
+  };
+  add("millrace_task_auc", figures.auc);
+  add("millrace_task_auc_error", figures.auc_error);
+  add("millrace_task_log_loss", figures.log_loss);
+  add("millrace_task_normalized_entropy_ratio", figures.normalized_entropy);
+  add("millrace_task_calibration_ratio", figures.calibration);
+  add("millrace_task_rmse", figures.rmse);
+}
+
+void add_task(std::string_view model, const TaskReport& task, MetricFamilies& out) {
+  out.add("millrace_task_rows_total", {{"model", model}, {"task", task.name}},
+          count(task.all.rows));
+  if (task.binary) {
+    out.add("millrace_task_positives_total", {{"model", model}, {"task", task.name}},
+            count(task.all.positives));
+  }
+  add_figures(model, task.name, "own", "all", task.all, out);
+  add_figures(model, task.name, "own", "recent", task.window, out);
+  if (task.entire_all) add_figures(model, task.name, "entire", "all", *task.entire_all, out);
+  if (task.entire_window) {
+    add_figures(model, task.name, "entire", "recent", *task.entire_window, out);
+  }
+  out.add("millrace_task_weight", {{"model", model}, {"task", task.name}}, task.weight);
+  if (task.loss) {
+    out.add("millrace_task_loss", {{"model", model}, {"task", task.name}}, *task.loss);
+  }
+  out.add("millrace_task_label_ratio", {{"model", model}, {"task", task.name}}, task.label_share);
+}
+
+void add_learner(const Engine& engine, MetricFamilies& out) {
+  out.add("millrace_train_queue_batches", {}, count(engine.queued()));
+  out.add("millrace_train_queue_capacity_batches", {}, count(engine.queue_capacity()));
+  const std::shared_ptr<const TrainerReport> report = engine.report();
+  const std::string& model = report->model;
+  const TrainerProbe& probe = engine.trainer();
+  out.add("millrace_train_rows_total", {{"model", model}}, count(probe.rows));
+  out.add("millrace_train_steps_total", {{"model", model}}, count(probe.steps));
+  out.add("millrace_train_steps_skipped_total", {{"model", model}, {"reason", "not_finite"}},
+          count(probe.steps_skipped_not_finite));
+  out.add("millrace_train_seconds_total", {{"model", model}}, probe.step_seconds_total);
+  for (const TaskReport& task : report->tasks) add_task(model, task, out);
+  for (const TableReport& table : report->tables) {
+    auto add = [&](std::string_view name, std::uint64_t value) {
+      out.add(name, {{"model", model}, {"table", table.name}}, count(value));
+    };
+    add("millrace_embedding_rows", table.rows);
+    add("millrace_embedding_bytes", table.bytes);
+    add("millrace_embedding_admitted_total", table.admitted);
+    add("millrace_embedding_expired_total", table.expired);
+    add("millrace_embedding_refused_total", table.refused);
+  }
+}
+
+void add_store(const Engine& engine, MetricFamilies& out) {
+  const StoreProbe& probe = engine.store().probe();
+  out.add("millrace_commit_sequence", {}, count(engine.store().sequence()));
+  out.add("millrace_commits_total", {}, count(probe.commits));
+  out.add("millrace_commit_failures_total", {}, count(probe.failures));
+  out.add("millrace_commit_seconds_total", {}, probe.commit_seconds_total);
+  out.add("millrace_commit_bytes_total", {}, count(probe.commit_bytes));
+  out.add("millrace_store_blocks", {}, count(probe.blocks));
+  out.add("millrace_store_block_bytes", {}, count(probe.block_bytes));
+  out.add("millrace_store_live_bytes", {}, count(probe.live_bytes));
+  out.add("millrace_snapshots_total", {}, count(probe.snapshots));
+}
+
+void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
+  const PublisherProbe& probe = engine.publisher();
+  out.add("millrace_publications_total", {}, count(probe.publications));
+  out.add("millrace_publish_seconds", {}, probe.last_seconds);
+  const ServingModel& serving = engine.serving();
+  if (serving.has_version()) {
+    const ServingModel::Pin pin = serving.pin();
+    out.add("millrace_version_commit", {}, count(pin.version().commit));
+    out.add("millrace_version_publication", {}, count(pin.version().publication));
+    if (pin.seen().is_finite()) {
+      out.add("millrace_version_age_seconds", {}, seconds(now) - seconds(pin.seen()));
+    }
+  }
+  if (probe.published_ms != 0) {
+    out.add("millrace_publish_timestamp_seconds", {}, seconds({probe.published_ms}));
+  }
+  out.add("millrace_serving_rows", {}, count(serving.rows()));
+  out.add("millrace_serving_bytes", {}, 2 * count(serving.bytes()));
+}
+
+void add_serve(const ServeProbe& probe, MetricFamilies& out) {
+  constexpr std::array<std::string_view, kRoutes> kRouteNames{
+      "score", "rank", "metrics", "livez", "readyz", "tasks", "snapshot", "other"};
+  constexpr std::array<std::string_view, 6> kClasses{"", "1xx", "2xx", "3xx", "4xx", "5xx"};
+  for (std::size_t route = 0; route < kRouteNames.size(); ++route) {
+    for (const std::size_t status : {2, 4, 5}) {
+      out.add("millrace_requests_total",
+              {{"route", kRouteNames[route]}, {"status", kClasses[status]}},
+              count(probe.answers[route][status]));
+    }
+  }
+  out.add("millrace_request_seconds", {{"stage", "input"}}, probe.input);
+  out.add("millrace_request_seconds", {{"stage", "compute"}}, probe.compute);
+  out.add("millrace_request_seconds", {{"stage", "output"}}, probe.output);
+  out.add("millrace_scored_candidates_total", {}, count(probe.candidates));
+  out.add("millrace_scored_keys_total", {}, count(probe.keys));
+  out.add("millrace_scored_keys_unknown_total", {}, count(probe.unknown_keys));
+  out.add("millrace_scored_features_unknown_total", {}, count(probe.unknown_features));
+  out.add("millrace_scores_not_finite_total", {}, count(probe.not_finite));
+  out.add("millrace_connections", {}, count(probe.connections));
+  out.add("millrace_connections_refused_total", {}, count(probe.connections_refused));
+}
+
+}  // namespace
+
+std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventTime now) {
+  MetricFamilies out;
+  add_process(out);
+  out.add("millrace_learning_stopped", {}, engine.failure().happened() ? 1 : 0);
+  add_ingest(engine, out);
+  add_accounts(engine.accounts(), out);
+  add_join(engine, now, out);
+  add_learner(engine, out);
+  add_store(engine, out);
+  add_versions(engine, now, out);
+  if (serve != nullptr) add_serve(*serve, out);
+  return out.text();
+}
+
+}  // namespace millrace
