@@ -13,7 +13,8 @@ namespace millrace {
 using Duration = std::chrono::milliseconds;
 
 /// A moment in event time: milliseconds since 1970-01-01T00:00:00Z. The two ends of the range stand
-/// for −∞ (a watermark before any event) and +∞ (a flush); adding a duration leaves them there.
+/// for −∞ (a watermark before any event) and +∞ (a flush); adding a duration leaves them there, and
+/// a sum beyond the range ends at them.
 struct EventTime {
   std::int64_t ms = 0;
 
@@ -23,7 +24,11 @@ struct EventTime {
 
   friend constexpr auto operator<=>(EventTime, EventTime) = default;
   friend constexpr EventTime operator+(EventTime t, Duration d) {
-    return t.is_finite() ? EventTime{t.ms + d.count()} : t;
+    std::int64_t sum = 0;
+    if (!t.is_finite()) return t;
+    if (__builtin_add_overflow(t.ms, d.count(), &sum))
+      return d < Duration{0} ? before_all() : after_all();
+    return {sum};
   }
   friend constexpr EventTime operator-(EventTime t, Duration d) { return t + -d; }
   /// Requires: both are finite.
