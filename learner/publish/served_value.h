@@ -6,8 +6,8 @@
 
 #include "learner/data/schema.h"
 #include "learner/math/activation.h"
-#include "learner/math/signed_log.h"
 #include "learner/publish/publication.h"
+#include "learner/train/task_metrics.h"
 
 namespace millrace {
 
@@ -21,8 +21,7 @@ inline float served_value(const Task& task, const LabelRange& seen, float z) {
     value = math::sigmoid(z);
   } else {
     const float y = std::isnan(z) ? z : std::clamp(z, seen.least, seen.most);
-    value =
-        task.transform == Transform::kLog1p ? static_cast<float>(math::signed_expm1(double{y})) : y;
+    value = static_cast<float>(in_label_units(task.transform, double{y}));
   }
   return std::isfinite(value) ? value : std::numeric_limits<float>::quiet_NaN();
 }
