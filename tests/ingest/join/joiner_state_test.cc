@@ -213,6 +213,21 @@ TEST_F(JoinerStateTest, ZerosOfTheColdStartDoNotCount) {
   EXPECT_EQ(counts_at(6, 2101), (std::pair{Labels{0, 0}, Counts{1, 1}}));
 }
 
+// After a flush, which leaves W, an earlier impression may come: t₀ is what it was at the first
+// row.
+TEST_F(JoinerStateTest, TheColdStartIsFixedByTheFirstRow) {
+  const auto joiner = make();
+  take(*joiner, impression(0, 1000));
+  joiner->flush();
+  while (joiner->advance(1, rows)) {
+  }
+  take(*joiner, impression(1, 960));
+  take(*joiner, impression(2, 1880));
+  take(*joiner, impression(3, 2100));
+  ASSERT_EQ(rows.back().due, EventTime{1980});
+  EXPECT_EQ(rows.back().counts[1], 0) << "960 + 1000 < 1980 <= 1000 + 1000";
+}
+
 TEST_F(JoinerStateTest, ALongStreamKeepsMemoryFlatWithAndWithoutCommits) {
   for (const bool commits : {false, true}) {
     const auto joiner = make();
