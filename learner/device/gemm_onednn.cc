@@ -1,9 +1,11 @@
 #include <dnnl.h>
-#include <omp.h>
 
 #include <stdexcept>
 
 #include "learner/device/gemm.h"
+
+// Of the OpenMP library that oneDNN runs on; its header belongs to one compiler alone.
+extern "C" void omp_set_num_threads(int);
 
 namespace millrace::gemm {
 namespace {

@@ -1,9 +1,8 @@
 #include "learner/device/panel_product.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <cstring>
-#include <type_traits>
+#include <utility>
 
 #include "learner/base/check.h"
 #include "learner/device/memory.h"
@@ -197,26 +196,25 @@ void column_of_tiles(const Strided<T>& a, const Panel<T>& panel, const Target<T>
   }
 }
 
-/// v[i] lane j ↔ v[j] lane i: in each of log₂ steps, off-diagonal blocks change places.
-template <class T>
+/// Of the 2×2 blocks of `step` lanes that a and b hold, the two off the diagonal change places.
+template <int step, class V, int... lane>
+[[gnu::always_inline]] inline void swap_blocks(V& a, V& b, std::integer_sequence<int, lane...>) {
+  constexpr int L = sizeof...(lane);
+  const V low = __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane : L + lane - step)...);
+  b = __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane + step : L + lane)...);
+  a = low;
+}
+
+/// v[i] lane j ↔ v[j] lane i, in log₂ steps.
+template <int step, class T>
 [[gnu::always_inline]] inline void transpose(Vec<T> (&v)[kLanes<T>]) {
-  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  using Lanes = typename Register<Index>::Type;
-  constexpr int L = kLanes<T>;
-#pragma GCC unroll 3
-  for (int s = 1; s < L; s *= 2) {
-    Lanes low{}, high{};
-    for (int lane = 0; lane < L; ++lane) {
-      low[lane] = (lane & s) == 0 ? lane : L + lane - s;
-      high[lane] = (lane & s) == 0 ? lane + s : L + lane;
-    }
+  if constexpr (step < kLanes<T>) {
+    constexpr std::make_integer_sequence<int, kLanes<T>> kAllLanes{};
 #pragma GCC unroll 8
-    for (int i = 0; i < L; ++i) {
-      if ((i & s) != 0) continue;
-      const Vec<T> a = v[i], b = v[i + s];
-      v[i] = __builtin_shuffle(a, b, low);
-      v[i + s] = __builtin_shuffle(a, b, high);
+    for (int i = 0; i < kLanes<T>; ++i) {
+      if ((i & step) == 0) swap_blocks<step>(v[i], v[i + step], kAllLanes);
     }
+    transpose<2 * step, T>(v);
   }
 }
 
@@ -245,7 +243,7 @@ void pack_columns(int depth, int width, const T* from, long across, T* panel) {
       Vec<T> block[L];
 #pragma GCC unroll 8
       for (int i = 0; i < L; ++i) block[i] = load(from + (h + i) * across + k);
-      transpose<T>(block);
+      transpose<1, T>(block);
 #pragma GCC unroll 8
       for (int i = 0; i < L; ++i) store(block[i], panel + (k + i) * W + h);
     }

@@ -23,7 +23,7 @@ class ActivationPlan {
   /// What a pass needs, a row.
   long values_per_row() const { return values_; }
 
-  static long stride(int width) { return (width + 15) / 16 * 16; }
+  static long stride(int width) { return (long{width} + 15) / 16 * 16; }
 
  private:
   long values_ = 0;
