@@ -24,7 +24,8 @@ struct KafkaOptions {
   OnLost on_lost = OnLost::kFail;
   std::map<std::string, std::string> properties;
 
-  static constexpr auto fields() {
+  // No constexpr: a map is no literal type.
+  static auto fields() {
     using K = KafkaOptions;
     return std::tuple{
         field("brokers", &K::brokers, "Addresses of the brokers to start from, host:port,…"),
@@ -36,7 +37,10 @@ struct KafkaOptions {
               ByteSize{1 << 10}, ByteSize{64 << 20}),
         field("on_lost", &K::on_lost,
               "What to do where the broker no longer has the stored offset: fail, or skip."),
-        field("properties", &K::properties, "Any librdkafka property, passed through."),
+        field(
+            "properties", &K::properties,
+            "Any librdkafka property, passed through; those that Millrace sets itself are refused "
+            "by name."),
     };
   }
 };

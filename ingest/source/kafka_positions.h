@@ -23,6 +23,7 @@ class KafkaPositions {
  public:
   /// Whether nothing was restored: `kafka.start` says where to begin.
   bool is_new() const { return new_; }
+  bool is_empty() const { return positions_.empty(); }
   std::optional<std::int64_t> find(const PartitionKey& key) const;
   void set(const PartitionKey& key, std::int64_t position) { positions_[key] = position; }
 

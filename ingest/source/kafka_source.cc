@@ -44,6 +44,7 @@ struct KafkaSource::Parts {
   const std::function<void()> wake;
 
   KafkaPositions stored;  // of the last commit
+  bool begun = false;     // the broker has answered for all topics
   std::vector<Input> inputs;
   std::map<PartitionKey, std::size_t> index;
   // The broker is asked by another client than the one that reads, which may be replaced.
@@ -233,7 +234,10 @@ void KafkaSource::start() {
     // Asked first: the news that makes it complete is then there to be taken.
     const bool complete = parts.watch->is_complete();
     parts.take_news();
-    if (complete) return;
+    if (complete) {
+      parts.begun = true;
+      return;
+    }
     parts.serve();
     if (Clock::now() >= deadline || (config.stopping && config.stopping())) break;
     parts.sleep(kStartStep);
@@ -289,6 +293,7 @@ void KafkaSource::wait(Duration timeout) {
     }
   }
   parts.serve();
+  parts.begun = parts.begun || (parts.watch && parts.watch->is_complete());
   parts.take_news();
   if (parts.config.to_present_ends) parts.watch_silence();
 }
@@ -347,8 +352,11 @@ StateChanges KafkaSource::save(std::uint64_t, std::span<const Cleaning>) {
     const std::int64_t position = parts_->fetcher[input].position();
     if (position >= 0) parts_->stored.set(key, position);
   }
+  // A commit before the start leaves the store new, so that `kafka.start` still holds.
   StateChanges changes;
-  changes.values.push_back({std::string(kPositions), parts_->stored.save(), /*in_digest=*/false});
+  if (parts_->begun || !parts_->stored.is_empty() || !parts_->stored.is_new()) {
+    changes.values.push_back({std::string(kPositions), parts_->stored.save(), /*in_digest=*/false});
+  }
   return changes;
 }
 

@@ -27,13 +27,13 @@ struct KafkaSourceConfig {
   /// throw SourceError when the broker is gone for 60 s.
   bool to_present_ends = false;
   /// Called from librdkafka's threads too.
-  SourceLog log;
+  SourceLog log = nullptr;
   /// How long `start` waits for the broker before it goes on without, or gives up
   /// (`to_present_ends`), and how long a replay waits for a record.
   Duration start_patience{30'000};
   Duration replay_patience{60'000};
   /// Asked while `start` waits: true ends the waiting, as when the broker does not answer.
-  std::function<bool()> stopping;
+  std::function<bool()> stopping = nullptr;
   /// How often the broker is asked for new partitions. A missing topic is asked for twice a second.
   Duration discover_every{20'000};
 };

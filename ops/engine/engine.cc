@@ -118,6 +118,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
   } else {
     auto kafka = KafkaSource::make({.options = config.kafka,
                                     .topics = topics_of(config.events),
+                                    .group = "millrace-" + config.name,
                                     .to_present_ends = !parts->options.live,
                                     .log = parts->options.log});
     if (!kafka) return kafka.error();

@@ -281,6 +281,31 @@ TEST_F(KafkaSourceTest, NewStoreStartsWhereItIsTold) {
   EXPECT_EQ(first_from("2025-11-25T00:00:00Z"), 10);
 }
 
+// A daemon commits before it starts to read.
+TEST_F(KafkaSourceTest, ACommitBeforeTheStartLeavesTheStoreNew) {
+  kafka.create_topic("commit-first", 1);
+  fill(producer, "commit-first", 10, "v", 1);
+  auto latest = [](auto& config) { config.options.start = "latest"; };
+  StateChanges saved;
+  {
+    Reader reader(kafka.address(), {"commit-first"}, latest);
+    saved = reader.save();
+    EXPECT_TRUE(saved.values.empty());
+  }
+  {
+    Reader reader(kafka.address(), {"commit-first"}, latest);
+    reader.restore(saved);
+    reader.start();
+    EXPECT_EQ(reader.source->position(0), 10);
+    saved = reader.save();
+  }
+  fill(producer, "commit-first", 10, "w", 1);
+  Reader reader(kafka.address(), {"commit-first"}, latest);
+  reader.restore(saved);
+  reader.start();
+  EXPECT_EQ(reader.source->position(0), 10);
+}
+
 TEST_F(KafkaSourceTest, LostOffsetsStopTheStartOrAreSkipped) {
   for (const bool before : {true, false}) {
     const std::string topic = before ? "retention" : "cut";
