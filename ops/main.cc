@@ -1,7 +1,9 @@
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
+#include "ops/commands/inspect.h"
 #include "ops/commands/replay.h"
 #include "ops/commands/simulate.h"
+#include "ops/commands/snapshot.h"
 
 int main(int argc, char** argv) {
   using namespace millrace;
@@ -10,6 +12,8 @@ int main(int argc, char** argv) {
   add_check_config_command(program);
   add_replay_command(program);
   add_simulate_command(program);
+  add_inspect_command(program);
+  add_snapshot_command(program);
   for (const char* name : {"serve", "compare", "bench"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

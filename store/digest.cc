@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "learner/base/hash.h"
@@ -106,6 +108,21 @@ class Reader {
   std::map<std::string, Living> sets_;
 };
 
+// Sets whose owners told a size and that have no piece now.
+void add_empty_sets(const Database& database, StateSummary& summary) {
+  std::set<std::pair<std::string, std::string>> known;
+  for (const StateSummary::Set& one : summary.sets) known.emplace(one.participant, one.set);
+  database.scan(Family::kMeta, keys::kLivePrefix, [&](std::string_view key, std::string_view) {
+    const auto names = keys::parse_live(key);
+    if (!names) throw StoreError("the store is damaged: family meta holds an unknown key");
+    if (known.contains({std::string(names->first), std::string(names->second)})) return;
+    StateSummary::Set empty;
+    empty.participant = names->first;
+    empty.set = names->second;
+    summary.sets.push_back(std::move(empty));
+  });
+}
+
 }  // namespace
 
 StateSummary summarize(const Database& database) {
@@ -124,6 +141,7 @@ StateSummary summarize(const Database& database) {
     reader.piece(*piece, value);
   });
   reader.finish();
+  add_empty_sets(database, summary);
   std::sort(summary.sets.begin(), summary.sets.end(), [](const auto& a, const auto& b) {
     return std::tie(a.participant, a.set) < std::tie(b.participant, b.set);
   });

@@ -21,7 +21,7 @@ struct StateSummary {
   /// h(bytes, h(name, h(participant, 2))) over the values that count in the digest; h is
   /// `hash_bytes(bytes, seed)`. A sum, so that neither order nor place matters.
   std::uint64_t digest = 0;
-  std::vector<Set> sets;  ///< By participant, then set.
+  std::vector<Set> sets;  ///< By participant, then set; empty ones too.
 };
 
 /// Computes the summary from the database alone. The newest change of a key decides, so the sets'

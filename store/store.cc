@@ -47,15 +47,19 @@ struct Store::Parts {
 
 namespace {
 
+[[noreturn]] void no_store(const std::string& path) {
+  throw StoreError("there is no store in " + path + "; name the folder of store.path");
+}
+
 std::string database_folder(const std::string& path) { return (fs::path(path) / "db").string(); }
 
 std::unique_ptr<Database> open_database(const std::string& path, Store::Access access) {
   if (access == Store::Access::kRead) {
     if (!fs::exists(fs::path(database_folder(path)) / "CURRENT")) {
-      throw StoreError("there is no store in " + path);
+      no_store(path);
     }
     auto database = Database::open(database_folder(path), Database::Access::kRead);
-    if (!has_schema(*database, path)) throw StoreError("there is no store in " + path);
+    if (!has_schema(*database, path)) no_store(path);
     return database;
   }
   make_folder(database_folder(path));

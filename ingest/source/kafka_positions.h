@@ -25,6 +25,7 @@ class KafkaPositions {
   bool is_new() const { return new_; }
   bool is_empty() const { return positions_.empty(); }
   std::optional<std::int64_t> find(const PartitionKey& key) const;
+  const std::map<PartitionKey, std::int64_t>& all() const { return positions_; }
   void set(const PartitionKey& key, std::int64_t position) { positions_[key] = position; }
 
   /// count (u32), then for each partition in order: topic (text), partition (i32), offset (i64).

@@ -103,6 +103,14 @@ TEST(Store, TheSummaryCountsWhatLives) {
   EXPECT_EQ(summary.sets[0].bytes, 5u);
   EXPECT_EQ(summary.sets[0].pieces, 2u);
   EXPECT_EQ(summary.digest, store->digest());
+
+  ModelParticipant empty("empty");
+  commit(*store, empty);
+  const StateSummary more = store->summarize();
+  ASSERT_EQ(more.sets.size(), 2u);
+  EXPECT_EQ(more.sets[0].participant, "empty");
+  EXPECT_EQ(more.sets[0].entries, 0u);
+  EXPECT_EQ(more.digest, summary.digest);
 }
 
 TEST(Store, AReaderSeesTheLastCommitAndChangesNothing) {

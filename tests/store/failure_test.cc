@@ -92,7 +92,8 @@ TEST(Failure, AStoreThatFailedRefusesFurtherWritesEvenWhenThereIsRoomAgain) {
 TEST(Failure, NoStoreIsSaidByName) {
   const TempFolder folder;
   const std::string missing = folder / "missing";
-  EXPECT_EQ(refusal(missing, Store::Access::kRead), "there is no store in " + missing);
+  EXPECT_EQ(refusal(missing, Store::Access::kRead),
+            "there is no store in " + missing + "; name the folder of store.path");
   EXPECT_FALSE(fs::exists(missing)) << "a reader creates nothing";
   std::ofstream(folder / "file") << "x";
   EXPECT_NE(refusal(folder / "file", Store::Access::kWrite), "");

@@ -1,0 +1,126 @@
+#include "ops/inspection.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <iterator>
+#include <string_view>
+
+#include "ingest/join/accounts_state.h"
+#include "learner/base/state.h"
+#include "learner/publish/serving_model.h"
+#include "ops/report.h"
+
+namespace millrace {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kModelPrefix = "model/";
+constexpr std::string_view kRowsPrefix = "rows/";
+
+// "impressions  in 10 · late 2": an object of numbers.
+std::string numbers(const json::object& object) {
+  std::string line;
+  for (const auto& [name, number] : object) {
+    fmt::format_to(std::back_inserter(line), "{}{} {}", line.empty() ? "" : " · ",
+                   std::string_view(name), json::serialize(number));
+  }
+  return line;
+}
+
+void add_line(std::string& text, std::string_view name, std::string_view value) {
+  fmt::format_to(std::back_inserter(text), "{:<13} {}\n", name, value);
+}
+
+json::array offsets_of(const Inspection& inspection) {
+  json::array offsets;
+  for (const auto& [input, offset] : inspection.offsets.all()) {
+    offsets.push_back(
+        json::object{{"topic", input.first}, {"partition", input.second}, {"offset", offset}});
+  }
+  for (const FilePosition& file : inspection.files) {
+    offsets.push_back(
+        json::object{{"path", file.path}, {"position", file.position}, {"lines", file.lines}});
+  }
+  return offsets;
+}
+
+}  // namespace
+
+Inspection inspect(const Store& store) {
+  Inspection found;
+  found.commit = store.sequence();
+  found.version = print_version({found.commit, 0});
+  if (const auto bytes = store.value("source", "kafka_positions")) {
+    found.offsets.restore(*bytes);
+  }
+  if (const auto bytes = store.value("source", "files")) found.files = file_positions(*bytes);
+  if (const auto bytes = store.value("join", "accounts")) {
+    ByteReader reader(*bytes);
+    found.accounts = read_accounts(reader);
+  }
+  const StateSummary summary = store.summarize();
+  for (const StateSummary::Set& set : summary.sets) {
+    if (!set.participant.starts_with(kModelPrefix) || !set.set.starts_with(kRowsPrefix)) continue;
+    found.tables.push_back({set.participant.substr(kModelPrefix.size()),
+                            set.set.substr(kRowsPrefix.size()), set.entries, set.bytes});
+  }
+  found.snapshots = store.snapshots();
+  found.digest = summary.digest;
+  return found;
+}
+
+std::string to_json(const Inspection& inspection) {
+  json::object out;
+  out["commit"] = inspection.commit;
+  out["version"] = inspection.version;
+  out["offsets"] = offsets_of(inspection);
+  add_accounts(inspection.accounts, out);
+  json::array& tables = out["tables"].emplace_array();
+  for (const Inspection::Table& table : inspection.tables) {
+    tables.push_back(json::object{{"model", table.model},
+                                  {"name", table.name},
+                                  {"rows", table.rows},
+                                  {"bytes", table.bytes}});
+  }
+  json::array& snapshots = out["snapshots"].emplace_array();
+  for (const SnapshotInfo& one : inspection.snapshots) {
+    snapshots.push_back(json::object{{"name", one.name},
+                                     {"commit", one.commit},
+                                     {"taken", print_rfc3339(one.taken)},
+                                     {"bytes", one.bytes}});
+  }
+  out["digest"] = print_digest(inspection.digest);
+  return json::serialize(out);
+}
+
+std::string to_text(const Inspection& inspection) {
+  std::string text;
+  add_line(text, "commit", std::to_string(inspection.commit));
+  add_line(text, "version", inspection.version);
+  add_line(text, "digest", print_digest(inspection.digest));
+  for (const auto& [input, offset] : inspection.offsets.all()) {
+    add_line(text, "offset", fmt::format("{}/{} at {}", input.first, input.second, offset));
+  }
+  for (const FilePosition& file : inspection.files) {
+    add_line(text, "file",
+             fmt::format("{} at byte {}, line {}", file.path, file.position, file.lines));
+  }
+  json::object accounts;
+  add_accounts(inspection.accounts, accounts);
+  for (const auto& [name, value] : accounts) {
+    add_line(text, name, value.is_object() ? numbers(value.as_object()) : json::serialize(value));
+  }
+  for (const Inspection::Table& table : inspection.tables) {
+    add_line(text, "table",
+             fmt::format("{} of {}: {} rows, {} bytes", table.name, table.model, table.rows,
+                         table.bytes));
+  }
+  for (const SnapshotInfo& one : inspection.snapshots) {
+    add_line(text, "snapshot", fmt::format("{}, {} bytes", one.name, one.bytes));
+  }
+  return text;
+}
+
+}  // namespace millrace

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ingest/join/accounts.h"
+#include "ingest/source/file_source.h"
+#include "ingest/source/kafka_positions.h"
+#include "store/store.h"
+
+namespace millrace {
+
+/// What the last commit of a store says of itself, for people and scripts.
+struct Inspection {
+  struct Table {
+    std::string model, name;
+    std::uint64_t rows = 0, bytes = 0;
+  };
+  std::uint64_t commit = 0;
+  /// Of the weights that this commit holds, as answers carry it: "<commit>.0".
+  std::string version;
+  KafkaPositions offsets;
+  std::vector<FilePosition> files;
+  Accounts accounts;
+  std::vector<Table> tables;  ///< The embedding tables of every model.
+  std::vector<SnapshotInfo> snapshots;
+  std::uint64_t digest = 0;
+};
+
+/// Reads all of the state. Error: throws StoreError, StateError.
+Inspection inspect(const Store& store);
+
+/// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
+/// path, position in bytes, lines), the accounts as in `replay`'s report, `tables`, `snapshots`,
+/// `digest`.
+std::string to_json(const Inspection& inspection);
+
+/// The same in lines for a reader.
+std::string to_text(const Inspection& inspection);
+
+}  // namespace millrace
