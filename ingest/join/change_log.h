@@ -42,7 +42,7 @@ class ChangeLog {
     live_bytes_ -= mark.bytes;
   }
 
-  /// Entry was read back from a block of this commit.
+  /// The entry was read back from a block of this commit; `key` and `value` are their sizes.
   void restored(PutMark& mark, std::uint64_t sequence, std::size_t key, std::size_t value) {
     mark = {sequence, entry_bytes(key, value), false};
     live_bytes_ += mark.bytes;
@@ -50,8 +50,8 @@ class ChangeLog {
   /// An entry that was read back is replaced or erased by a later block.
   void forget_restored(const PutMark& mark) { live_bytes_ -= mark.bytes; }
 
-  /// Writes erasures, then puts: `put(slot, writer)` writes one and returns the sizes of its key
-  /// and value together.
+  /// Writes erasures, then puts, so that an id that went and came again is there. `put(slot,
+  /// writer)` writes one and returns the sizes of its key and value together.
   template <class MarkOf, class Put>
   void save(std::uint64_t sequence, EntryWriter& writer, MarkOf&& mark_of, Put&& put) {
     for (const std::string& id : gone_) writer.erase(id);

@@ -16,7 +16,8 @@ class IdIndex {
 
   IdIndex() : places_(kLeast) {}
 
-  /// The slot for which `is_it(slot)` holds, among those of this hash; kNone.
+  /// `hash` is of the whole id; its low 32 bits are kept, as the place to start from and as a first
+  /// comparison. The slot for which `is_it(slot)` holds, among those of this hash; kNone.
   template <class IsIt>
   std::uint32_t find(std::uint64_t hash, IsIt&& is_it) const {
     const auto tag = static_cast<std::uint32_t>(hash);
@@ -50,6 +51,7 @@ class IdIndex {
     if (places_.size() > kLeast && size_ * 8 < places_.size()) resize(places_.size() / 4);
   }
 
+  /// Calls `use(slot)` for each entry, in no particular order: nothing that lasts may follow it.
   template <class Use>
   void for_each(Use&& use) const {
     for (const Place& p : places_) {

@@ -7,7 +7,9 @@
 
 namespace millrace {
 
-/// How several outcomes of one impression make one label.
+/// How several outcomes of one impression make one label: the last by (time, value), the sum added
+/// in that order in double, the largest value, or how many there are. Only `count` takes
+/// outcomes without a value. A binary task ignores this: its label is 1 if there is any.
 enum class Aggregate { kLast, kSum, kMax, kCount };
 template <>
 struct Choices<Aggregate> {

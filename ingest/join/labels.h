@@ -46,8 +46,10 @@ class Labels {
  private:
   enum class Decided : std::uint8_t { kNo, kOne, kNotOne };
 
+  // All labels missing; conditions hold where there are none.
   void blank(JoinedRow& row) const;
   Decided condition_of(int task, const TaskSet& open_before) const;
+  // The label where the condition holds.
   double own_label(int task, const WaitingImpression& impression);
   double aggregate(const LabelSource& source, const WaitingImpression& impression);
 
@@ -57,6 +59,7 @@ class Labels {
   TaskSet immediate_;
   std::vector<TaskSet> immediate_of_;  // by type of outcome
   std::vector<Decided> decided_;       // by task: in the row being made
+  // Scratch: the values of one type, to be ordered.
   struct Applied {
     EventTime time;
     double value;

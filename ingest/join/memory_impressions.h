@@ -16,10 +16,15 @@
 namespace millrace {
 
 /// The waiting impressions of a state that is held in memory: by id, and in the order in which
-/// their labels are due. The functions are those of JoinState.
+/// their labels are due. The functions are those of JoinState, with the same requirements.
+///
+/// Each impression lies in a slot that it keeps for its life; an index leads from its id to the
+/// slot, and one timer stands for its next due time, so no timer is ever stale.
+/// Memory: about 200 bytes an impression, beside its features, a long id, and what was applied.
+/// Threads: one at a time.
 class MemoryImpressions {
  public:
-  /// Borrows both. `tasks`: of the schema.
+  /// Borrows both. `tasks`: how many the schema has.
   MemoryImpressions(const Windows& windows, const EventTypes& types, int tasks);
 
   WaitingImpression* find(std::string_view id);
@@ -37,9 +42,12 @@ class MemoryImpressions {
   void restored();
 
  private:
+  // IdIndex::kNone if no impression of this id waits.
   std::uint32_t slot_of(std::string_view id, std::uint64_t hash) const;
+  // Into a slot and the index; without timer and change, which a restore makes in its own way.
   std::uint32_t insert(WaitingImpression impression, std::uint64_t hash);
   WaitingImpression remove(std::uint32_t slot);
+  // At the due time of the slot's earliest open label.
   void set_timer(std::uint32_t slot);
   void changed(std::uint32_t slot);
 
@@ -53,7 +61,7 @@ class MemoryImpressions {
   std::vector<Timer> ready_;
   std::size_t at_ = 0;
   ChangeLog log_;
-  std::uint64_t heap_bytes_ = 0;
+  std::uint64_t heap_bytes_ = 0;  // of all impressions, outside their slots
 };
 
 }  // namespace millrace

@@ -24,6 +24,10 @@ namespace millrace {
 /// In the store the outcomes of one impression are one value. It is sorted by identity, so that it
 /// does not depend on the order of arrival; only among equal identities, where the first that fits
 /// counts, is that order kept. With `keep_order` (rows at once follow it) it is kept among all.
+///
+/// An outcome is dropped in O(1) wherever it stands in its group, so that a stream of outcomes
+/// under one wrong id costs no more than any other. Memory: about 150 bytes an outcome and 100 a
+/// group. Threads: one at a time.
 class MemoryOutcomes {
  public:
   /// Borrows both.
@@ -58,14 +62,18 @@ class MemoryOutcomes {
     PutMark mark;
   };
 
+  // IdIndex::kNone if nothing waits for this impression.
   std::uint32_t group_of(std::string_view id, std::uint64_t hash) const;
   std::uint32_t append(std::uint32_t group, KeptOutcome outcome);
   std::uint32_t make_group(std::string_view id, std::uint64_t hash);
+  // Out of its group's list.
   void unlink(std::uint32_t slot);
+  // Frees the slot and hands over what was in it; the list is the caller's.
   KeptOutcome release(std::uint32_t slot);
   void remove_group(std::uint32_t group);
   void set_timer(std::uint32_t slot);
   void changed(std::uint32_t group);
+  // One put; returns the size of its key and value.
   std::size_t write(std::uint32_t group, EntryWriter& writer);
 
   const Windows& windows_;
@@ -78,7 +86,7 @@ class MemoryOutcomes {
   std::vector<Timer> over_;
   ChangeLog log_;
   std::size_t size_ = 0;
-  std::uint64_t heap_bytes_ = 0;
+  std::uint64_t heap_bytes_ = 0;  // of all outcomes and ids, outside their slots
 };
 
 }  // namespace millrace

@@ -12,8 +12,9 @@ namespace millrace {
 /// The join's state where all of it is held in memory.
 ///
 /// Memory: for each waiting impression about 200 bytes beside its id, its features and its applied
-/// outcomes; for each waiting outcome about 200 bytes. Cost: O(1) expected for each call; `save`
-/// what changed since the last one.
+/// outcomes; for each waiting outcome about 200 bytes. There is no limit: beyond `join.memory` the
+/// daemon warns. Cost: O(1) expected for each call, O(log n) amortised for the next due time;
+/// `save` costs what changed since the last one. A restore reads all. Threads: one at a time.
 class MemoryState final : public JoinState {
  public:
   /// Borrows all three. `keep_order`: see MemoryOutcomes.
@@ -22,6 +23,7 @@ class MemoryState final : public JoinState {
       : impressions_(windows, types, static_cast<int>(schema.tasks().size())),
         outcomes_(windows, types, keep_order) {}
 
+  // Impressions.
   WaitingImpression* find(std::string_view id) override { return impressions_.find(id); }
   WaitingImpression& add(WaitingImpression impression) override {
     return impressions_.add(std::move(impression));
@@ -35,6 +37,7 @@ class MemoryState final : public JoinState {
     return impressions_.apply(impression, std::move(outcome));
   }
 
+  // Outcomes whose impressions have not come.
   void keep(std::string_view impression_id, KeptOutcome outcome) override {
     outcomes_.keep(impression_id, std::move(outcome));
   }
@@ -50,6 +53,7 @@ class MemoryState final : public JoinState {
     return impressions_.memory_bytes() + outcomes_.memory_bytes();
   }
 
+  // Each part is a set of its own in the store.
   void save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
             StateChanges& changes) override {
     impressions_.save(sequence, cleanings, changes);

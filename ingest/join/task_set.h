@@ -7,7 +7,9 @@
 
 namespace millrace {
 
-/// A set of tasks by index. Up to 64 tasks take no memory of their own.
+/// A set of tasks by index: which labels of an impression are open, which tasks use a type of
+/// outcome. Millions are held, so up to 64 tasks take no memory beside the object; any number
+/// works. A plain value. Threads: as any value.
 class TaskSet {
  public:
   bool has(int task) const { return (word(index(task)) & bit(task)) != 0; }
@@ -28,6 +30,7 @@ class TaskSet {
     }
     return true;
   }
+  /// Whether any task is in both.
   bool intersects(const TaskSet& other) const {
     if ((first_ & other.first_) != 0) return true;
     for (std::size_t w = 1; w <= rest_.size(); ++w) {

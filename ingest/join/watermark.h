@@ -6,7 +6,9 @@
 
 namespace millrace {
 
-/// W and F (contract/join.md, Watermark): how far event time has come. Neither ever falls.
+/// W and F (contract/join.md, Watermark): how far event time has come. Neither ever falls. W is
+/// where labels are decided, F where rows at once are due; without moves by the clock W is F less
+/// the lateness.
 struct Watermark {
   EventTime value = EventTime::before_all();   ///< W: what is due before it is decided.
   EventTime newest = EventTime::before_all();  ///< F: the largest event time taken.
