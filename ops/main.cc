@@ -1,7 +1,9 @@
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
+#include "ops/commands/demo.h"
 #include "ops/commands/inspect.h"
 #include "ops/commands/replay.h"
+#include "ops/commands/run.h"
 #include "ops/commands/simulate.h"
 #include "ops/commands/snapshot.h"
 
@@ -10,8 +12,10 @@ int main(int argc, char** argv) {
   Command program("millrace",
                   "Learns multi-task models from Kafka without stopping, and serves their scores.");
   add_check_config_command(program);
+  add_run_command(program);
   add_replay_command(program);
   add_simulate_command(program);
+  add_demo_command(program);
   add_inspect_command(program);
   add_snapshot_command(program);
   for (const char* name : {"serve", "compare", "bench"}) program.refuse_command(name);

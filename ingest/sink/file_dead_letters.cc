@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "ingest/sink/row_file.h"
+#include "learner/base/json_text.h"
 
 namespace millrace {
 namespace {
@@ -56,7 +56,7 @@ std::string json_text_of(std::string_view text) {
     text.remove_prefix(std::max<std::size_t>(1, length));
   }
   std::string quoted;
-  append_json_text(quoted, clean);
+  append_json_string(quoted, clean);
   return quoted;
 }
 

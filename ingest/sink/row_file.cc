@@ -1,12 +1,10 @@
 #include "ingest/sink/row_file.h"
 
-#include <array>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 #include <fstream>
 
 #include "ingest/source/source.h"
+#include "learner/base/json_text.h"
 
 namespace millrace {
 
@@ -30,7 +28,7 @@ void RowFile::write(const JoinedRow& row) {
   if (row.impression_id.empty()) {
     line += "null";  // a sample may have none
   } else {
-    append_json_text(line, row.impression_id);
+    append_json_string(line, row.impression_id);
   }
   line += ", \"time\": " + std::to_string(row.time.ms) + ", \"due\": " + std::to_string(row.due.ms);
   line += ", \"watermark\": ";
@@ -38,7 +36,7 @@ void RowFile::write(const JoinedRow& row) {
   line += ", \"labels\": {";
   for (std::size_t t = 0; t < row.labels.size(); ++t) {
     if (t > 0) line += ", ";
-    append_json_text(line, parts_->schema.tasks()[t].name);
+    append_json_string(line, parts_->schema.tasks()[t].name);
     line += ": ";
     append_json_number(line, row.labels[t]);
   }
@@ -49,33 +47,6 @@ void RowFile::write(const JoinedRow& row) {
 
 void RowFile::flush() {
   if (!parts_->file.flush()) throw SourceError(parts_->path + ": cannot be written");
-}
-
-void append_json_text(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      std::array<char, 8> escaped{};
-      std::snprintf(escaped.data(), escaped.size(), "\\u%04x", static_cast<unsigned>(c));
-      out += escaped.data();
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
-void append_json_number(std::string& out, double value) {
-  if (!std::isfinite(value)) {
-    out += "null";
-    return;
-  }
-  std::array<char, 32> digits{};
-  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  out.append(digits.data(), end);
 }
 
 }  // namespace millrace

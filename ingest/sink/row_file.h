@@ -26,9 +26,4 @@ class RowFile {
   std::unique_ptr<Parts> parts_;
 };
 
-/// A string as JSON, with its quotes.
-void append_json_text(std::string& out, std::string_view text);
-/// The shortest decimal that reads back as `value`; null where it is not finite.
-void append_json_number(std::string& out, double value);
-
 }  // namespace millrace

@@ -39,14 +39,17 @@ void write_file(const std::string& path, const std::string& text) {
 
 int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   const auto start = std::chrono::steady_clock::now();
-  auto made = Engine::make({.config = loaded.config,
-                            .live = false,
-                            .files = arguments.events,
-                            .flush = arguments.flush,
-                            .rows = path_or_none(arguments.rows),
-                            .dead_letters = path_or_none(arguments.dead_letters),
-                            .clock = wall_clock,
-                            .log = log_line});
+  const std::atomic<bool>& stop = stop_on_signals();
+  EngineOptions options;
+  options.config = loaded.config;
+  options.files = arguments.events;
+  options.flush = arguments.flush;
+  options.rows = path_or_none(arguments.rows);
+  options.dead_letters = path_or_none(arguments.dead_letters);
+  options.clock = wall_clock;
+  options.log = log_line;
+  options.stopping = [&stop] { return stop.load(); };
+  auto made = Engine::make(std::move(options));
   if (!made) {
     std::fprintf(stderr, "%s\n", made.error().message.c_str());
     return kExitBadConfig;
@@ -58,7 +61,6 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
     std::fprintf(stderr, "%s\n", error.what());
     return kExitBadConfig;
   }
-  const std::atomic<bool>& stop = stop_on_signals();
   ProgressBar bar("replay");
   engine.run(stop, [&](const Progress& progress) {
     bar.show(progress.events, progress.done, progress.in_all);

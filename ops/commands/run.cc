@@ -12,13 +12,13 @@ namespace millrace {
 namespace {
 
 int run(const LoadedConfig& loaded) {
-  auto made = Service::make(loaded.config, log_line);
+  const std::atomic<bool>& stop = stop_on_signals();
+  auto made = Service::make(loaded.config, log_line, [&stop] { return stop.load(); });
   if (!made) {
     std::fprintf(stderr, "%s\n", made.error().message.c_str());
     return kExitBadConfig;
   }
   Service& service = **made;
-  const std::atomic<bool>& stop = stop_on_signals();
   try {
     service.start();
   } catch (const IdentityError& error) {

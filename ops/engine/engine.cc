@@ -36,6 +36,17 @@ std::vector<std::string> topics_of(const EventTypes& types) {
   return topics;
 }
 
+KafkaSourceConfig source_config(const EngineOptions& options) {
+  KafkaSourceConfig config;
+  config.options = options.config.kafka;
+  config.topics = topics_of(options.config.events);
+  config.group = "millrace-" + options.config.name;
+  config.to_present_ends = !options.live;
+  config.log = options.log;
+  config.stopping = options.stopping;
+  return config;
+}
+
 // The list of models on the stream; this version has one, the champion.
 std::vector<std::unique_ptr<Trainer>> make_trainers(const Config& config, const Schema& schema) {
   std::vector<std::unique_ptr<Trainer>> trainers;
@@ -116,11 +127,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
     parts->source = parts->files.get();
     parts->before_trainer.push_back(parts->files.get());
   } else {
-    auto kafka = KafkaSource::make({.options = config.kafka,
-                                    .topics = topics_of(config.events),
-                                    .group = "millrace-" + config.name,
-                                    .to_present_ends = !parts->options.live,
-                                    .log = parts->options.log});
+    auto kafka = KafkaSource::make(source_config(parts->options));
     if (!kafka) return kafka.error();
     parts->kafka = std::move(kafka).value();
     parts->source = parts->kafka.get();

@@ -37,6 +37,7 @@ struct EngineOptions {
   std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.
   std::function<EventTime()> clock = {};
   EngineLog log = {};
+  std::function<bool()> stopping = {};  ///< Asked while the start waits for the broker.
 };
 
 /// Progress of a replay, in bytes (files) or records (Kafka).

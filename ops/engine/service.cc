@@ -29,11 +29,17 @@ struct Service::Parts {
   Result<SnapshotInfo> snapshot();
 };
 
-Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log) {
+Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
+                                               std::function<bool()> stopping) {
   auto formula = ScoreFormula::parse(config.score, task_names(config.tasks));
   if (!formula) return Error{"score: " + formula.error().message};
-  auto engine =
-      Engine::make({.config = std::move(config), .live = true, .clock = wall_clock, .log = log});
+  EngineOptions options;
+  options.config = std::move(config);
+  options.live = true;
+  options.clock = wall_clock;
+  options.log = log;
+  options.stopping = std::move(stopping);
+  auto engine = Engine::make(std::move(options));
   if (!engine) return engine.error();
   return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(
       new Parts{std::move(engine).value(), std::move(formula).value(), std::move(log), nullptr})));

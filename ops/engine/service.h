@@ -13,8 +13,10 @@ namespace millrace {
 /// Life: make → run. Threads: one.
 class Service {
  public:
+  /// `stopping` is asked while the start waits for the broker.
   /// Error: as Engine::make, and a score formula that does not parse.
-  static Result<std::unique_ptr<Service>> make(Config config, EngineLog log);
+  static Result<std::unique_ptr<Service>> make(Config config, EngineLog log,
+                                               std::function<bool()> stopping = {});
   ~Service();
 
   /// Opens the store and the endpoint. Throws as Engine::open; StartError where the address is
