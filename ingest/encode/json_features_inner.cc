@@ -60,6 +60,7 @@ JsonRead read_list(ondemand::value& value, int feature, FeatureBuilder& builder)
   for (auto item : list) {
     ondemand::value element;
     ondemand::json_type type;
+    // NOLINTNEXTLINE(performance-move-const-arg): `get` takes rvalues alone.
     if (std::move(item).get(element) != simdjson::SUCCESS) return JsonRead::kNotJson;
     if (element.type().get(type) != simdjson::SUCCESS) return JsonRead::kNotJson;
     const JsonRead read = read_scalar(element, type, feature, builder);

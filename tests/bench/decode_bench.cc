@@ -45,7 +45,7 @@ void decode_all(benchmark::State& state, const std::vector<std::string>& records
   const EventTypes types = shop_events();
   Decoder decoder(schema, types);
   std::int64_t bytes = 0, events = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (const std::string& record : records) {
       const auto result = decoder.decode_line(record, 1 << 20);
       if (!result) state.SkipWithError(result.error().message.c_str());

@@ -22,7 +22,7 @@ struct FileSourceTest : ::testing::Test {
   TempFolder folder;
 
   std::string write(const std::string& name, const std::string& content) {
-    const std::string path = folder / name;
+    std::string path = folder / name;
     std::ofstream(path, std::ios::binary) << content;
     return path;
   }
@@ -94,7 +94,9 @@ TEST_F(FileSourceTest, OfALongLineOnlyTheBeginningIsKept) {
   constexpr std::size_t kLongest = 100;
   for (const std::size_t length : {99u, 100u, 101u, 5'000u, 3'000'000u}) {
     const std::string x(length, 'x');
-    const std::string path = write("long", "first\n" + x + "\nlast\n" + x);
+    std::string content = "first\n";
+    content.append(x).append("\nlast\n").append(x);
+    const std::string path = write("long", content);
     LineReader reader(path, kLongest);
     std::vector<LineReader::Mark> marks;
     std::vector<std::size_t> lengths;
@@ -114,7 +116,9 @@ TEST_F(FileSourceTest, OfALongLineOnlyTheBeginningIsKept) {
 
 TEST_F(FileSourceTest, ResumesBehindWhatWasTakenAtAnyLine) {
   std::string content;
-  for (int i = 0; i < 40; ++i) content += std::string(i % 3, ' ') + (i % 4 ? "x" : "") + "\n";
+  for (std::size_t i = 0; i < 40; ++i) {
+    content.append(i % 3, ' ').append(i % 4 != 0 ? "x" : "").append("\n");
+  }
   const std::string path = write("a", content);
   const auto all = read_all(content);
   for (std::size_t taken = 0; taken <= all.size(); ++taken) {
