@@ -1,22 +1,16 @@
 #include "serve/listen_address.h"
 
-#include <arpa/inet.h>
-
 #include <charconv>
 
 namespace millrace {
-namespace {
 
-bool is_address(const std::string& host, int family) {
-  unsigned char bytes[16];
-  return ::inet_pton(family, host.c_str(), bytes) == 1;
+Error not_an_address(std::string_view text) {
+  return {"serve.listen: \"" + std::string(text) +
+          "\" is no address; expected ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080"};
 }
 
-}  // namespace
-
 Result<ListenAddress> parse_listen_address(std::string_view text) {
-  const Error problem{"serve.listen: \"" + std::string(text) +
-                      "\" is no address; expected ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080"};
+  const Error problem = not_an_address(text);
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return problem;
   std::string_view host = text.substr(0, colon);
@@ -30,7 +24,8 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
   if (bracketed) host = host.substr(1, host.size() - 2);
   address.host = host == "localhost" && !bracketed ? "127.0.0.1" : std::string(host);
-  if (!is_address(address.host, bracketed ? AF_INET6 : AF_INET)) return problem;
+  // A colon belongs to addresses of version 6, and those into brackets.
+  if (host.empty() || bracketed != (host.find(':') != std::string_view::npos)) return problem;
   return address;
 }
 

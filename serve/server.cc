@@ -143,11 +143,13 @@ Result<std::unique_ptr<Server>> Server::start(const ServeOptions& options, Serve
   const auto address = parse_listen_address(options.listen);
   if (!address) return address.error();
 
-  auto parts = std::make_unique<Parts>(options, std::move(given));
   error_code failed;
   const tcp::endpoint endpoint(asio::ip::make_address(address->host, failed), address->port);
+  if (failed) return not_an_address(options.listen);
+
+  auto parts = std::make_unique<Parts>(options, std::move(given));
   tcp::acceptor& acceptor = parts->acceptor;
-  if (!failed) acceptor.open(endpoint.protocol(), failed);
+  acceptor.open(endpoint.protocol(), failed);
   if (!failed) acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
   if (!failed) acceptor.bind(endpoint, failed);
   if (!failed) acceptor.listen(asio::socket_base::max_listen_connections, failed);

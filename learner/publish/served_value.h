@@ -4,10 +4,10 @@
 #include <cmath>
 #include <limits>
 
+#include "learner/data/label_units.h"
 #include "learner/data/schema.h"
 #include "learner/math/activation.h"
 #include "learner/publish/publication.h"
-#include "learner/train/task_metrics.h"
 
 namespace millrace {
 

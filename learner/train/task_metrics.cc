@@ -4,15 +4,11 @@
 #include <cmath>
 #include <string>
 
+#include "learner/data/label_units.h"
 #include "learner/math/activation.h"
 #include "learner/math/loss.h"
 
 namespace millrace {
-
-double in_label_units(Transform transform, double value) {
-  return transform == Transform::kLog1p ? std::copysign(std::expm1(std::fabs(value)), value)
-                                        : value;
-}
 
 TaskMetrics::TaskMetrics(const Schema& schema) : schema_(schema) {
   for (const Task& task : schema.tasks()) {

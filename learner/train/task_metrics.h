@@ -45,7 +45,4 @@ class TaskMetrics {
   std::vector<Of> tasks_;
 };
 
-/// From a transformed label or output back to the label's units.
-double in_label_units(Transform transform, double value);
-
 }  // namespace millrace

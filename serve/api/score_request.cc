@@ -52,6 +52,19 @@ int depth_of(std::string_view json) {
   return deepest;
 }
 
+// An empty batch that keeps its memory.
+void empty(const Schema& schema, Batch& batch) {
+  batch.stream = Stream::kAtOnce;
+  batch.rows = 0;
+  batch.columns.resize(schema.key_features().size());
+  for (KeyColumn& column : batch.columns) {
+    column.keys.clear();
+    column.ends.clear();
+  }
+  batch.numeric.clear();
+  batch.dense.clear();
+}
+
 }  // namespace
 
 std::string_view ScoreRequest::id(int candidate) const {
@@ -109,8 +122,8 @@ bool ScoreRequestReader::Parts::refuse(std::string message, int status) {
 
 void ScoreRequestReader::Parts::begin(ScoreRequest& into) {
   request = &into;
-  into.context = empty_batch(schema, Stream::kAtOnce);
-  into.candidates = empty_batch(schema, Stream::kAtOnce);
+  empty(schema, into.context);
+  empty(schema, into.candidates);
   into.answers_task.assign(schema.tasks().size(), 1);
   into.most.reset();
   into.unknown_names = 0;
@@ -189,7 +202,7 @@ bool ScoreRequestReader::Parts::read_context(Value& value) {
   if (!is_null(value, type)) return false;
   builder.clear();
   std::fill(context_has.begin(), context_has.end(), std::uint8_t{0});
-  request->context = empty_batch(schema, Stream::kAtOnce);
+  empty(schema, request->context);
   if (type == json_type::null) return true;
   ondemand::object object;
   if (type != json_type::object) return refuse("\"context\": expected an object");
@@ -216,7 +229,7 @@ bool ScoreRequestReader::Parts::read_context(Value& value) {
 bool ScoreRequestReader::Parts::read_candidates(Value& value) {
   json_type type;
   if (!is_null(value, type)) return false;
-  request->candidates = empty_batch(schema, Stream::kAtOnce);
+  empty(schema, request->candidates);
   request->ids.clear();
   request->id_ends.clear();
   has.clear();

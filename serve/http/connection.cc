@@ -30,9 +30,8 @@ constexpr std::size_t kMostBodyOfOthers = 64 * 1024;  // of routes that need non
 constexpr Duration kLinger{1000};
 
 bool may_keep_alive(const Head& head) {
-  const std::string_view word = head.get("Connection");
-  if (head.minor_version == 0) return same_word(word, "keep-alive");
-  return !same_word(word, "close");
+  if (head.minor_version == 0) return head.lists("Connection", "keep-alive");
+  return !head.lists("Connection", "close");
 }
 
 std::string what_of(const std::exception_ptr& problem) {

@@ -136,6 +136,18 @@ int Head::count(std::string_view name) const {
   }));
 }
 
+bool Head::lists(std::string_view name, std::string_view word) const {
+  for (const Field& field : fields) {
+    if (!same_word(field.name, name)) continue;
+    for (std::string_view rest = field.value; !rest.empty();) {
+      const std::size_t comma = rest.find(',');
+      if (same_word(trimmed(rest.substr(0, comma)), word)) return true;
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    }
+  }
+  return false;
+}
+
 HeadVerdict read_head(std::string_view bytes, Head& head) {
   head = Head{};
   if (HeadVerdict verdict = read_first_line(take_line(bytes), head); verdict.status != 0) {

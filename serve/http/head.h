@@ -48,6 +48,8 @@ struct Head {
   /// The value of the first field of that name (any case), or empty.
   std::string_view get(std::string_view name) const;
   int count(std::string_view name) const;
+  /// Whether `word` (any case) is among the comma-separated words of the fields of that name.
+  bool lists(std::string_view name, std::string_view word) const;
 };
 
 /// Why a head is refused; `status` is 0 where it is not.

@@ -139,12 +139,16 @@ TEST(Layering, LibrariesStayInFewFilesAndOutOfHeaders) {
   }
 }
 
-// An inner header is for its own folder.
+// An inner header is for its own folder; but one code reads features out of events and requests.
+const std::set<std::string> kSharedInner{"ingest/encode/json_features_inner.h"};
+
 TEST(Layering, InnerHeadersStayInTheirFolder) {
   for (const std::string& folder : kFolders) {
     for (const Include& include : includes_of(folder)) {
       if (!include.header.ends_with("_inner.h")) continue;
-      EXPECT_EQ(folder_of(include.header), folder) << include.path;
+      const bool shared = kSharedInner.contains(include.header);
+      EXPECT_TRUE(shared || folder_of(include.header) == folder)
+          << include.path << " may not include " << include.header;
       EXPECT_FALSE(include.path.ends_with(".h") && !include.path.ends_with("_inner.h"))
           << include.path << " is public and includes " << include.header;
     }

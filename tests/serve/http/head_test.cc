@@ -110,6 +110,17 @@ TEST(Head, HugeLengthIsTheLargestNumber) {
   EXPECT_EQ(content_length(head), SIZE_MAX);
 }
 
+TEST(Head, ListsWordsOfFields) {
+  const std::string text =
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close ,y\r\nConnection: keep-alive\r\n\r\n";
+  Head head;
+  EXPECT_EQ(read_head(text, head).status, 0);
+  EXPECT_TRUE(head.lists("connection", "close"));
+  EXPECT_TRUE(head.lists("Connection", "Keep-Alive"));
+  EXPECT_FALSE(head.lists("Connection", "clos"));
+  EXPECT_FALSE(head.lists("Upgrade", "x"));
+}
+
 TEST(Head, PathOfATarget) {
   EXPECT_EQ(path_of("/a/b"), "/a/b");
   EXPECT_EQ(path_of("/a?b?c"), "/a");
