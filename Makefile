@@ -13,7 +13,7 @@ build: configure
 
 # Everything is built and all tests run, those against a real Apache Kafka included.
 test: configure
-	@cmake --build --preset release -j $(JOBS)
+	@cmake --build --preset release --target all all_verify_interface_header_sets -j $(JOBS)
 	@ctest --preset release -j 2 --output-junit $(CURDIR)/$(BUILD)/tests.xml
 
 # Simulated users, the daemon and its API, until Ctrl-C; `make demo SECONDS=30` ends by itself.

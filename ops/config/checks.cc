@@ -8,6 +8,7 @@
 #include "ingest/source/kafka_source.h"
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
+#include "serve/listen_address.h"
 
 namespace millrace {
 namespace {
@@ -253,9 +254,12 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_feedback(reader, config, doubts);
   check_score(reader, config);
   if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
-  if (!is_address(config.serve.listen)) {
-    reader.complain("serve.listen", '"' + config.serve.listen +
-                                        "\" is no address; expected host:port like 127.0.0.1:8080");
+  const std::string listen = "serve.listen";
+  const bool read = !reader.has(listen) || reader.is_good(listen);
+  if (const auto address = parse_listen_address(config.serve.listen); !address && read) {
+    const std::string& message = address.error().message;
+    const bool named = message.starts_with(listen + ": ");
+    reader.complain(listen, named ? message.substr(listen.size() + 2) : message);
   }
   check_effects(reader, config, doubts);
 }

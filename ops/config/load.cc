@@ -17,6 +17,22 @@
 namespace millrace {
 namespace {
 
+// A problem's text on one line that one can read, whatever was quoted in it.
+std::string one_line(std::string text) {
+  constexpr std::size_t kMost = 600, kKept = 250;
+  const auto is_inside = [&](std::size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;  // of a longer character
+  };
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  if (text.size() <= kMost) return text;
+  std::size_t head = kKept, tail = text.size() - kKept;
+  while (is_inside(head)) --head;
+  while (is_inside(tail)) ++tail;
+  return text.substr(0, head) + " … " + text.substr(tail);
+}
+
 // In the order of the file; what has no line (overrides) last.
 std::vector<std::string> in_order(std::vector<Problem> problems) {
   std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
@@ -25,7 +41,7 @@ std::vector<std::string> in_order(std::vector<Problem> problems) {
   });
   std::vector<std::string> lines;
   for (const Problem& problem : problems)
-    lines.push_back(problem.place.text() + ": " + problem.text);
+    lines.push_back(problem.place.text() + ": " + one_line(problem.text));
   lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
   return lines;
 }
