@@ -286,15 +286,16 @@ void Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
   std::vector<Batch> closed;
   while (!stop && !p.failure.happened()) {
     if (p.barrier_is_due()) p.barrier();
+    const PipelineProbe& probe = p.pipeline->probe();
+    const std::uint64_t before = probe.events + probe.rows + probe.clock_steps;
     const Pipeline::Step step = p.pipeline->step(kEventsPerStep, closed);
-    if (step == Pipeline::Step::kWorked) p.dirty = true;
-    if (step == Pipeline::Step::kAtEnd) {
-      if (!p.options.live) break;
-      const std::uint64_t before = p.pipeline->probe().clock_steps;
-      if (join.quiet_after) p.pipeline->at_end(p.options.clock(), quiet, closed);
-      p.dirty |= p.pipeline->probe().clock_steps != before;
+    const bool at_end = step == Pipeline::Step::kAtEnd;
+    if (at_end && p.options.live && join.quiet_after) {
+      p.pipeline->at_end(p.options.clock(), quiet, closed);
     }
+    p.dirty |= probe.events + probe.rows + probe.clock_steps != before;
     if (!p.send(closed)) break;
+    if (at_end && !p.options.live) break;
     p.tick(tick);
     if (step != Pipeline::Step::kWorked) p.source->wait(Duration{20});
   }

@@ -78,7 +78,7 @@ std::vector<ShopRecord> shop_events_of(const ShopOptions& options) {
              static_cast<std::int64_t>(dice.unit() *
                                        static_cast<double>(options.longest_delay - 1));
     };
-    if (dice.unit() < ((user + item) % 3 == 0 ? 0.4 : 0.05)) {
+    if (dice.unit() < (item % 4 == 0 ? 0.5 : 0.05)) {
       outcome("click", "clicks", id, later(), "");
       outcome("dwell", "dwell", id, later(), format(",\"value\":%.1f", dice.unit() * 100));
       if (dice.unit() < 0.3) outcome("like", "likes", id, later(), "");
