@@ -128,7 +128,8 @@ TEST(Layering, LibrariesStayInFewFilesAndOutOfHeaders) {
     for (const Include& include : includes_of(folder)) {
       const Library* library = library_of(include.header);
       if (library == nullptr || include.quoted) continue;
-      users[library->name].insert(include.path);
+      // fmt stands in for the standard's <format>, which GCC 12 lacks; it wraps nothing.
+      if (library->name != "fmt") users[library->name].insert(include.path);
       const bool header = include.path.ends_with(".h");
       EXPECT_TRUE(!header || include.path.ends_with("_inner.h"))
           << include.path << " shows " << library->name << " to everybody who includes it";

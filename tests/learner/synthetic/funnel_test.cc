@@ -33,7 +33,8 @@ TEST(Funnel, IsAFunctionOfItsSeed) {
 TEST(Funnel, ComesInTimeOrderAndOutcomesFollowTheirImpression) {
   std::map<std::string, EventTime> shown;
   EventTime last = EventTime::before_all();
-  for (const FunnelEvent& event : events_of({.click_delay = Duration{200}, .conversion_delay = Duration{1000}}, 20'000)) {
+  for (const FunnelEvent& event :
+       events_of({.click_delay = Duration{200}, .conversion_delay = Duration{1000}}, 20'000)) {
     EXPECT_LE(last, event.time);
     last = event.time;
     if (event.type == "impression") {
