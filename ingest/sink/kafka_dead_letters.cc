@@ -65,6 +65,13 @@ Letter get_letter(ByteReader& reader) {
   return letter;
 }
 
+// As librdkafka takes them: what is absent has a null pointer.
+std::pair<void*, std::size_t> bytes_of(std::optional<std::string>& text) {
+  if (!text) return {nullptr, 0};
+  std::string& there = *text;
+  return {there.data(), there.size()};
+}
+
 Letter seal(DeadLetter&& from) {
   Letter letter{std::move(from.payload), std::move(from.key), std::move(from.headers), false,
                 false};
@@ -199,16 +206,15 @@ void KafkaDeadLetters::Parts::send(std::uint64_t id, Letter& letter) {
                         header.value ? header.value->data() : nullptr,
                         header.value ? static_cast<ssize_t>(header.value->size()) : 0);
   }
-  std::size_t size = letter.payload ? letter.payload->size() : 0;
+  auto [payload, size] = bytes_of(letter.payload);
+  const auto [key, key_size] = bytes_of(letter.key);
   if (letter.cut && size > kCutTo) {
     const std::string whole = std::to_string(size);
-    rd_kafka_header_add(headers, (std::string(kPrefix) + "size").c_str(), -1, whole.data(),
+    const std::string name = std::string(kPrefix) + "size";
+    rd_kafka_header_add(headers, name.data(), static_cast<ssize_t>(name.size()), whole.data(),
                         static_cast<ssize_t>(whole.size()));
     size = kCutTo;
   }
-  void* payload = letter.payload ? letter.payload->data() : nullptr;
-  void* key = letter.key ? letter.key->data() : nullptr;
-  const std::size_t key_size = letter.key ? letter.key->size() : 0;
   // NOLINTNEXTLINE(performance-no-int-to-ptr): an opaque number
   void* opaque = reinterpret_cast<void*>(id);
   const auto error = rd_kafka_producev(

@@ -35,6 +35,7 @@ int free_port() {
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::string& log,
                            const std::map<std::string, std::string>& environment) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const pid_t parent = ::getpid();
