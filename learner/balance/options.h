@@ -35,7 +35,7 @@ struct BalanceOptions {
   /// Of method `fixed`, by task; 1 where a task is not named. Scaled so that they sum to T.
   std::map<std::string, double> weights;
 
-  static constexpr auto fields() {
+  static auto fields() {
     using B = BalanceOptions;
     return std::tuple{
         field("method", &B::method, "How the tasks' losses are weighed against each other."),

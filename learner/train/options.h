@@ -69,7 +69,7 @@ struct TrainOptions {
   std::map<std::string, FeedbackPolicy> delayed_feedback;
   std::int64_t seed = 1;
 
-  static constexpr auto fields() {
+  static auto fields() {
     using T = TrainOptions;
     return std::tuple{
         field("batch", &T::batch, "Rows of a full batch.", 1, 65536),
