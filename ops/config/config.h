@@ -37,8 +37,9 @@ struct Config {
 };
 
 /// What makes a store fit a configuration, as lines "key: value" in a fixed order: the things that
-/// may not change on an existing store (seed, delayed_feedback, tasks, the events' windows,
-/// features, model, optimisers, balancing method).
+/// may not change on an existing store: seed, delayed_feedback, tasks, the windows of the events
+/// that they use, features, model, optimisers, balancing method; and the model's name, under which
+/// its state is stored.
 std::string config_identity(const Config& config);
 
 /// The lines of two identities that differ, as one message that names each key, what the store has

@@ -88,6 +88,7 @@ std::map<std::string, std::string> parse_lines(const std::string& identity) {
 std::string config_identity(const Config& config) {
   Lines lines;
   const LearnerOptions& learner = config.learner;
+  lines.add("name", config.name);  // the model's state is stored under it
   lines.add("train.seed", learner.train.seed);
   add_features(lines, config);
   add_tasks(lines, config);
