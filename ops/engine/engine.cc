@@ -60,7 +60,8 @@ struct Engine::Parts {
   explicit Parts(EngineOptions o)
       : options(std::move(o)),
         schema(options.config.schema()),
-        service(config_identity(options.config), options.clock()),
+        started(options.clock()),
+        service(config_identity(options.config), started),
         decoder(schema, options.config.events),
         joiner(schema, options.config.events, options.config.labels, options.config.join),
         batcher(schema, options.config.learner.train.batch,
@@ -70,6 +71,7 @@ struct Engine::Parts {
 
   EngineOptions options;
   const Schema schema;
+  const EventTime started;
   Failure failure;
   std::unique_ptr<Store> store;
   ServiceState service;
@@ -370,6 +372,7 @@ Progress Engine::Parts::progress() const {
 }
 
 void Engine::fail(const std::string& message) { parts_->failure.report(message); }
+EventTime Engine::started() const { return parts_->started; }
 const Config& Engine::config() const { return parts_->options.config; }
 const Failure& Engine::failure() const { return parts_->failure; }
 Store& Engine::store() { return *parts_->store; }

@@ -71,6 +71,7 @@ class Engine {
   /// Something outside failed: learning stops where it stands.
   void fail(const std::string& message);
 
+  EventTime started() const;  ///< When the object was made, by the wall clock.
   const Config& config() const;
   const Failure& failure() const;
   Store& store();

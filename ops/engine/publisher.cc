@@ -7,10 +7,10 @@ namespace millrace {
 
 Publisher::Publisher(ServingModel& model, std::function<std::uint64_t()> durable,
                      std::function<EventTime()> clock)
-    : model_(model),
-      durable_(std::move(durable)),
-      clock_(std::move(clock)),
-      thread_([this] { work(); }) {}
+    : model_(model), durable_(std::move(durable)), clock_(std::move(clock)) {
+  probe_.published_ms = clock_().ms;
+  thread_ = std::thread([this] { work(); });
+}
 
 Publisher::~Publisher() {
   queue_.close();

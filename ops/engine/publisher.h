@@ -25,8 +25,8 @@ struct PublisherProbe {
 /// Threads: `idle` and `publish` on the trainer's thread.
 class Publisher {
  public:
-  /// Borrows `model`. `durable` gives the sequence of the last durable commit: a version's name is
-  /// that and the count of publications since.
+  /// Borrows `model`, whose first version was just made visible. `durable` gives the sequence of
+  /// the last durable commit: a version's name is that and the count of publications since.
   Publisher(ServingModel& model, std::function<std::uint64_t()> durable,
             std::function<EventTime()> clock);
   ~Publisher();

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <fstream>
 #include <utility>
 
@@ -18,13 +17,7 @@ double count(const std::atomic<std::uint64_t>& value) {
 double count(std::uint64_t value) { return static_cast<double>(value); }
 double seconds(EventTime time) { return static_cast<double>(time.ms) / 1000; }
 
-// The process' first call stands for its start; it comes with the first scrape or earlier.
-double start_seconds() {
-  static const auto start = std::chrono::system_clock::now();
-  return std::chrono::duration<double>(start.time_since_epoch()).count();
-}
-
-void add_process(MetricFamilies& out) {
+void add_process(EventTime started, MetricFamilies& out) {
   out.add("millrace_build_info", {{"version", MILLRACE_VERSION}}, 1);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -37,7 +30,7 @@ void add_process(MetricFamilies& out) {
   statm >> pages >> resident;
   out.add("process_resident_memory_bytes", {},
           static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)));
-  out.add("process_start_time_seconds", {}, start_seconds());
+  out.add("process_start_time_seconds", {}, seconds(started));
 }
 
 void add_ingest(const Engine& engine, MetricFamilies& out) {
@@ -218,7 +211,7 @@ void add_serve(const ServeProbe& probe, MetricFamilies& out) {
 
 std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventTime now) {
   MetricFamilies out;
-  add_process(out);
+  add_process(engine.started(), out);
   out.add("millrace_learning_stopped", {}, engine.failure().happened() ? 1 : 0);
   add_ingest(engine, out);
   add_accounts(engine.accounts(), out);

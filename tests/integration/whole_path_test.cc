@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "ops/metrics/catalogue.h"
 #include "tests/support/http_client.h"
 #include "tests/support/servers.h"
 #include "tests/support/shop_events.h"
@@ -259,6 +260,29 @@ TEST_F(WholePathOnKafka, ADaemonKilledFiveTimesCountsEveryEventOnce) {
   const json::object state = inspect("killed");
   EXPECT_EQ(state.at("digest"), undisturbed.report.at("digest"));
   EXPECT_EQ(account_of(state), account_of(undisturbed.report));
+}
+
+// In a form that Prometheus' own tool has nothing against.
+TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
+  create_topics();
+  const auto records = shop_events_of({.impressions = 20'000, .milliseconds_per_impression = 1});
+  produce(records);
+  ChildProcess process(command("run", store("s"), sets({"join.quiet_after=off"})), folder_ / "log");
+  ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())));
+  ASSERT_TRUE(shows("# TYPE millrace_task_rmse gauge")) << read_file(folder_ / "log");
+
+  const std::string metrics = http(port_, "GET", "/metrics").body;
+  for (const Metric& metric : metric_catalogue()) {
+    EXPECT_NE(("\n" + metrics).find("\n# TYPE " + std::string(metric.name) + " "),
+              std::string::npos)
+        << metric.name;
+  }
+  std::ofstream(folder_ / "metrics") << metrics;
+  ChildProcess check({"sh", "-c", "promtool check metrics < " + (folder_ / "metrics")},
+                     folder_ / "promtool");
+  EXPECT_EQ(check.wait(20), 0) << read_file(folder_ / "promtool");
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait(20), 0);
 }
 
 TEST_F(WholePathOnKafka, OneImpressionAndOneClickInSilenceAreLearned) {
