@@ -25,10 +25,10 @@ namespace {
 constexpr const char* kConfig = R"(name: shop
 events:
   impression: {topic: impressions}
-  click:      {topic: clicks, window: 8s}
-  conversion: {topic: conversions, window: 19s}
-  dwell:      {topic: dwell, window: 17s}
-  like:       {topic: likes, window: 17s}
+  click:      {topic: clicks, window: 4s}
+  conversion: {topic: conversions, window: 10s}
+  dwell:      {topic: dwell, window: 9s}
+  like:       {topic: likes, window: 9s}
 join: {allowed_lateness: 500ms, max_skew: 500ms}
 features:
   - {name: user_id,  type: categorical, dimension: 16, context: true}
@@ -128,8 +128,8 @@ int demo(const Arguments& arguments) {
                               .impressions_per_second = static_cast<double>(arguments.rate),
                               .users = 2000,
                               .items = 300,
-                              .click_delay = Duration{300},
-                              .conversion_delay = Duration{1000},
+                              .click_delay = Duration{150},
+                              .conversion_delay = Duration{500},
                               .drift = Duration{600'000}},
                              broker.address(),
                              {{"impression", "impressions"},

@@ -337,6 +337,11 @@ void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
   if (now - last_tick < kTickEvery) return;
   last_tick = now;
   note_status();
+  if (joiner.memory_bytes() > static_cast<std::uint64_t>(options.config.join.memory.value)) {
+    options.log("warning", "the join holds more than join.memory (" +
+                               print_bytes(options.config.join.memory.value) +
+                               "); it stays in memory");
+  }
   if (kafka && options.live && store->sequence() != positions_published) {
     positions_published = store->sequence();
     kafka->publish_positions();
