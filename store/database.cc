@@ -89,6 +89,7 @@ rocksdb::ColumnFamilyOptions family_options() {
 // none.
 std::vector<rocksdb::ColumnFamilyDescriptor> families_in(const std::string& folder) {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  families.reserve(kFamilies);
   for (const char* name : kFamilyNames) families.emplace_back(name, family_options());
   std::vector<std::string> there;
   if (rocksdb::DB::ListColumnFamilies({}, folder, &there).ok()) {

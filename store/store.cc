@@ -176,7 +176,7 @@ StateSummary Store::summarize() const { return millrace::summarize(*parts_->data
 SnapshotInfo Store::snapshot(EventTime now, int keep) {
   MILLRACE_CHECK(parts_->access == Access::kWrite);
   try {
-    const SnapshotInfo info = parts_->snapshots.take(*parts_->database, now, keep);
+    SnapshotInfo info = parts_->snapshots.take(*parts_->database, now, keep);
     ++parts_->probe.snapshots;
     return info;
   } catch (const StoreError&) {

@@ -57,7 +57,11 @@ class Child {
   }
 
   /// In the child.
-  static std::string store() { return std::getenv("MILLRACE_TEST_STORE"); }
+  static std::string store() {
+    const char* path = std::getenv("MILLRACE_TEST_STORE");
+    if (path == nullptr) throw std::runtime_error("only to be run as a child");
+    return path;
+  }
   static void tell(std::uint64_t number) {
     if (::write(kTold, &number, sizeof number) != sizeof number) std::abort();
   }
