@@ -111,7 +111,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
 
     {"millrace_requests_total", kCounter, "route,status", "Answers by route and class of status."},
     {"millrace_request_seconds", kHistogram, "stage",
-     "Time of score and rank requests. stage: input, compute, output."},
+     "Time of score and rank requests. stage: queue, input, compute, output; and total, from the "
+     "end of the head to the last byte of the answer."},
     {"millrace_scored_candidates_total", kCounter, "", "Candidates scored."},
     {"millrace_scored_keys_total", kCounter, "", "Categorical values in scored requests."},
     {"millrace_scored_keys_unknown_total", kCounter, "", "Those of them that have no row."},

@@ -195,9 +195,11 @@ void add_serve(const ServeProbe& probe, MetricFamilies& out) {
               count(probe.answers[route][status]));
     }
   }
+  out.add("millrace_request_seconds", {{"stage", "queue"}}, probe.queue);
   out.add("millrace_request_seconds", {{"stage", "input"}}, probe.input);
   out.add("millrace_request_seconds", {{"stage", "compute"}}, probe.compute);
   out.add("millrace_request_seconds", {{"stage", "output"}}, probe.output);
+  out.add("millrace_request_seconds", {{"stage", "total"}}, probe.total);
   out.add("millrace_scored_candidates_total", {}, count(probe.candidates));
   out.add("millrace_scored_keys_total", {}, count(probe.keys));
   out.add("millrace_scored_keys_unknown_total", {}, count(probe.unknown_keys));

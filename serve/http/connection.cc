@@ -249,14 +249,15 @@ Connection::Awaitable<Connection::Step> Connection::read_body() {
 // cannot come before the sleep begins.
 Connection::Awaitable<> Connection::work() {
   answered_.expires_at(std::chrono::steady_clock::time_point::max());
-  auto self = shared_from_this();
-  hub_.handle(*line_, request_, [self](Answer answer) {
-    asio::post(self->socket_.get_executor(), [self, answer = std::move(answer)]() mutable {
+  // The hold on this object moves on with the answer: the thread that answered must not be the last
+  // to let go, because a connection ends on its own thread.
+  hub_.handle(*line_, request_, [self = shared_from_this()](Answer answer) mutable {
+    const auto executor = self->socket_.get_executor();
+    asio::post(executor, [self = std::move(self), answer = std::move(answer)]() mutable {
       self->answer_ = std::move(answer);
       self->answered_.cancel();
     });
   });
-  self.reset();
   co_await answered_.async_wait(kAwait);
 }
 
