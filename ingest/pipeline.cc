@@ -12,7 +12,6 @@ constexpr std::size_t kRowsPerCall = 4096;
 }  // namespace
 
 Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed) {
-  const std::size_t batches_before = closed.size();
   Step result = Step::kWorked;
   if (more_due_) {
     decide(closed);
@@ -32,7 +31,6 @@ Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed
       accept(std::move(*next), closed);
     }
   }
-  probe_.batches.fetch_add(closed.size() - batches_before, std::memory_order_relaxed);
   note_progress();
   return result;
 }

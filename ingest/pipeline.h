@@ -31,7 +31,6 @@ struct QuietOptions {
 struct PipelineProbe {
   std::atomic<std::uint64_t> events{0};
   std::atomic<std::uint64_t> rows{0};
-  std::atomic<std::uint64_t> batches{0};
   std::atomic<std::uint64_t> clock_steps{0};
   std::atomic<std::uint64_t> pauses{0};  ///< Times that taking paused for the dead letters' outbox.
   std::atomic<std::int64_t> watermark_ms{EventTime::before_all().ms};

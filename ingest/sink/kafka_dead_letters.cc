@@ -158,7 +158,7 @@ void KafkaDeadLetters::Parts::request_topic() {
   rd_kafka_NewTopic_t* topic =
       rd_kafka_NewTopic_new(config.options.topic.c_str(), -1, -1, problem, sizeof problem);
   if (topic == nullptr) {
-    log("warn", "dead letters: topic " + config.options.topic + ": " + problem);
+    log("warning", "dead letters: topic " + config.options.topic + ": " + problem);
     return;
   }
   // Records that are too large for us are letters too.
@@ -182,7 +182,7 @@ void KafkaDeadLetters::Parts::read_answer() {
     if (error && error != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) problem = rd_kafka_err2str(error);
   }
   if (!problem.empty()) {
-    log("warn", "dead letters: topic " + config.options.topic + " cannot be created: " + problem);
+    log("warning", "dead letters: topic " + config.options.topic + " cannot be created: " + problem);
   }
   rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(std::exchange(answers, nullptr));
@@ -245,7 +245,7 @@ void KafkaDeadLetters::Parts::delivered(const rd_kafka_message_t& message) {
   if (message.err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) letter.cut = true;
   letter.under_way = false;
   if (!std::exchange(retries, true)) {
-    log("warn", "dead letters: topic " + config.options.topic + ": " +
+    log("warning", "dead letters: topic " + config.options.topic + ": " +
                     rd_kafka_err2str(message.err) + "; trying again");
   }
   next_retry = Clock::now() + kRetryAfter;

@@ -1,5 +1,6 @@
 #include "ingest/sink/row_file.h"
 
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 

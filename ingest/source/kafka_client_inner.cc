@@ -93,7 +93,7 @@ void KafkaClient::log_line(const rd_kafka_t* client, int level, const char* faci
   std::lock_guard lock(shared->mutex);
   if (level <= kWarning) shared->last_complaint = message;
   if (shared->log) {
-    shared->log(level <= kWarning ? "warn" : "info",
+    shared->log(level <= kWarning ? "warning" : "info",
                 "kafka: " + std::string(facility) + ": " + message);
   }
 }

@@ -104,7 +104,7 @@ void KafkaSource::Parts::take_news() {
   const KafkaWatch::News news = watch->news();
   if (!news.refused.empty()) throw SourceError("kafka: " + news.refused);
   for (const std::string& topic : news.missing) {
-    log("warn", "topic " + topic + " does not exist" +
+    log("warning", "topic " + topic + " does not exist" +
                     (config.to_present_ends ? "; taken as empty" : " yet; waiting for it"));
   }
   std::vector<std::size_t> placed;
@@ -148,7 +148,7 @@ void KafkaSource::Parts::place(std::size_t input, const KafkaWatch::Found& found
         resume(key, position, found.bounds->low, found.bounds->high, config.options.on_lost);
     position = resumption.position;
     lost_offsets += resumption.lost;
-    if (!resumption.message.empty()) log("warn", resumption.message);
+    if (!resumption.message.empty()) log("warning", resumption.message);
   }
   partition.set_position(position);
   partition.heard_end(found.bounds->high);
@@ -161,7 +161,7 @@ void KafkaSource::Parts::deal_with(std::size_t input, const KafkaPartition::Trou
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       // Retention passed us, or the log was cut: its bounds tell which.
-      log("warn", where + ": " + trouble.text);
+      log("warning", where + ": " + trouble.text);
       fetcher.stop(input);
       watch->ask_again(inputs[input].topic, inputs[input].partition);
       return;
@@ -172,7 +172,7 @@ void KafkaSource::Parts::deal_with(std::size_t input, const KafkaPartition::Trou
       throw SourceError("kafka: " + where + ", offset " +
                         std::to_string(fetcher[input].position()) + ": " + trouble.text);
     default:
-      log("warn", where + ": " + trouble.text);
+      log("warning", where + ": " + trouble.text);
   }
 }
 
@@ -208,7 +208,7 @@ void KafkaSource::Parts::serve() {
     rd_kafka_message_t* message = rd_kafka_consumer_poll(client->get(), 0);
     if (message == nullptr) continue;
     MILLRACE_CHECK(message->err);  // records go to their partitions' queues
-    log("warn", rd_kafka_message_errstr(message));
+    log("warning", rd_kafka_message_errstr(message));
     rd_kafka_message_destroy(message);
   }
 }
@@ -243,7 +243,7 @@ void KafkaSource::start() {
     parts.sleep(kStartStep);
   }
   if (config.to_present_ends) throw SourceError("kafka: " + parts.silence(patience));
-  parts.log("warn", parts.silence(patience) + "; going on without it");
+  parts.log("warning", parts.silence(patience) + "; going on without it");
 }
 
 const std::vector<Input>& KafkaSource::inputs() const { return parts_->inputs; }

@@ -62,15 +62,15 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
     return kExitBadConfig;
   }
   ProgressBar bar("replay");
-  engine.run(stop, [&](const Progress& progress) {
+  const bool ended = engine.run(stop, [&](const Progress& progress) {
     bar.show(progress.events, progress.done, progress.in_all);
   });
   engine.finish();
-  bar.finish();
-  if (stop) {
+  if (!ended) {
     std::fprintf(stderr, "stopped; everything taken is committed, the same command goes on\n");
     return kExitFailed;
   }
+  bar.finish();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const std::string report =
       replay_report(engine.accounts(), *engine.report(), took.count(), engine.store().digest());

@@ -1,5 +1,6 @@
 #include "ops/commands/simulate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include "ops/demo/event_producer.h"
+#include "ops/log.h"
 #include "ops/wall_clock.h"
 
 namespace millrace {
@@ -13,7 +15,13 @@ SimulatedUsers::SimulatedUsers(const FunnelOptions& options, const std::string& 
                                std::map<std::string, std::string> topics)
     : options_(options), brokers_(brokers), topics_(std::move(topics)) {
   for (auto& bins : truths_) bins.resize(kAucBins);
-  thread_ = std::thread([this] { work(); });
+  thread_ = std::thread([this] {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      log_line("error", std::string("the simulated users have left: ") + error.what());
+    }
+  });
 }
 
 SimulatedUsers::~SimulatedUsers() {

@@ -1,5 +1,6 @@
 #include "ops/engine/committer.h"
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -30,7 +31,8 @@ void Committer::submit(Commit commit) { queue_.push(std::move(commit)); }
 
 bool Committer::wait() {
   std::unique_lock lock(mutex_);
-  landed_.wait(lock, [&] { return !in_flight_ || failure_.happened(); });
+  // A failure elsewhere wakes nobody here, so it is looked for now and then.
+  while (in_flight_ && !failure_.happened()) landed_.wait_for(lock, std::chrono::milliseconds(20));
   return !failure_.happened();
 }
 

@@ -95,7 +95,8 @@ struct Engine::Parts {
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<LearnerThread> learner;
 
-  bool dirty = false;  // something changed since the last barrier
+  std::atomic<std::uint64_t> batches{0};  // handed to the trainer
+  bool dirty = false;                     // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
   Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
   std::uint64_t positions_published = 0;
@@ -118,7 +119,7 @@ struct Engine::Parts {
   void note_status();
   void tick(const std::function<void(const Progress&)>& tell);
   Progress progress() const;
-  void flush();
+  bool flush(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tell);
 };
 
 Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
@@ -227,7 +228,7 @@ void Engine::Parts::start_threads() {
   committer = std::make_unique<Committer>(*store, failure, [this](std::uint64_t) { landed(); });
   if (options.live) {
     publisher = std::make_unique<Publisher>(
-        serving, [this] { return store->sequence(); }, options.clock);
+        serving, failure, [this] { return store->sequence(); }, options.clock);
   }
   learner = std::make_unique<LearnerThread>(
       LearnerThread::Parts{.trainers = trainers,
@@ -247,8 +248,12 @@ void Engine::Parts::landed() {
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
   last_snapshot = Clock::now();
-  const SnapshotInfo taken = store->snapshot(options.clock(), snapshots.keep);
-  options.log("info", "snapshot " + taken.name);
+  try {
+    const SnapshotInfo taken = store->snapshot(options.clock(), snapshots.keep);
+    options.log("info", "snapshot " + taken.name);
+  } catch (const std::exception& error) {  // the commit is safe; learning goes on
+    options.log("error", std::string("no snapshot: ") + error.what());
+  }
 }
 
 bool Engine::Parts::barrier_is_due() const {
@@ -274,18 +279,20 @@ void Engine::Parts::barrier() {
 bool Engine::Parts::send(std::vector<Batch>& closed) {
   for (Batch& batch : closed) {
     if (!learner->send(std::move(batch))) return false;
+    batches.fetch_add(1, std::memory_order_relaxed);
   }
   closed.clear();
   return true;
 }
 
-void Engine::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {
+bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {
   Parts& p = *parts_;
   const JoinOptions& join = p.options.config.join;
   const QuietOptions quiet{.quiet_after = join.quiet_after.value_or(Duration{0}),
                            .allowed_lateness = join.allowed_lateness,
                            .live_within = join.live_within};
   std::vector<Batch> closed;
+  bool ended = false;
   while (!stop && !p.failure.happened()) {
     if (p.barrier_is_due()) p.barrier();
     const PipelineProbe& probe = p.pipeline->probe();
@@ -297,22 +304,31 @@ void Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
     }
     p.dirty |= probe.events + probe.rows + probe.clock_steps != before;
     if (!p.send(closed)) break;
-    if (at_end && !p.options.live) break;
+    if (at_end && !p.options.live) {
+      ended = true;
+      break;
+    }
     p.tick(tick);
     if (step != Pipeline::Step::kWorked) p.source->wait(Duration{20});
   }
-  if (!p.options.live && p.options.flush && !stop && !p.failure.happened()) p.flush();
+  if (p.options.flush && ended && !p.failure.happened()) ended = p.flush(stop, tick);
   if (tick) tick(p.progress());
+  return ended;
 }
 
-void Engine::Parts::flush() {
+// A flush that is stopped half-way has decided a part of what waits; the next one decides the rest.
+bool Engine::Parts::flush(const std::atomic<bool>& stop,
+                          const std::function<void(const Progress&)>& tell) {
   std::vector<Batch> closed;
   bool more = true;
-  while (more && !failure.happened()) {
+  while (more && !stop && !failure.happened()) {
+    if (barrier_is_due()) barrier();
     more = pipeline->flush(closed);
-    if (!send(closed)) return;
+    dirty = true;
+    if (!send(closed)) break;
+    tick(tell);
   }
-  dirty = true;
+  return !more;
 }
 
 void Engine::finish() {
@@ -329,7 +345,7 @@ void Engine::finish() {
   }
   if (p.learner) p.learner->finish();
   p.note_status();
-  if (p.failure.happened()) throw StoreError(p.failure.message());
+  if (p.failure.happened()) throw LearningError(p.failure.message());
 }
 
 void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
@@ -394,6 +410,7 @@ std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->lea
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
 const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
+std::uint64_t Engine::batches() const { return parts_->batches; }
 std::size_t Engine::queued() const { return parts_->learner->queued(); }
 std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }
 

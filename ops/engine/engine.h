@@ -25,6 +25,11 @@ struct IdentityError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Something outside failed and stopped learning; the message says what.
+struct LearningError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 using EngineLog = std::function<void(std::string_view level, const std::string& message)>;
 
 struct EngineOptions {
@@ -61,10 +66,10 @@ class Engine {
   void open();
 
   /// Takes events until `stop` is set, the end is reached (replay) or learning fails. `tick` is
-  /// called a few times a second.
-  void run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick);
+  /// called a few times a second. Returns whether the end was reached.
+  bool run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick);
 
-  /// Commits what is there and ends all threads but serving's. Throws StoreError if learning
+  /// Commits what is there and ends all threads but serving's. Throws LearningError if learning
   /// failed.
   void finish();
 
@@ -84,6 +89,7 @@ class Engine {
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;
   const TrainerProbe& trainer() const;
+  std::uint64_t batches() const;  ///< Handed to the trainer since the start.
   std::size_t queued() const;
   std::size_t queue_capacity() const;
 

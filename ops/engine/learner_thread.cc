@@ -53,10 +53,7 @@ void LearnerThread::work() {
 }
 
 void LearnerThread::train(const Batch& batch) {
-  const auto start = Clock::now();
   parts_.trainers.train(batch);
-  const std::chrono::duration<double> took = Clock::now() - start;
-  busy_seconds_ = busy_seconds_ + took.count();
   unpublished_ = true;
 }
 

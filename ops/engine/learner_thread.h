@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -53,8 +52,6 @@ class LearnerThread {
   std::shared_ptr<const TrainerReport> report() const;
   std::size_t queued() const { return queue_.size(); }
   std::size_t capacity() const { return queue_.capacity(); }
-  /// Seconds spent in steps since the start.
-  double busy_seconds() const { return busy_seconds_; }
 
  private:
   /// One of the two.
@@ -74,7 +71,6 @@ class LearnerThread {
   std::chrono::steady_clock::time_point last_publish_, last_report_;
   mutable std::mutex report_mutex_;
   std::shared_ptr<const TrainerReport> report_;
-  std::atomic<double> busy_seconds_{0};
   std::thread thread_;
 };
 

@@ -1,13 +1,19 @@
 #include "ops/engine/publisher.h"
 
 #include <chrono>
+#include <exception>
+#include <string>
 #include <utility>
 
 namespace millrace {
 
-Publisher::Publisher(ServingModel& model, std::function<std::uint64_t()> durable,
+Publisher::Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
                      std::function<EventTime()> clock)
-    : model_(model), durable_(std::move(durable)), clock_(std::move(clock)) {
+    : model_(model),
+      failure_(failure),
+      durable_(std::move(durable)),
+      clock_(std::move(clock)),
+      version_(model_.pin().version()) {
   probe_.published_ms = clock_().ms;
   thread_ = std::thread([this] { work(); });
 }
@@ -25,8 +31,13 @@ void Publisher::publish(Publication publication) {
 
 void Publisher::work() {
   while (const std::optional<Publication> publication = queue_.pop()) {
-    apply(*publication);
-    idle_ = true;
+    try {
+      apply(*publication);
+      idle_ = true;
+    } catch (const std::exception& error) {
+      // Not idle any more: a side that is changed by half is never added to.
+      failure_.report(std::string("publishing failed: ") + error.what());
+    }
   }
 }
 
@@ -38,11 +49,8 @@ void Publisher::apply(const Publication& publication) {
   model_.apply(publication, version_);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   probe_.publications.fetch_add(1);
-  probe_.commit = version_.commit;
-  probe_.publication = version_.publication;
   probe_.last_seconds = took.count();
   probe_.published_ms = clock_().ms;
-  probe_.seen_ms = publication.seen.ms;
 }
 
 }  // namespace millrace

@@ -8,16 +8,15 @@
 #include "learner/base/queue.h"
 #include "learner/publish/publication.h"
 #include "learner/publish/serving_model.h"
+#include "ops/engine/failure.h"
 
 namespace millrace {
 
 /// What the publisher counts; plain numbers, read by any thread.
 struct PublisherProbe {
   std::atomic<std::uint64_t> publications{0};
-  std::atomic<std::uint64_t> commit{0}, publication{0};  ///< The visible version.
-  std::atomic<double> last_seconds{0};                   ///< Of applying a publication.
-  std::atomic<std::int64_t> published_ms{0};             ///< When, by the wall clock.
-  std::atomic<std::int64_t> seen_ms{0};
+  std::atomic<double> last_seconds{0};        ///< Of applying a publication.
+  std::atomic<std::int64_t> published_ms{0};  ///< When, by the wall clock.
 };
 
 /// Makes publications visible to the scorers on a thread of its own, so that waiting for readers to
@@ -25,9 +24,9 @@ struct PublisherProbe {
 /// Threads: `idle` and `publish` on the trainer's thread.
 class Publisher {
  public:
-  /// Borrows `model`, whose first version was just made visible. `durable` gives the sequence of
+  /// Borrows both; the model's first version was just made visible. `durable` gives the sequence of
   /// the last durable commit: a version's name is that and the count of publications since.
-  Publisher(ServingModel& model, std::function<std::uint64_t()> durable,
+  Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
             std::function<EventTime()> clock);
   ~Publisher();
 
@@ -43,6 +42,7 @@ class Publisher {
   void apply(const Publication& publication);
 
   ServingModel& model_;
+  Failure& failure_;
   const std::function<std::uint64_t()> durable_;
   const std::function<EventTime()> clock_;
   VersionNumber version_;

@@ -25,6 +25,8 @@ struct Service::Parts {
   ScoreFormula formula;
   EngineLog log;
   std::unique_ptr<Server> server;
+  /// Null until the server is there: its threads may ask for metrics before `start` has returned.
+  std::atomic<const ServeProbe*> serve_probe = nullptr;
 
   Result<SnapshotInfo> snapshot();
 };
@@ -41,8 +43,8 @@ Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
   options.stopping = std::move(stopping);
   auto engine = Engine::make(std::move(options));
   if (!engine) return engine.error();
-  return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(
-      new Parts{std::move(engine).value(), std::move(formula).value(), std::move(log), nullptr})));
+  return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(new Parts{
+      std::move(engine).value(), std::move(formula).value(), std::move(log), nullptr, nullptr})));
 }
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -59,15 +61,14 @@ void Service::start() {
   serve.serving = &p.engine->serving();
   serve.formula = &p.formula;
   serve.clock = wall_clock;
-  serve.metrics = [&p] {
-    return export_metrics(*p.engine, p.server ? &p.server->probe() : nullptr, wall_clock());
-  };
+  serve.metrics = [&p] { return export_metrics(*p.engine, p.serve_probe.load(), wall_clock()); };
   serve.tasks = [&p] { return *p.engine->report(); };
   serve.snapshot = [&p] { return p.snapshot(); };
   serve.log = p.log;
   auto server = Server::start(config.serve, std::move(serve));
   if (!server) throw StartError(server.error().message);
   p.server = std::move(server).value();
+  p.serve_probe = &p.server->probe();
   p.log("info", "serving at http://" +
                     config.serve.listen.substr(0, config.serve.listen.rfind(':')) + ":" +
                     std::to_string(p.server->port()));
@@ -91,7 +92,10 @@ bool Service::run(const std::atomic<bool>& stop, const std::function<void(const 
   if (p.engine->failure().happened()) {
     p.log("error", p.engine->failure().message() +
                        "; learning has stopped, scores are served from memory until the end");
-    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    while (!stop) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      if (tick) tick({});
+    }
   }
   p.server->drain();
   bool well = true;

@@ -10,7 +10,7 @@
 namespace millrace {
 
 /// The daemon: the engine, following the stream, and the HTTP endpoint before it.
-/// Life: make → run. Threads: one.
+/// Life: make → start → run. Threads: these from one thread; what is read, from any.
 class Service {
  public:
   /// `stopping` is asked while the start waits for the broker.

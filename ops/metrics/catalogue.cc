@@ -91,7 +91,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
 
     {"millrace_commit_sequence", kGauge, "", "The last durable commit."},
     {"millrace_commits_total", kCounter, "", "Commits since the start of the process."},
-    {"millrace_commit_failures_total", kCounter, "", "Commits that could not be written."},
+    {"millrace_commit_failures_total", kCounter, "",
+     "Commits and snapshots that could not be written."},
     {"millrace_commit_seconds_total", kCounter, "", "Time spent writing commits."},
     {"millrace_commit_bytes_total", kCounter, "", "Bytes of commits."},
     {"millrace_store_blocks", kGauge, "", "Blocks of changed entries in the store."},

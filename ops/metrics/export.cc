@@ -89,7 +89,7 @@ void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
   out.add("millrace_join_memory_bytes", {}, count(probe.join_bytes));
   out.add("millrace_join_memory_limit_bytes", {},
           static_cast<double>(engine.config().join.memory.value));
-  out.add("millrace_batches_total", {}, count(probe.batches));
+  out.add("millrace_batches_total", {}, count(engine.batches()));
 }
 
 void add_figures(std::string_view model, std::string_view task, std::string_view output,
