@@ -18,7 +18,12 @@ Publication publication() {
 }
 
 TEST(Publisher, ThePublicationsOfOneCommitAreCountedFromTheStartsOwn) {
-  const Schema schema({{.name = "user", .dimension = 2}}, {{.name = "ctr"}});
+  Feature user;
+  user.name = "user";
+  user.dimension = 2;
+  Task ctr;
+  ctr.name = "ctr";
+  const Schema schema({user}, {ctr});
   ServingModel model(schema);
   model.apply(publication(), {5, 0});
   Failure failure;
