@@ -40,8 +40,10 @@ std::vector<std::string> in_order(std::vector<Problem> problems) {
     return a_override != b_override ? b_override : a.place.line < b.place.line;
   });
   std::vector<std::string> lines;
-  for (const Problem& problem : problems)
+  lines.reserve(problems.size());
+  for (const Problem& problem : problems) {
     lines.push_back(problem.place.text() + ": " + one_line(problem.text));
+  }
   lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
   return lines;
 }

@@ -35,6 +35,7 @@ void check_keys(ConfigReader& reader, const std::string& key, const Feature& fea
     const bool fits = std::find(kinds.begin(), kinds.end(), feature.kind) != kinds.end();
     if (!fits && reader.has(inner)) {
       std::vector<std::string> names;
+      names.reserve(kinds.size());
       for (const FeatureKind kind : kinds) names.emplace_back(choice_name(kind));
       reader.complain(inner, "does not belong to " + a_feature(feature.kind) +
                                  "; expected only where the type is " + join_words(names));

@@ -178,6 +178,7 @@ void order_outcomes(Config& config) {
             [&](int a, int b) { return name(a) < name(b); });
 
   std::vector<OutcomeType> sorted;
+  sorted.reserve(order.size());
   for (const int o : order) sorted.push_back(outcomes[static_cast<std::size_t>(o)]);
   for (LabelSource& label : config.labels) {
     if (label.outcome < 0) continue;

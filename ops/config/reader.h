@@ -50,6 +50,7 @@ Complaint read_word(const ConfigNode& node, std::span<const Word> words, std::si
 template <class E>
 requires std::is_enum_v<E> Complaint read_value(const ConfigNode& node, E& value) {
   std::vector<Word> words;
+  words.reserve(Choices<E>::all.size());
   for (const auto& choice : Choices<E>::all) words.push_back({choice.name, choice.built});
   std::size_t index = 0;
   if (auto complaint = read_word(node, words, index)) return complaint;
