@@ -2,8 +2,10 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,26 @@ void write_file(const std::string& path, const std::string& text) {
   if (!written || !closed) throw std::runtime_error(path + ": cannot be written");
 }
 
+// A file that is read, or written twice, must not be written over. Empty where all is well.
+std::string clash_of_paths(const Arguments& arguments) {
+  std::set<std::string> taken;
+  auto path_of = [](const std::string& path) {
+    std::error_code unknown;
+    return std::filesystem::weakly_canonical(path, unknown).string();
+  };
+  for (const std::string& path : arguments.events) taken.insert(path_of(path));
+  const std::pair<const char*, const std::string*> outputs[] = {
+      {"--rows", &arguments.rows},
+      {"--dead-letters", &arguments.dead_letters},
+      {"--report", &arguments.report}};
+  for (const auto& [option, path] : outputs) {
+    if (!path->empty() && !taken.insert(path_of(*path)).second) {
+      return std::string(option) + " " + *path + ": the file is named twice; expected another one";
+    }
+  }
+  return "";
+}
+
 int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   const auto start = std::chrono::steady_clock::now();
   const std::atomic<bool>& stop = stop_on_signals();
@@ -57,6 +79,7 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   Engine& engine = **made;
   try {
     engine.open();
+    engine.connect();
   } catch (const IdentityError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return kExitBadConfig;
@@ -94,6 +117,10 @@ void add_replay_command(Command& program) {
                      "Write records that cannot become events to this file.");
   command.add_option("--report", arguments->report, "Write the report to this file, too.");
   command.run([arguments] {
+    if (const std::string clash = clash_of_paths(*arguments); !clash.empty()) {
+      std::fprintf(stderr, "millrace replay: %s\n", clash.c_str());
+      return kExitUsage;
+    }
     return with_config(arguments->config,
                        [&](const LoadedConfig& loaded) { return replay(*arguments, loaded); });
   });

@@ -98,6 +98,9 @@ void read_features(ConfigReader& reader, const ConfigNode* node, Config& config)
       if (reader.is_good(key + ".name") && !is_name(feature.name)) {
         reader.complain(key + ".name", kNameForm);
       }
+      if (feature.name == "id" && !feature.context) {
+        reader.complain(key + ".name", "id is a candidate's own id; expected another name");
+      }
       if (!reader.has(key + ".type")) {
         reader.complain_missing(key + ".type", "categorical, bag, numeric or dense");
       }

@@ -182,9 +182,12 @@ void Engine::open() {
   if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
   p.make_merge();
   p.first_commit();
-  if (p.kafka) p.kafka->start();
-  if (p.files) p.files->start();
   p.start_threads();
+}
+
+void Engine::connect() {
+  if (parts_->kafka) parts_->kafka->start();
+  if (parts_->files) parts_->files->start();
 }
 
 void Engine::Parts::make_merge() {

@@ -53,7 +53,8 @@ struct Progress {
 
 /// The whole path in one object: source, join, trainer, commits and versions, each on its thread.
 ///
-/// Life: make → open → run → finish. Threads: these from one thread; what is read from outside
+/// Life: make → open → connect → run → finish. Threads: these from one thread; what is read from
+/// outside
 /// (`accounts`, `report`, `serving`, the probes) from any.
 class Engine {
  public:
@@ -62,8 +63,12 @@ class Engine {
   ~Engine();
 
   /// Opens the store, restores everything, commits a higher sequence and publishes the first
-  /// version. Throws IdentityError, StoreError, StateError, SourceError.
+  /// version. Throws IdentityError, StoreError, StateError.
   void open();
+
+  /// Goes to the source: files, or the broker, which it waits for. What is published is served
+  /// meanwhile. Throws SourceError.
+  void connect();
 
   /// Takes events until `stop` is set, the end is reached (replay) or learning fails. `tick` is
   /// called a few times a second. Returns whether the end was reached.

@@ -72,6 +72,7 @@ void Service::start() {
   p.log("info", "serving at http://" +
                     config.serve.listen.substr(0, config.serve.listen.rfind(':')) + ":" +
                     std::to_string(p.server->port()));
+  p.engine->connect();
 }
 
 Result<SnapshotInfo> Service::Parts::snapshot() {

@@ -19,8 +19,8 @@ class Service {
                                                std::function<bool()> stopping = {});
   ~Service();
 
-  /// Opens the store and the endpoint. Throws as Engine::open; StartError where the address is
-  /// taken.
+  /// Opens the store and the endpoint, then goes to the broker: scores are served while it waits.
+  /// Throws as Engine::open; StartError where the address is taken.
   void start();
   /// Learns until `stop` is set; where learning fails, serves on until then. `tick` is called a few
   /// times a second while learning goes on. Then drains: not ready, requests in flight answered,

@@ -14,6 +14,7 @@ Publication publication() {
   Publication one;
   one.tables.resize(1);
   one.dense = std::make_shared<DenseWeights>();
+  one.complete = true;
   return one;
 }
 
