@@ -182,7 +182,8 @@ void KafkaDeadLetters::Parts::read_answer() {
     if (error && error != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) problem = rd_kafka_err2str(error);
   }
   if (!problem.empty()) {
-    log("warning", "dead letters: topic " + config.options.topic + " cannot be created: " + problem);
+    log("warning",
+        "dead letters: topic " + config.options.topic + " cannot be created: " + problem);
   }
   rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(std::exchange(answers, nullptr));
@@ -246,7 +247,7 @@ void KafkaDeadLetters::Parts::delivered(const rd_kafka_message_t& message) {
   letter.under_way = false;
   if (!std::exchange(retries, true)) {
     log("warning", "dead letters: topic " + config.options.topic + ": " +
-                    rd_kafka_err2str(message.err) + "; trying again");
+                       rd_kafka_err2str(message.err) + "; trying again");
   }
   next_retry = Clock::now() + kRetryAfter;
   probe.failures.fetch_add(1, std::memory_order_relaxed);

@@ -11,7 +11,7 @@ if [[ ! -x $venv/bin/python || ! -e $venv/complete ]]; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check torch numpy orjson pyyaml confluent-kafka
   touch "$venv/complete"
 fi
-cmake --build --preset release --target millrace learner_bench score_bench
+cmake --build --preset release --target millrace learner_bench trainer_bench score_bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # One core for each timed program: neighbours on the other core are then alike for both.
@@ -20,6 +20,7 @@ for round in 1 2 3; do
   (cd "$top/tests/peers" && "$venv/bin/python" torch_mtl.py --only small --seconds 2 --json) >"$work/torch-small-$round.json"
   (cd "$top/tests/peers" && "$venv/bin/python" torch_mtl.py --only large --seconds 2 --json) >"$work/torch-large-$round.json"
 done
+"$build/tests/bench/trainer_bench" --json >"$work/trainer.json"
 "$build/tests/bench/score_bench" --json >"$work/score.json"
 "$venv/bin/python" "$top/tests/bench/table.py" "$work"
 "$venv/bin/python" "$top/tests/bench/whole_path.py"
