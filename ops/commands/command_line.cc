@@ -31,6 +31,15 @@ struct Command::Parts {
            (near.empty() ? "expected " + join_words(known) : "did you mean " + near + "?");
   }
 
+  // "simulate mmoe": without the program's own name.
+  std::string full_name() const {
+    std::string name = app->get_name();
+    for (const CLI::App* at = app->get_parent(); at != nullptr; at = at->get_parent()) {
+      if (at->get_parent() != nullptr) name = at->get_name() + " " + name;
+    }
+    return name;
+  }
+
   // The action of the innermost command that was named.
   const Parts& chosen() const {
     for (const auto& command : commands) {
@@ -137,7 +146,7 @@ int Command::main(int argc, char** argv, const std::string& version) {
   }
   const Parts& chosen = parts_->chosen();
   if (chosen.refused) {
-    std::cerr << "millrace: the command `" << chosen.app->get_name()
+    std::cerr << "millrace: the command `" << chosen.full_name()
               << "` is not built yet; `millrace --help` lists those that are\n";
     return kExitUsage;
   }
@@ -145,7 +154,7 @@ int Command::main(int argc, char** argv, const std::string& version) {
   try {
     return chosen.action();
   } catch (const std::exception& failure) {
-    std::cerr << "millrace " << chosen.app->get_name() << ": " << failure.what() << '\n';
+    std::cerr << "millrace " << chosen.full_name() << ": " << failure.what() << '\n';
     return kExitFailed;
   }
 }

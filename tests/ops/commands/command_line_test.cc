@@ -94,7 +94,7 @@ TEST_F(CommandLineTest, WhatIsNotBuiltIsRefusedByNameAndNotListed) {
   EXPECT_EQ(run({"compare", "--config", "x", "--models", "a,b"}), kExitUsage);
   EXPECT_THAT(errors, HasSubstr("`compare` is not built yet"));
   EXPECT_EQ(run({"simulate", "mmoe", "--rows", "3"}), kExitUsage);
-  EXPECT_THAT(errors, HasSubstr("`mmoe` is not built yet"));
+  EXPECT_THAT(errors, HasSubstr("`simulate mmoe` is not built yet"));
   EXPECT_EQ(run({"--help"}), kExitDone);
   EXPECT_EQ(output.find("compare"), std::string::npos);
   EXPECT_THAT(output, HasSubstr("inspect"));
