@@ -1,7 +1,7 @@
 # The commands of the README. Everything is built under build/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: build test demo bench movielens format format-check tidy headers install-packages configure
+.PHONY: build test demo bench movielens pages format format-check tidy headers install-packages configure
 
 JOBS ?= $(shell nproc)
 BUILD := build/release
@@ -27,6 +27,11 @@ bench: build
 # MovieLens-100K through a real Kafka; progressive metrics beside a logistic regression's.
 movielens: build
 	@tests/movielens/movielens.sh
+
+# The pages that are generated from the code: ops/docs/configuration.md and metrics.md.
+pages: configure
+	@cmake --build --preset release --target structure_test -j $(JOBS)
+	@MILLRACE_WRITE_PAGES=1 $(BUILD)/tests/structure_test --gtest_filter='Documents.*' --gtest_brief=1
 
 format:
 	@clang-format -i $(SOURCES)
