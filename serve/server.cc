@@ -58,8 +58,8 @@ struct Server::Parts {
   ConnectionHub hub{
       options,
       probe,
-      [this](const RouteLine& line, Request& request, std::function<void(Answer)> done) {
-        api.handle(line, request, std::move(done));
+      [this](const RouteLine& line, Request& request, const std::function<void(Answer)>& done) {
+        api.handle(line, request, done);
       },
       parts.log,
       [this] { note_all_closed(); },

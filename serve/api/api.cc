@@ -1,7 +1,6 @@
 #include "serve/api/api.h"
 
 #include <memory>
-#include <utility>
 
 #include "learner/base/check.h"
 #include "serve/api/admin.h"
@@ -47,7 +46,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           },
           nullptr, parts.log) {}
 
-void Api::handle(const RouteLine& line, Request& request, std::function<void(Answer)> done) {
+void Api::handle(const RouteLine& line, Request& request, const std::function<void(Answer)>& done) {
   if (line.lane == Lane::kInline) {
     done(answer_at_once(line, request));
     return;

@@ -20,7 +20,7 @@ class Api {
   Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe);
 
   /// `request` must live until `done` was called: once, here or on another thread.
-  void handle(const RouteLine& line, Request& request, std::function<void(Answer)> done);
+  void handle(const RouteLine& line, Request& request, const std::function<void(Answer)>& done);
 
   /// Not ready from now on.
   void drain() { draining_.store(true, std::memory_order_relaxed); }

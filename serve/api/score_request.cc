@@ -22,6 +22,7 @@ constexpr int kMostDepth = 32;
 template <class Named>
 std::vector<std::string> names_of(const std::vector<Named>& things) {
   std::vector<std::string> names;
+  names.reserve(things.size());
   for (const Named& thing : things) names.push_back(thing.name);
   return names;
 }
@@ -240,7 +241,7 @@ bool ScoreRequestReader::Parts::read_candidates(Value& value) {
   std::string id;
   for (auto item : list) {
     Value element;
-    if (std::move(item).get(element) != simdjson::SUCCESS) return false;
+    if (item.get(element) != simdjson::SUCCESS) return false;
     if (++candidate == max_candidates) {
       candidate = -1;
       return refuse("more candidates than " + std::to_string(max_candidates) +
@@ -343,7 +344,7 @@ bool ScoreRequestReader::Parts::read_tasks(Value& value) {
   for (auto item : list) {
     Value element;
     std::string_view name;
-    if (std::move(item).get(element) != simdjson::SUCCESS) return false;
+    if (item.get(element) != simdjson::SUCCESS) return false;
     if (element.type().get(type) != simdjson::SUCCESS) return false;
     if (type != json_type::string) return refuse(expected);
     if (element.get_string().get(name) != simdjson::SUCCESS) return false;

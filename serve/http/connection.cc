@@ -18,15 +18,14 @@ namespace millrace {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
 // Errors come back as values: they are ordinary here.
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
-constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kMostBodyOfOthers = 64 * 1024;  // of routes that need none
+constexpr std::size_t kReadBytes = std::size_t{16} * 1024;
+constexpr std::size_t kMostBodyOfOthers = std::size_t{64} * 1024;  // of routes that need none
 constexpr Duration kLinger{1000};
 
 bool may_keep_alive(const Head& head) {

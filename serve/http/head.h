@@ -8,7 +8,7 @@
 namespace millrace {
 
 /// The most bytes and fields of a request's head: its first line and its fields.
-inline constexpr std::size_t kMostHeadBytes = 16 * 1024;
+inline constexpr std::size_t kMostHeadBytes = std::size_t{16} * 1024;
 inline constexpr int kMostHeadFields = 100;
 
 /// Looks for the end of a request's head in bytes as they arrive, and refuses at once what cannot
