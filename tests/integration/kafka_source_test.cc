@@ -494,7 +494,7 @@ TEST(KafkaSourceBroker, GoesOnWhenTheBrokerComesBack) {
   got.insert(got.end(), rest.begin(), rest.end());
   EXPECT_EQ(values_of(got), expected);
   EXPECT_TRUE(wait_until([&] { return reader.source->confirm_ends(); }));
-  EXPECT_THAT(reader.log(), HasSubstr("warn kafka: "));
+  EXPECT_THAT(reader.log(), HasSubstr("warning kafka: "));
 
   // A replay gives up when nothing comes any more, at its start and in the middle; a daemon does
   // not.

@@ -59,6 +59,8 @@ std::vector<std::string> command(const std::string& name, const std::string& sto
   set("store.commit_every=50ms");
   set("join.allowed_lateness=1s");
   set("join.max_skew=1s");
+  // A machine that is busy must not make the merge go on without a partition.
+  set("join.idle_after=60s");
   for (const char* outcome : {"click", "conversion", "dwell", "like"}) {
     set(std::string("events.") + outcome + ".window=5s");
   }
