@@ -40,7 +40,8 @@ format-check:
 	@clang-format --dry-run --Werror $(SOURCES)
 
 tidy: configure
-	@printf '%s\n' $(filter %.cc,$(SOURCES)) | xargs -P $(JOBS) -n 1 clang-tidy -p $(BUILD) --quiet
+	@sed -n 's|^ *"file": "\(.*\.cc\)".*|\1|p' $(BUILD)/compile_commands.json | grep -v /build/ | sort -u | \
+	  xargs -P $(JOBS) -n 1 clang-tidy -p $(BUILD) --quiet
 
 # Every public header compiles by itself.
 headers: configure

@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-constexpr int kBarWidth = 30;
+constexpr std::size_t kBarWidth = 30;
 
 std::string grouped(std::uint64_t value) {
   std::string digits = std::to_string(value);
@@ -54,7 +54,7 @@ void ProgressBar::finish() {
 }
 
 std::string progress_line(std::uint64_t events, double seconds, double share) {
-  const int full = static_cast<int>(share * kBarWidth);
+  const auto full = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
   const double rate = seconds > 0 ? static_cast<double>(events) / seconds : 0;
   std::string line = fmt::format("[{}{}] {:3.0f} %  {} events  {}/s", std::string(full, '#'),
                                  std::string(kBarWidth - full, '.'), share * 100, grouped(events),

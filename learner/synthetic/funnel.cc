@@ -57,14 +57,13 @@ double Funnel::uniform(std::uint64_t stream, std::uint64_t index) const {
 // A direction of length about 1.
 Funnel::Taste Funnel::taste(std::uint64_t stream, std::uint64_t index) const {
   Taste taste;
-  for (int half = 0; half < 2; ++half) {
-    const auto bits = philox(options_.seed, stream + static_cast<std::uint64_t>(half), index);
-    for (int pair = 0; pair < 2; ++pair) {
-      const auto at = static_cast<std::size_t>(2 * pair);
+  for (std::size_t half = 0; half < 2; ++half) {
+    const auto bits = philox(options_.seed, stream + half, index);
+    for (std::size_t pair = 0; pair < 2; ++pair) {
+      const std::size_t at = 2 * pair;
       const auto normal = to_normal(bits[at], bits[at + 1]);
-      for (int i = 0; i < 2; ++i) {
-        taste[static_cast<std::size_t>(4 * half + 2 * pair + i)] =
-            normal[static_cast<std::size_t>(i)] / std::sqrt(double{kTastes});
+      for (std::size_t i = 0; i < 2; ++i) {
+        taste[4 * half + 2 * pair + i] = normal[i] / std::sqrt(double{kTastes});
       }
     }
   }

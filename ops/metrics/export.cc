@@ -189,7 +189,7 @@ void add_serve(const ServeProbe& probe, MetricFamilies& out) {
       "score", "rank", "metrics", "livez", "readyz", "tasks", "snapshot", "other"};
   constexpr std::array<std::string_view, 6> kClasses{"", "1xx", "2xx", "3xx", "4xx", "5xx"};
   for (std::size_t route = 0; route < kRouteNames.size(); ++route) {
-    for (const std::size_t status : {2, 4, 5}) {
+    for (const std::size_t status : {2UL, 4UL, 5UL}) {
       out.add("millrace_requests_total",
               {{"route", kRouteNames[route]}, {"status", kClasses[status]}},
               count(probe.answers[route][status]));
