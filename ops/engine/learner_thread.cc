@@ -24,6 +24,18 @@ LearnerThread::LearnerThread(Parts parts)
 
 LearnerThread::~LearnerThread() { finish(); }
 
+bool LearnerThread::send(Batch batch) {
+  Message message;
+  message.batch = std::make_unique<Batch>(std::move(batch));
+  return queue_.push(std::move(message));
+}
+
+bool LearnerThread::send(Barrier barrier) {
+  Message message;
+  message.barrier = std::make_unique<Barrier>(std::move(barrier));
+  return queue_.push(std::move(message));
+}
+
 void LearnerThread::finish() {
   queue_.close();
   if (thread_.joinable()) thread_.join();

@@ -41,10 +41,8 @@ class LearnerThread {
   ~LearnerThread();
 
   /// Waits for room. False where learning has failed.
-  bool send(Batch batch) { return queue_.push({std::make_unique<Batch>(std::move(batch)), {}}); }
-  bool send(Barrier barrier) {
-    return queue_.push({{}, std::make_unique<Barrier>(std::move(barrier))});
-  }
+  bool send(Batch batch);
+  bool send(Barrier barrier);
   /// No more will be sent; returns when everything sent has been worked off.
   void finish();
 
