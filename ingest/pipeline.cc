@@ -14,7 +14,9 @@ constexpr std::size_t kRowsPerCall = 4096;
 Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed) {
   Step result = Step::kWorked;
   if (more_due_) {
+    parts_.stages.begin_long(Stage::kJoin);
     decide(closed);
+    parts_.stages.end();
   } else {
     for (std::size_t taken = 0; taken < max_events && !more_due_; ++taken) {
       if (!parts_.dead_letters.has_room()) {
@@ -22,13 +24,16 @@ Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed
         result = Step::kWaiting;
         break;
       }
+      parts_.stages.begin(Stage::kFetch);
       std::optional<Taken> next = parts_.merge.next();
       if (next || !parts_.merge.all_at_end()) quiet_since_.reset();
       if (!next) {
+        parts_.stages.end();
         result = parts_.merge.all_at_end() ? Step::kAtEnd : Step::kWaiting;
         break;
       }
       accept(std::move(*next), closed);
+      parts_.stages.end();
     }
   }
   note_progress();
@@ -42,6 +47,7 @@ void Pipeline::accept(Taken&& taken, std::vector<Batch>& closed) {
     reject(std::move(taken));
     return;
   }
+  parts_.stages.go_on(Stage::kJoin);
   parts_.joiner.add(std::move(taken.event).value(), rows_);
   hand_over(closed);
   parts_.batcher.close_passed(EventTime::before_all(), parts_.joiner.newest(), closed);
@@ -62,6 +68,7 @@ void Pipeline::reject(Taken&& taken) {
 }
 
 void Pipeline::decide(std::vector<Batch>& closed) {
+  parts_.stages.go_on(Stage::kJoin);
   more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
   hand_over(closed);
   if (!more_due_) {
@@ -70,6 +77,7 @@ void Pipeline::decide(std::vector<Batch>& closed) {
 }
 
 void Pipeline::hand_over(std::vector<Batch>& closed) {
+  parts_.stages.go_on(Stage::kEncode);
   for (const JoinedRow& row : rows_) {
     if (parts_.row_seen) parts_.row_seen(row);
     parts_.batcher.add(row, parts_.joiner.newest(), closed);
@@ -104,6 +112,7 @@ bool Pipeline::flush(std::vector<Batch>& closed) {
     parts_.joiner.flush();
     more_due_ = true;
   }
+  parts_.stages.begin_long(Stage::kJoin);
   if (more_due_) {
     more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
     hand_over(closed);
@@ -111,6 +120,7 @@ bool Pipeline::flush(std::vector<Batch>& closed) {
     parts_.batcher.flush(Stream::kMatured, closed);
     flushing_ = false;
   }
+  parts_.stages.end();
   note_progress();
   return flushing_;
 }

@@ -13,6 +13,7 @@
 #include "ingest/sink/dead_letters.h"
 #include "ingest/source/merge.h"
 #include "ingest/source/source.h"
+#include "learner/base/stages.h"
 #include "learner/base/state.h"
 #include "learner/data/batch.h"
 
@@ -53,6 +54,8 @@ class Pipeline {
     DeadLetterSink& dead_letters;
     /// Sees every row when it is emitted (`--rows`); may be empty.
     std::function<void(const JoinedRow&)> row_seen;
+    /// Where the thread's time goes; the merge may have the same.
+    StageSampler& stages;
   };
   enum class Step {
     kWorked,   ///< Go on.

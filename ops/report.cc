@@ -70,11 +70,15 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
 }
 
 std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
-                          std::uint64_t digest) {
+                          const StageTimes& stages, std::uint64_t digest) {
   json::object report;
   add_accounts(accounts, report);
   add_tasks(trainer, report);
   report["seconds"] = seconds;
+  json::object& by_stage = report["stages"].emplace_object();
+  for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {
+    by_stage[kStageNames[stage]] = stages.seconds(static_cast<Stage>(stage));
+  }
   report["digest"] = print_digest(digest);
   return json::serialize(report);
 }

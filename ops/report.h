@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ingest/join/accounts.h"
+#include "learner/base/stages.h"
 #include "learner/train/report.h"
 
 namespace boost::json {
@@ -20,9 +21,9 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 /// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
-/// The report of `replay`, as one JSON object.
+/// The report of `replay`, as one JSON object. Its `stages` say in seconds where the time went.
 std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
-                          std::uint64_t digest);
+                          const StageTimes& stages, std::uint64_t digest);
 
 /// 16 hexadecimal digits.
 std::string print_digest(std::uint64_t digest);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "learner/base/fields.h"
@@ -21,12 +22,13 @@ struct SnapshotOptions {
 /// The `store:` section of the configuration.
 struct StoreOptions {
   std::string path = "./state";
-  Duration commit_every{500};
+  std::optional<Duration> commit_every = Duration{500};
   SnapshotOptions snapshots;
   static constexpr auto fields() {
     using S = StoreOptions;
     return std::tuple{field("path", &S::path, "The folder that holds everything."),
-                      field("commit_every", &S::commit_every, "How often everything is committed.",
+                      field("commit_every", &S::commit_every,
+                            "How often everything is committed; off (`replay` only): at the end.",
                             Duration{10}, Duration{60'000}),
                       field("snapshots", &S::snapshots, "Snapshots of the whole store.")};
   }

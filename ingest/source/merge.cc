@@ -90,10 +90,12 @@ std::optional<Rejection> Merge::Parts::judge_time(EventTime time,
 }
 
 Result<Event, Rejection> Merge::Parts::read(std::size_t input, const Record& record) {
+  if (options.stages != nullptr) options.stages->go_on(Stage::kDecode);
   Result<Event, Rejection> event =
       options.lines
           ? decoder.decode_line(record.payload, options.max_record)
           : decoder.decode(source.inputs()[input].topic, record.payload, options.max_record);
+  if (options.stages != nullptr) options.stages->go_on(Stage::kFetch);
   const std::optional<EventTime> time = event ? event_time(*event) : event.error().time;
   if (time) {
     if (auto rejection = judge_time(*time, record.timestamp)) return std::move(*rejection);

@@ -11,6 +11,7 @@
 #include "ingest/event/event.h"
 #include "ingest/event/rejection.h"
 #include "ingest/source/source.h"
+#include "learner/base/stages.h"
 #include "learner/base/time.h"
 
 namespace millrace {
@@ -25,6 +26,8 @@ struct MergeOptions {
   std::function<EventTime()> clock;
   /// Files carry the type in each line; in Kafka the topic says it.
   bool lines = false;
+  /// Where the time of taking goes; may be null. Borrowed.
+  StageSampler* stages = nullptr;
 };
 
 /// A record that was taken: what it is, and where it came from.

@@ -6,9 +6,11 @@
 
 namespace millrace {
 
-Committer::Committer(Store& store, Failure& failure, std::function<void(std::uint64_t)> durable)
+Committer::Committer(Store& store, Failure& failure, StageTimes& stages,
+                     std::function<void(std::uint64_t)> durable)
     : store_(store),
       failure_(failure),
+      stages_(stages),
       durable_(std::move(durable)),
       sequence_(store.sequence()),
       next_cleanings_(store.cleanings()),
@@ -39,6 +41,7 @@ bool Committer::wait() {
 void Committer::work() {
   while (std::optional<Commit> commit = queue_.pop()) {
     try {
+      const StageTimer committing(stages_, Stage::kCommit);
       store_.write(*commit);
       next_cleanings_ = store_.cleanings();
       durable_(commit->sequence);

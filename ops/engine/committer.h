@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "learner/base/queue.h"
+#include "learner/base/stages.h"
 #include "ops/engine/failure.h"
 #include "store/store.h"
 
@@ -19,8 +20,9 @@ namespace millrace {
 /// the trainer's.
 class Committer {
  public:
-  /// Borrows both. `durable` is called on the committer's thread after each written commit.
-  Committer(Store& store, Failure& failure, std::function<void(std::uint64_t sequence)> durable);
+  /// Borrows all three. `durable` is called on the committer's thread after each written commit.
+  Committer(Store& store, Failure& failure, StageTimes& stages,
+            std::function<void(std::uint64_t sequence)> durable);
   /// Writes what was submitted, then ends.
   ~Committer();
 
@@ -42,6 +44,7 @@ class Committer {
 
   Store& store_;
   Failure& failure_;
+  StageTimes& stages_;
   const std::function<void(std::uint64_t)> durable_;
   std::uint64_t sequence_;
   std::vector<Cleaning> next_cleanings_;  // handed over by in_flight_

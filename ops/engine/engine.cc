@@ -89,6 +89,8 @@ struct Engine::Parts {
   std::unique_ptr<Pipeline> pipeline;
   std::vector<Participant*> before_trainer;  // in the order of the commit
 
+  StageTimes stages;
+  StageSampler sampler{stages};
   Trainers trainers;
   ServingModel serving;
   std::unique_ptr<Committer> committer;
@@ -123,6 +125,9 @@ struct Engine::Parts {
 };
 
 Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
+  if (options.live && !options.config.store.commit_every) {
+    return Error{"store.commit_every: off is for `replay`; expected a duration"};
+  }
   auto parts = std::make_unique<Parts>(std::move(options));
   const Config& config = parts->options.config;
   if (parts->from_files()) {
@@ -197,11 +202,12 @@ void Engine::Parts::make_merge() {
   merge_options.max_record = static_cast<std::size_t>(options.config.kafka.max_record.value);
   merge_options.lines = from_files();
   merge_options.clock = options.clock;
+  merge_options.stages = &sampler;
   if (from_files()) {
     merge_options.clock = [first = service.first_start()] { return first; };
   }
   merge = std::make_unique<Merge>(*source, decoder, merge_options);
-  Pipeline::Parts pipeline_parts{*source, *merge, joiner, batcher, *dead_letters, {}};
+  Pipeline::Parts pipeline_parts{*source, *merge, joiner, batcher, *dead_letters, {}, sampler};
   if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
   pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
 }
@@ -228,7 +234,8 @@ void Engine::Parts::first_commit() {
 }
 
 void Engine::Parts::start_threads() {
-  committer = std::make_unique<Committer>(*store, failure, [this](std::uint64_t) { landed(); });
+  committer =
+      std::make_unique<Committer>(*store, failure, stages, [this](std::uint64_t) { landed(); });
   if (options.live) {
     publisher = std::make_unique<Publisher>(
         serving, failure, [this] { return store->sequence(); }, options.clock);
@@ -237,6 +244,7 @@ void Engine::Parts::start_threads() {
       LearnerThread::Parts{.trainers = trainers,
                            .committer = *committer,
                            .failure = failure,
+                           .stages = stages,
                            .publisher = publisher.get(),
                            .publish_every = options.config.serve.publish_every,
                            .queue = static_cast<std::size_t>(options.config.learner.train.queue)});
@@ -260,14 +268,15 @@ void Engine::Parts::landed() {
 }
 
 bool Engine::Parts::barrier_is_due() const {
-  return dirty && committer->ready() &&
-         Clock::now() - last_barrier >= options.config.store.commit_every;
+  return dirty && committer->ready() && options.config.store.commit_every &&
+         Clock::now() - last_barrier >= *options.config.store.commit_every;
 }
 
 void Engine::Parts::barrier() {
   last_barrier = Clock::now();
   dirty = false;
   const std::uint64_t sequence = committer->begin();
+  const StageTimer committing(stages, Stage::kCommit);
   Barrier barrier;
   barrier.cleanings = committer->cleanings();
   barrier.commit = commit_without_trainer(sequence, barrier.cleanings);
@@ -280,6 +289,8 @@ void Engine::Parts::barrier() {
 }
 
 bool Engine::Parts::send(std::vector<Batch>& closed) {
+  if (closed.empty()) return true;
+  const StageTimer waiting(stages, Stage::kWaitForTrainer);
   for (Batch& batch : closed) {
     if (!learner->send(std::move(batch))) return false;
     batches.fetch_add(1, std::memory_order_relaxed);
@@ -312,7 +323,10 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
       break;
     }
     p.tick(tick);
-    if (step != Pipeline::Step::kWorked) p.source->wait(Duration{20});
+    if (step != Pipeline::Step::kWorked) {
+      const StageTimer waiting(p.stages, Stage::kWaitForEvents);
+      p.source->wait(Duration{20});
+    }
   }
   if (p.options.flush && ended && !p.failure.happened()) ended = p.flush(stop, tick);
   if (tick) tick(p.progress());
@@ -413,6 +427,7 @@ std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->lea
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
 const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
+const StageTimes& Engine::stages() const { return parts_->stages; }
 std::uint64_t Engine::batches() const { return parts_->batches; }
 std::size_t Engine::queued() const { return parts_->learner->queued(); }
 std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }

@@ -11,6 +11,7 @@
 
 #include "ingest/join/accounts.h"
 #include "ingest/pipeline.h"
+#include "learner/base/stages.h"
 #include "learner/publish/serving_model.h"
 #include "ops/config/config.h"
 #include "ops/engine/failure.h"
@@ -94,6 +95,7 @@ class Engine {
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;
   const TrainerProbe& trainer() const;
+  const StageTimes& stages() const;
   std::uint64_t batches() const;  ///< Handed to the trainer since the start.
   std::size_t queued() const;
   std::size_t queue_capacity() const;

@@ -65,12 +65,14 @@ void LearnerThread::work() {
 }
 
 void LearnerThread::train(const Batch& batch) {
+  const StageTimer training(parts_.stages, Stage::kTrain);
   parts_.trainers.train(batch);
   unpublished_ = true;
 }
 
 void LearnerThread::complete(Barrier& barrier) {
   if (parts_.failure.happened()) return;
+  const StageTimer committing(parts_.stages, Stage::kCommit);
   for (const auto& trainer : parts_.trainers) {
     barrier.commit.parts.push_back(save_part(*trainer, barrier.commit.sequence, barrier.cleanings));
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "learner/base/queue.h"
+#include "learner/base/stages.h"
 #include "learner/data/batch.h"
 #include "learner/train/trainer.h"
 #include "learner/train/trainers.h"
@@ -32,6 +33,7 @@ class LearnerThread {
     Trainers& trainers;
     Committer& committer;
     Failure& failure;
+    StageTimes& stages;
     Publisher* publisher = nullptr;  ///< Null: nothing is published.
     Duration publish_every{500};
     std::size_t queue = 64;  ///< Batches and barriers that may wait.

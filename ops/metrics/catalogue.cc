@@ -53,6 +53,10 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "join.memory: beyond it the state stays in memory, with a warning."},
     {"millrace_batches_total", kCounter, "", "Batches closed since the start of the process."},
 
+    {"millrace_stage_seconds_total", kCounter, "stage",
+     "Where the time of the path from record to commit goes, since the start of the process; "
+     "stages "
+     "run beside each other on three threads."},
     {"millrace_train_queue_batches", kGauge, "", "Batches that wait for the trainer."},
     {"millrace_train_queue_capacity_batches", kGauge, "",
      "train.queue: when it is reached, taking waits."},

@@ -90,6 +90,10 @@ void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
   out.add("millrace_join_memory_limit_bytes", {},
           static_cast<double>(engine.config().join.memory.value));
   out.add("millrace_batches_total", {}, count(engine.batches()));
+  for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {
+    out.add("millrace_stage_seconds_total", {{"stage", kStageNames[stage]}},
+            engine.stages().seconds(static_cast<Stage>(stage)));
+  }
 }
 
 void add_figures(std::string_view model, std::string_view task, std::string_view output,
