@@ -1,0 +1,101 @@
+#include "ingest/encode/transcode.h"
+
+#include <cstdint>
+#include <limits>
+
+#include "learner/base/state.h"
+
+namespace millrace {
+namespace {
+
+const Feature& feature_of(const Schema& schema, int feature) {
+  return schema.features()[static_cast<std::size_t>(feature)];
+}
+
+bool is_same(const Feature& a, const Feature& b) {
+  return a.kind == b.kind && a.table == b.table && a.width == b.width;
+}
+
+bool is_bag(const Schema& schema, int feature) {
+  return feature_of(schema, feature).kind == FeatureKind::kBag;
+}
+
+// The values of one encoded row, by feature; of each the fields of its kind.
+struct Value {
+  std::vector<std::uint64_t> keys = {kMissingKey};  // of a bag: its elements
+  double number = std::numeric_limits<double>::quiet_NaN();
+  std::vector<float> vector;
+};
+
+std::vector<Value> read(const Schema& schema, std::string_view encoded) {
+  std::vector<Value> values(schema.features().size());
+  const auto value = [&](int feature) -> Value& {
+    return values[static_cast<std::size_t>(feature)];
+  };
+  ByteReader reader(encoded);
+  for (const int f : schema.key_features()) {
+    if (!is_bag(schema, f)) value(f).keys[0] = reader.get<std::uint64_t>();
+  }
+  for (const int f : schema.key_features()) {
+    if (is_bag(schema, f)) value(f).keys.resize(reader.get<std::uint32_t>());
+  }
+  for (const int f : schema.key_features()) {
+    if (!is_bag(schema, f)) continue;
+    for (std::uint64_t& key : value(f).keys) key = reader.get<std::uint64_t>();
+  }
+  for (const int f : schema.numeric_features()) value(f).number = reader.get<double>();
+  for (const int f : schema.dense_features()) {
+    value(f).vector.resize(static_cast<std::size_t>(feature_of(schema, f).width));
+    for (float& number : value(f).vector) number = reader.get<float>();
+  }
+  if (!reader.at_end()) throw StateError("encoded features are longer than their schema says");
+  return values;
+}
+
+EncodedFeatures write(const Schema& schema, const std::vector<Value>& values) {
+  const auto value = [&](int feature) -> const Value& {
+    return values[static_cast<std::size_t>(feature)];
+  };
+  ByteWriter writer;
+  for (const int f : schema.key_features()) {
+    if (!is_bag(schema, f)) writer.put(value(f).keys[0]);
+  }
+  for (const int f : schema.key_features()) {
+    if (is_bag(schema, f)) writer.put(static_cast<std::uint32_t>(value(f).keys.size()));
+  }
+  for (const int f : schema.key_features()) {
+    if (!is_bag(schema, f)) continue;
+    for (const std::uint64_t key : value(f).keys) writer.put(key);
+  }
+  for (const int f : schema.numeric_features()) writer.put(value(f).number);
+  for (const int f : schema.dense_features()) {
+    for (const float number : value(f).vector) writer.put(number);
+  }
+  return writer.take();
+}
+
+}  // namespace
+
+FeatureTranscoder::FeatureTranscoder(const Schema& from, const Schema& to) : from_(from), to_(to) {
+  for (const Feature& feature : to.features()) {
+    const int source = from.find_feature(feature.name);
+    sources_.push_back(source >= 0 && is_same(feature_of(from, source), feature) ? source : -1);
+  }
+}
+
+EncodedFeatures FeatureTranscoder::operator()(std::string_view encoded) const {
+  std::vector<Value> old = read(from_, encoded);
+  std::vector<Value> values(sources_.size());
+  for (std::size_t f = 0; f < values.size(); ++f) {
+    if (sources_[f] >= 0) {
+      values[f] = std::move(old[static_cast<std::size_t>(sources_[f])]);
+    } else if (is_bag(to_, static_cast<int>(f))) {
+      values[f].keys.clear();
+    } else {
+      values[f].vector.resize(static_cast<std::size_t>(to_.features()[f].width));
+    }
+  }
+  return write(to_, values);
+}
+
+}  // namespace millrace
