@@ -13,47 +13,54 @@
 namespace millrace {
 
 /// π_k: the share of rows that have the label of task k, per stream of batches: a plain mean to
-/// 10,000 rows, then fading with that length. What a partial batch's loss is divided by is n · π_k,
-/// so that a rare task is not much stronger in a batch of one.
+/// 10,000 rows since the task is there, then fading with that length. What a partial batch's loss
+/// is divided by is n · π_k, so that a rare task is not much stronger in a batch of one.
 class LabelShares {
  public:
+  /// A task's share in one stream, and the rows that it is the mean of.
+  struct Share {
+    double rows = 0;
+    double share = 0;
+  };
+
   explicit LabelShares(int tasks) {
-    for (Of& of : streams_) of.share.resize(static_cast<std::size_t>(tasks));
+    for (std::vector<Share>& of : streams_) of.resize(static_cast<std::size_t>(tasks));
   }
 
   /// Takes in a batch of `rows` rows of which counts[k] have the label of task k.
   void add(Stream stream, double rows, std::span<const double> counts) {
-    Of& of = streams_[static_cast<std::size_t>(stream)];
-    const double weight = math::running_share(of.rows, rows, kLength);
+    std::vector<Share>& of = streams_[static_cast<std::size_t>(stream)];
     for (std::size_t k = 0; k < counts.size(); ++k) {
-      of.share[k] += weight * (counts[k] / rows - of.share[k]);
+      Share& mean = of[k];
+      const double weight = math::running_share(mean.rows, rows, kLength);
+      mean.share += weight * (counts[k] / rows - mean.share);
+      mean.rows = std::min(mean.rows + rows, kLength);
     }
-    of.rows = std::min(of.rows + rows, kLength);
   }
   double share(Stream stream, int task) const {
-    return streams_[static_cast<std::size_t>(stream)].share[static_cast<std::size_t>(task)];
+    return streams_[static_cast<std::size_t>(stream)][static_cast<std::size_t>(task)].share;
   }
 
   void save(ByteWriter& writer) const {
-    for (const Of& of : streams_) {
-      writer.put(of.rows);
-      for (const double share : of.share) writer.put(share);
+    for (const std::vector<Share>& of : streams_) {
+      for (const Share& mean : of) {
+        writer.put(mean.rows);
+        writer.put(mean.share);
+      }
     }
   }
   void restore(ByteReader& reader) {
-    for (Of& of : streams_) {
-      of.rows = reader.get<double>();
-      for (double& share : of.share) share = reader.get<double>();
+    for (std::vector<Share>& of : streams_) {
+      for (Share& mean : of) {
+        mean.rows = reader.get<double>();
+        mean.share = reader.get<double>();
+      }
     }
   }
 
  private:
   static constexpr double kLength = 10'000;
-  struct Of {
-    double rows = 0;
-    std::vector<double> share;
-  };
-  std::array<Of, kStreams> streams_;
+  std::array<std::vector<Share>, kStreams> streams_;
 };
 
 }  // namespace millrace

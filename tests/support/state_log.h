@@ -74,6 +74,23 @@ class StateLog {
     return all;
   }
 
+  /// What a migration makes of it: `value(name, bytes)` is the value's new form or nothing,
+  /// `keeps(set)` whether a set stays.
+  template <class Value, class Keeps>
+  StateLog carried_over(const Value& value, const Keeps& keeps) const {
+    StateLog log;
+    log.sequence_ = sequence_;
+    for (const auto& [name, old] : values_) {
+      if (auto bytes = value(name, old.first)) log.values_[name] = {std::move(*bytes), old.second};
+    }
+    for (const auto& [set, blocks] : blocks_) {
+      if (!keeps(set)) continue;
+      log.blocks_[set] = blocks;
+      log.sizes_[set] = sizes_.at(set);
+    }
+    return log;
+  }
+
   std::uint64_t live_bytes(const std::string& set) const { return sizes_.at(set); }
   std::uint64_t sequence() const { return sequence_; }
   std::size_t blocks(const std::string& set) const {

@@ -1,0 +1,235 @@
+#include "learner/train/migrate.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <span>
+
+#include "learner/base/state.h"
+#include "learner/data/batch.h"
+#include "learner/layers/running_moments.h"
+#include "learner/model/model.h"
+
+namespace millrace {
+namespace {
+
+bool is_in(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void expect_end(const ByteReader& reader, std::string_view name) {
+  if (!reader.at_end()) throw StateError("saved value " + std::string(name) + " has a wrong size");
+}
+
+std::string_view condition_of(const Task& task, const Schema& schema) {
+  return task.given < 0 ? std::string_view()
+                        : schema.tasks()[static_cast<std::size_t>(task.given)].name;
+}
+
+// The same label in the same units, so that what was learned of it still means the same.
+bool is_same(const Task& a, const Schema& of_a, const Task& b, const Schema& of_b) {
+  return a.kind == b.kind && a.transform == b.transform && a.entire_space == b.entire_space &&
+         condition_of(a, of_a) == condition_of(b, of_b);
+}
+
+bool is_same(const Feature& a, const Feature& b) {
+  return a.kind == b.kind && a.dimension == b.dimension && a.width == b.width &&
+         a.table == b.table && a.transform == b.transform && a.standardize == b.standardize &&
+         a.pooling == b.pooling;
+}
+
+/// Moves records of `width` bytes: new[i] is old[sources[i]], or `fresh` where there is none.
+/// Returns the new records; reads `count` old ones.
+std::string rearrange(ByteReader& reader, std::size_t count, std::size_t width,
+                      const std::vector<int>& sources, std::string_view fresh) {
+  std::string old;
+  for (std::size_t byte = 0; byte < count * width; ++byte) old.push_back(reader.get<char>());
+  std::string moved;
+  for (const int source : sources) {
+    moved += source < 0 ? std::string(fresh)
+                        : old.substr(static_cast<std::size_t>(source) * width, width);
+  }
+  return moved;
+}
+
+std::vector<int> pair_numbers(const Schema& from, const Schema& to,
+                              const std::vector<int>& features) {
+  std::vector<int> sources;
+  for (const int feature : to.numeric_features()) {
+    const int source = features[static_cast<std::size_t>(feature)];
+    const auto& numbers = from.numeric_features();
+    const auto at = std::find(numbers.begin(), numbers.end(), source);
+    sources.push_back(at == numbers.end() ? -1 : static_cast<int>(at - numbers.begin()));
+  }
+  return sources;
+}
+
+}  // namespace
+
+TrainerMigration::TrainerMigration(const Schema& old_schema, const LearnerOptions& old_options,
+                                   const Schema& new_schema, const LearnerOptions& new_options)
+    : old_schema_(old_schema),
+      new_schema_(new_schema),
+      old_options_(old_options),
+      new_options_(new_options) {
+  for (const Task& task : new_schema.tasks()) {
+    const int source = old_schema.find_task(task.name);
+    const bool same =
+        source >= 0 &&
+        is_same(task, new_schema, old_schema.tasks()[static_cast<std::size_t>(source)], old_schema);
+    tasks_.push_back(same ? source : -1);
+  }
+  for (const Feature& feature : new_schema.features()) {
+    const int source = old_schema.find_feature(feature.name);
+    const bool same =
+        source >= 0 && is_same(feature, old_schema.features()[static_cast<std::size_t>(source)]);
+    features_.push_back(same ? source : -1);
+  }
+  model_ = migrate_model(old_schema, old_options.model, new_schema, new_options.model, tasks_,
+                         features_);
+
+  const bool same_rows =
+      old_options.train.embedding.optimizer == new_options.train.embedding.optimizer;
+  std::map<std::string, int> dimensions;
+  for (const Table& table : old_schema.tables()) dimensions[table.name] = table.dimension;
+  for (const Table& table : new_schema.tables()) {
+    const auto old = dimensions.find(table.name);
+    const bool kept = same_rows && old != dimensions.end() && old->second == table.dimension;
+    (kept ? kept_tables_ : made_tables_).push_back(table.name);
+    if (kept) dimensions.erase(old);
+  }
+  for (const auto& [name, dimension] : dimensions) dropped_tables_.push_back(name);
+}
+
+bool TrainerMigration::keeps_dense_optimizer() const {
+  return old_options_.train.dense.optimizer == new_options_.train.dense.optimizer;
+}
+
+bool TrainerMigration::keeps_balance() const {
+  return old_options_.balance.method == new_options_.balance.method;
+}
+
+std::optional<std::string> TrainerMigration::value(std::string_view name,
+                                                   std::string_view bytes) const {
+  if (name == "counters") return std::string(bytes);
+  if (name == "dense") return dense(bytes);
+  if (name == "numeric") return numeric(bytes);
+  if (name == "tables") return tables(bytes);
+  if (name.starts_with("metrics/")) {
+    return keeps_metrics(name) ? std::optional<std::string>(bytes) : std::nullopt;
+  }
+  const std::size_t old_tasks = old_schema_.tasks().size();
+  ByteReader reader(bytes);
+  std::string moved;
+  if (name == "shares") {
+    constexpr std::size_t kShare = 2 * sizeof(double);
+    for (int stream = 0; stream < kStreams; ++stream) {
+      moved += rearrange(reader, old_tasks, kShare, tasks_, std::string(kShare, '\0'));
+    }
+  } else if (name == "outputs") {
+    constexpr std::size_t kOutput = 2 + 2 * sizeof(float);
+    moved = rearrange(reader, old_tasks, kOutput, tasks_, std::string(kOutput, '\0'));
+  } else if (name == "balance") {
+    if (!keeps_balance()) return std::nullopt;
+    if (bytes.empty()) return std::string();  // a method without state
+    constexpr std::size_t kState = 6 * sizeof(double);
+    ByteWriter fraction;
+    fraction.put(reader.get<double>());
+    moved =
+        fraction.take() + rearrange(reader, old_tasks, kState, tasks_, std::string(kState, '\0'));
+  } else {
+    throw StateError("saved state of the model has an unknown value " + std::string(name));
+  }
+  expect_end(reader, name);
+  return moved;
+}
+
+bool TrainerMigration::keeps_set(std::string_view set) const {
+  const std::size_t slash = set.find('/');
+  if (slash == std::string_view::npos) return false;
+  const std::string_view kind = set.substr(0, slash);
+  return (kind == "rows" || kind == "candidates") && is_in(kept_tables_, set.substr(slash + 1));
+}
+
+// "metrics/<task>/…"
+bool TrainerMigration::keeps_metrics(std::string_view name) const {
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    if (tasks_[k] >= 0 && name.starts_with("metrics/" + new_schema_.tasks()[k].name + "/")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The weights, Σ share, and both moments.
+std::string TrainerMigration::dense(std::string_view bytes) const {
+  ByteReader reader(bytes);
+  const std::vector<float> old_weights = reader.get_all<float>();
+  const auto old_share = reader.get<double>();
+  const std::vector<float> old_m = reader.get_all<float>(), old_v = reader.get_all<float>();
+  expect_end(reader, "dense");
+  for (const std::vector<float>* values : {&old_weights, &old_m, &old_v}) {
+    if (static_cast<long>(values->size()) != model_.old_count) {
+      throw StateError("the saved model has another number of weights than its configuration");
+    }
+  }
+  const auto count = static_cast<std::size_t>(model_.new_count);
+  std::vector<float> weights(count), m(count), v(count);
+  const Model<float> net(new_schema_, new_options_.model);
+  net.initialise(static_cast<std::uint64_t>(new_options_.train.seed), weights);
+  const auto copy = [&](const std::vector<float>& from, std::vector<float>& to) {
+    for (const KeptWeights& kept : model_.kept) {
+      std::copy_n(from.begin() + kept.from, kept.count, to.begin() + kept.to);
+    }
+  };
+  copy(old_weights, weights);
+  if (keeps_dense_optimizer()) {
+    copy(old_m, m);
+    copy(old_v, v);
+  }
+  ByteWriter writer;
+  writer.put_all(weights);
+  writer.put(keeps_dense_optimizer() ? old_share : 0.0);
+  writer.put_all(m);
+  writer.put_all(v);
+  return writer.take();
+}
+
+std::string TrainerMigration::numeric(std::string_view bytes) const {
+  constexpr std::size_t kMoments = 3 * sizeof(double);
+  ByteWriter fresh;
+  RunningMoments().save(fresh);
+  ByteReader reader(bytes);
+  std::string moved = rearrange(reader, old_schema_.numeric_features().size(), kMoments,
+                                pair_numbers(old_schema_, new_schema_, features_), fresh.bytes());
+  expect_end(reader, "numeric");
+  return moved;
+}
+
+// The time of the last sweep, then of each table its name and counters.
+std::string TrainerMigration::tables(std::string_view bytes) const {
+  struct Counters {
+    std::uint64_t admitted = 0, expired = 0, refused = 0;
+  };
+  ByteReader reader(bytes);
+  ByteWriter writer;
+  writer.put(reader.get<std::int64_t>());
+  std::map<std::string, Counters> old;
+  for (std::size_t t = 0; t < old_schema_.tables().size(); ++t) {
+    Counters& counters = old[std::string(reader.get_text())];
+    counters.admitted = reader.get<std::uint64_t>();
+    counters.expired = reader.get<std::uint64_t>();
+    counters.refused = reader.get<std::uint64_t>();
+  }
+  expect_end(reader, "tables");
+  for (const Table& table : new_schema_.tables()) {
+    const Counters counters = is_in(kept_tables_, table.name) ? old[table.name] : Counters{};
+    writer.put_text(table.name);
+    writer.put(counters.admitted);
+    writer.put(counters.expired);
+    writer.put(counters.refused);
+  }
+  return writer.take();
+}
+
+}  // namespace millrace
