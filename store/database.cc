@@ -17,6 +17,11 @@
 #include "store/error.h"
 
 namespace millrace {
+
+#ifdef MILLRACE_FAILPOINTS
+rocksdb::Env* env_with_faults();  // tests/support/faults/faulty_files.h
+#endif
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -71,6 +76,9 @@ rocksdb::DBOptions database_options(Database::Access access) {
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+#ifdef MILLRACE_FAILPOINTS
+  options.env = env_with_faults();
+#endif
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "learner/base/check.h"
+#include "learner/base/failpoint.h"
 #include "store/error.h"
 #include "store/files.h"
 #include "store/recovery.h"
@@ -70,7 +71,9 @@ SnapshotInfo SnapshotFolder::take(Database& database, EventTime now, int keep) t
   const fs::path incomplete = folder_ / (std::string(kIncomplete) + std::to_string(now.ms));
   fs::remove_all(incomplete);
   make_folder(incomplete);
+  MILLRACE_FAILPOINT("checkpoint.before_copy");
   database.checkpoint((incomplete / "db").string());
+  MILLRACE_FAILPOINT("checkpoint.after_copy");
   // Commits went on meanwhile: only the copy itself knows which is its last.
   SnapshotInfo info;
   info.taken = now;
@@ -84,7 +87,9 @@ SnapshotInfo SnapshotFolder::take(Database& database, EventTime now, int keep) t
   if (fs::exists(complete)) {
     fs::remove_all(incomplete);
   } else {
+    MILLRACE_FAILPOINT("checkpoint.before_rename");
     rename_in_folder(incomplete, complete);
+    MILLRACE_FAILPOINT("checkpoint.after_rename");
   }
   auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i) remove(all[i]);
@@ -120,6 +125,7 @@ void SnapshotFolder::remove(const SnapshotInfo& snapshot) {
   // Renamed first, so that no half of it is ever listed.
   const fs::path incomplete = folder_ / (std::string(kIncomplete) + snapshot.name);
   rename_in_folder(folder_ / snapshot.name, incomplete);
+  MILLRACE_FAILPOINT("checkpoint.before_remove");
   fs::remove_all(incomplete);
 }
 

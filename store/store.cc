@@ -6,6 +6,7 @@
 #include <set>
 
 #include "learner/base/check.h"
+#include "learner/base/failpoint.h"
 #include "store/database.h"
 #include "store/files.h"
 #include "store/keys.h"
@@ -75,6 +76,7 @@ Store::~Store() = default;
 
 std::unique_ptr<Store> Store::open(const std::string& path, Access access) {
   auto database = open_database(path, access);
+  MILLRACE_FAILPOINT("recovery.opened");
   auto parts = std::unique_ptr<Parts>(
       new Parts{path, access, std::move(database), SnapshotFolder(fs::path(path) / "snapshots")});
   if (access == Access::kWrite) parts->snapshots.remove_incomplete();
@@ -109,8 +111,12 @@ void Store::write(const Commit& commit) {
   WriteSet changes(*parts_->database);
   const std::vector<WrittenPiece> written = encode_commit(commit, removed, changes);
   try {
+    MILLRACE_FAILPOINT("commit.before_write");
+    if (!removed.empty()) MILLRACE_FAILPOINT("clean.before_write");
     parts_->database->write(changes);
-  } catch (const StoreError&) {
+    if (!removed.empty()) MILLRACE_FAILPOINT("clean.after_write");
+    MILLRACE_FAILPOINT("commit.after_write");
+  } catch (...) {
     parts_->failed = true;
     ++parts_->probe.failures;
     throw;
@@ -157,6 +163,7 @@ void Store::Parts::committed(const Commit& commit, const std::vector<keys::Piece
 std::vector<Cleaning> Store::cleanings() {
   parts_->check_writable();
   parts_->cleaned = parts_->now.index.to_clean();
+  if (!parts_->cleaned.empty()) MILLRACE_FAILPOINT("clean.before_read");
   std::vector<Cleaning> handed;
   for (const keys::PieceKey& piece : parts_->cleaned) {
     auto bytes = parts_->database->get(Family::kBlocks, keys::piece(piece));

@@ -9,6 +9,7 @@
 #include "ingest/sink/row_file.h"
 #include "ingest/source/file_source.h"
 #include "ingest/source/kafka_source.h"
+#include "learner/base/failpoint.h"
 #include "learner/train/trainers.h"
 #include "ops/engine/committer.h"
 #include "ops/engine/parts.h"
@@ -183,6 +184,7 @@ void Engine::open() {
     if (participant != &p.service) p.store->restore(*participant);
   }
   for (const auto& trainer : p.trainers) p.store->restore(*trainer);
+  MILLRACE_FAILPOINT("recovery.restored");
 
   if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
   p.make_merge();
@@ -228,7 +230,9 @@ void Engine::Parts::first_commit() {
   const std::uint64_t sequence = store->sequence() + 1;
   Commit commit = commit_without_trainer(sequence, {});
   for (const auto& trainer : trainers) commit.parts.push_back(save_part(*trainer, sequence, {}));
+  MILLRACE_FAILPOINT("recovery.before_first_commit");
   store->write(commit);
+  MILLRACE_FAILPOINT("recovery.after_first_commit");
   committed_accounts = joiner.accounts();
   if (options.live) serving.apply(trainers.champion().publish(), {sequence, 0});
 }
@@ -275,6 +279,7 @@ bool Engine::Parts::barrier_is_due() const {
 void Engine::Parts::barrier() {
   last_barrier = Clock::now();
   dirty = false;
+  MILLRACE_FAILPOINT("barrier.begin");
   const std::uint64_t sequence = committer->begin();
   const StageTimer committing(stages, Stage::kCommit);
   Barrier barrier;
@@ -309,6 +314,7 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
   bool ended = false;
   while (!stop && !p.failure.happened()) {
     if (p.barrier_is_due()) p.barrier();
+    MILLRACE_FAILPOINT("source.step");
     const PipelineProbe& probe = p.pipeline->probe();
     const std::uint64_t before = probe.events + probe.rows + probe.clock_steps;
     const Pipeline::Step step = p.pipeline->step(kEventsPerStep, closed);

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "learner/base/failpoint.h"
 #include "ops/engine/parts.h"
 
 namespace millrace {
@@ -66,6 +67,7 @@ void LearnerThread::work() {
 
 void LearnerThread::train(const Batch& batch) {
   const StageTimer training(parts_.stages, Stage::kTrain);
+  MILLRACE_FAILPOINT("train.batch");
   parts_.trainers.train(batch);
   unpublished_ = true;
 }
@@ -73,6 +75,7 @@ void LearnerThread::train(const Batch& batch) {
 void LearnerThread::complete(Barrier& barrier) {
   if (parts_.failure.happened()) return;
   const StageTimer committing(parts_.stages, Stage::kCommit);
+  MILLRACE_FAILPOINT("train.barrier");
   for (const auto& trainer : parts_.trainers) {
     barrier.commit.parts.push_back(save_part(*trainer, barrier.commit.sequence, barrier.cleanings));
   }

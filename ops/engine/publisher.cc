@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "learner/base/failpoint.h"
+
 namespace millrace {
 
 Publisher::Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
@@ -46,7 +48,9 @@ void Publisher::apply(const Publication& publication) {
   const std::uint64_t commit = durable_();
   version_ = commit == version_.commit ? VersionNumber{commit, version_.publication + 1}
                                        : VersionNumber{commit, 0};
+  MILLRACE_FAILPOINT("publish.before_apply");
   model_.apply(publication, version_);
+  MILLRACE_FAILPOINT("publish.after_apply");
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   probe_.publications.fetch_add(1);
   probe_.last_seconds = took.count();
