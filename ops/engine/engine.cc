@@ -11,6 +11,7 @@
 #include "ingest/source/kafka_source.h"
 #include "learner/base/failpoint.h"
 #include "learner/train/trainers.h"
+#include "ops/config/load.h"
 #include "ops/engine/committer.h"
 #include "ops/engine/parts.h"
 
@@ -62,7 +63,7 @@ struct Engine::Parts {
       : options(std::move(o)),
         schema(options.config.schema()),
         started(options.clock()),
-        service(config_identity(options.config), started),
+        service(config_identity(options.config), print_config(options.config), started),
         decoder(schema, options.config.events),
         joiner(schema, options.config.events, options.config.labels, options.config.join),
         batcher(schema, options.config.learner.train.batch,

@@ -1,5 +1,7 @@
 #include "ops/engine/parts.h"
 
+#include <utility>
+
 namespace millrace {
 
 Commit::Part save_part(Participant& participant, std::uint64_t sequence,
@@ -17,6 +19,9 @@ StateChanges ServiceState::save(std::uint64_t, std::span<const Cleaning>) {
   start.put(first_start_.ms);
   StateChanges changes;
   changes.values.push_back({"identity", identity_, false});
+  if (!std::exchange(configuration_saved_, true)) {
+    changes.values.push_back({"configuration", configuration_, false});
+  }
   changes.values.push_back({"first_start", start.take(), false});
   return changes;
 }

@@ -14,13 +14,16 @@ namespace millrace {
 Commit::Part save_part(Participant& participant, std::uint64_t sequence,
                        std::span<const Cleaning> cleanings);
 
-/// What the service itself remembers: the configuration that the store was made with, and when the
-/// store was first started by the wall clock (stamps in files are judged against it).
-/// Neither is in the digest. Participant "service".
+/// What the service itself remembers: what of the configuration may not change, the last
+/// configuration, and when the store was first started by the wall clock (stamps in files are
+/// judged against it). None is in the digest. Participant "service".
 class ServiceState final : public Participant {
  public:
-  ServiceState(std::string identity, EventTime now)
-      : identity_(std::move(identity)), first_start_(now) {}
+  /// `configuration`: as --print-config prints it, for a later migration.
+  ServiceState(std::string identity, std::string configuration, EventTime now)
+      : identity_(std::move(identity)),
+        configuration_(std::move(configuration)),
+        first_start_(now) {}
 
   /// Of the store, if it had one; otherwise what the constructor was given.
   EventTime first_start() const { return first_start_; }
@@ -34,8 +37,9 @@ class ServiceState final : public Participant {
   void restored() override {}
 
  private:
-  std::string identity_, stored_identity_;
+  std::string identity_, configuration_, stored_identity_;
   EventTime first_start_;
+  bool configuration_saved_ = false;
 };
 
 }  // namespace millrace
