@@ -12,10 +12,17 @@
 #include "ingest/join/change_log.h"
 #include "ingest/join/kept_outcome.h"
 #include "ingest/join/task_set.h"
+#include "ingest/join/windows.h"
 #include "learner/base/state.h"
 #include "learner/base/time.h"
 
 namespace millrace {
+
+/// What the short waits of es_dfm and defer have shown of an impression's open labels.
+struct ShortWaits {
+  TaskSet passed;    ///< Tasks whose short wait is over.
+  TaskSet observed;  ///< Those whose first row had the label 1.
+};
 
 /// An impression some of whose labels are not decided yet.
 struct WaitingImpression {
@@ -25,14 +32,21 @@ struct WaitingImpression {
   double weight = 1;
   TaskSet open;  ///< Tasks whose labels are not decided; never empty.
   std::unique_ptr<AppliedOutcomes> applied = nullptr;  ///< None: nothing was applied.
+  std::unique_ptr<ShortWaits> short_waits = nullptr;   ///< None: none has passed.
   PutMark mark = {};
   std::uint32_t slot = 0;  ///< The state's own: where it keeps it.
 
   /// Whether an outcome of this type was applied.
   bool has_applied(int type) const { return applied && applied->find(type) != applied->end(); }
-  /// Bytes of heap memory.
+  bool has_passed(int task) const { return short_waits && short_waits->passed.has(task); }
+  /// Bytes of heap memory, without those of the short waits.
   std::size_t heap_bytes() const;
 };
+
+/// When the next short wait of a label that is not decided ends; after_all() of none.
+EventTime next_short_wait_of(const WaitingImpression& impression, const Windows& windows);
+/// When something of the impression is due next: that, or a label.
+EventTime next_due_of(const WaitingImpression& impression, const Windows& windows);
 
 /// What the join must remember: impressions that wait for labels and outcomes that wait for their
 /// impressions, with the orders in which their time comes, and what of it is in the last commit.
@@ -49,14 +63,16 @@ class JoinState {
   virtual WaitingImpression* find(std::string_view id) = 0;
   /// Keeps it, and says where. Requires: none of this id waits, and it has open labels.
   virtual WaitingImpression& add(WaitingImpression impression) = 0;
-  /// The waiting impression with the smallest (due time of its next label, time, id by its bytes),
-  /// if that due time is before `limit`. The same one until `reschedule` or `finish` is called.
+  /// The waiting impression with the smallest (due time of its next label or short wait, time, id
+  /// by its bytes), if that due time is before `limit`. The same one until `reschedule` or `finish`
+  /// is called.
   virtual WaitingImpression* next_due(EventTime limit) = 0;
-  /// The labels of the impression that `next_due` gave were decided, some are still open.
+  /// What was due of the impression that `next_due` gave is done, and some labels are still open.
   virtual void reschedule(WaitingImpression& impression) = 0;
   /// All are decided: it is forgotten, and handed over. Requires: `next_due` gave it.
   virtual WaitingImpression finish(WaitingImpression& impression) = 0;
   /// Remembers an outcome as applied to a waiting impression. False if its identity was there.
+  /// The impression counts as changed; its short waits may be changed until the next call.
   virtual bool apply(WaitingImpression& impression, KeptOutcome outcome) = 0;
 
   /// Keeps an outcome until its impression comes or its time is over.

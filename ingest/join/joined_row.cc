@@ -1,5 +1,6 @@
 #include "ingest/join/joined_row.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -17,6 +18,14 @@ bool JoinedRow::has_counted_label() const {
     if (!std::isnan(labels[k]) && counts[k] != 0) return true;
   }
   return false;
+}
+
+bool JoinedRow::has_target() const {
+  return std::any_of(targets.begin(), targets.end(), [](std::uint8_t t) { return t != 0; });
+}
+
+bool JoinedRow::has_measured() const {
+  return std::any_of(measured.begin(), measured.end(), [](double m) { return !std::isnan(m); });
 }
 
 }  // namespace millrace

@@ -26,10 +26,21 @@ struct JoinedRow {
   /// during the cold start (algorithms 2.2).
   std::vector<std::uint8_t> counts = {};
 
+  /// What follows is empty where no policy of delayed feedback is used.
+  std::vector<Origin> origin = {};         ///< [T], of the labels.
+  std::vector<std::uint8_t> targets = {};  ///< [T], of the auxiliary heads, bits of target::.
+  std::vector<double> measured = {};       ///< [T], final labels that are only measured.
+  bool is_last = false;                    ///< No label to measure comes after this row's.
+  bool is_sample = false;                  ///< Joined elsewhere; there is no impression.
+
   /// Whether any task has a label, counted in training or not: such rows are in accounts.rows.
   bool has_label() const;
   /// Whether any label counts in training: other rows are passed over by the batches.
   bool has_counted_label() const;
+  /// Whether an auxiliary head learns from it.
+  bool has_target() const;
+  /// Whether any label is to be measured without being trained.
+  bool has_measured() const;
 };
 
 }  // namespace millrace

@@ -21,16 +21,21 @@ struct Joiner::Parts {
         windows(schema, types, sources, options.allowed_lateness),
         labels(schema, windows, std::move(sources)),
         // Rows at once of several types follow the order in which outcomes came.
-        state(std::make_unique<MemoryState>(schema, types, windows, labels.immediate_types() > 1)) {
-  }
+        state(std::make_unique<MemoryState>(schema, types, windows,
+                                            labels.feedback().follows_order())) {}
 
   void add(Impression&& impression, std::vector<JoinedRow>& rows);
   void add(Outcome&& outcome, std::vector<JoinedRow>& rows);
   void add(Sample&& sample, std::vector<JoinedRow>& rows);
   bool is_late(const Impression& impression) const;
-  void apply(WaitingImpression& impression, KeptOutcome outcome, std::vector<JoinedRow>& rows);
-  void emit_at_once(const WaitingImpression& impression, const TaskSet& tasks, double label,
+  void apply(WaitingImpression& impression, KeptOutcome outcome, const TaskSet& not_yet,
+             std::vector<JoinedRow>& rows);
+  JoinedRow row_at_once() const;
+  void emit(const WaitingImpression& impression, JoinedRow&& row, std::vector<JoinedRow>& rows);
+  void pass_short_waits(WaitingImpression& impression, EventTime due, std::vector<JoinedRow>& rows);
+  void pass_overdue(WaitingImpression& impression, const TaskSet& overdue,
                     std::vector<JoinedRow>& rows);
+  void next_decision(WaitingImpression& impression, std::vector<JoinedRow>& rows);
   void decide(WaitingImpression& impression, JoinedRow& row);
   bool advance(std::size_t max_rows, std::vector<JoinedRow>& rows);
   /// What is due before it is decided.
@@ -103,15 +108,37 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
   }
   ++counts.waiting;
   std::vector<KeptOutcome> kept = state->take_kept(impression.id);
+  const TaskSet overdue = labels.feedback().passed_before(impression.time, time.value);
+  std::unique_ptr<ShortWaits> short_waits;
+  if (!overdue.empty()) short_waits = std::make_unique<ShortWaits>(ShortWaits{overdue, {}});
   WaitingImpression& waiting = state->add({.id = std::move(impression.id),
                                            .time = impression.time,
                                            .features = std::move(impression.features),
                                            .weight = 1 / impression.sampling_rate,
-                                           .open = windows.labelled()});
-  if (!labels.immediate().empty()) emit_at_once(waiting, labels.immediate(), 0, rows);
+                                           .open = windows.labelled(),
+                                           .short_waits = std::move(short_waits)});
+  const Feedback& feedback = labels.feedback();
+  if (feedback.any()) {
+    JoinedRow row = row_at_once();
+    feedback.accepted(waiting, row);
+    emit(waiting, std::move(row), rows);
+  }
   for (KeptOutcome& outcome : kept) {
     --accounts.outcomes.waiting;
-    apply(waiting, std::move(outcome), rows);
+    apply(waiting, std::move(outcome), overdue, rows);
+  }
+  if (!overdue.empty()) pass_overdue(waiting, overdue, rows);
+}
+
+// One that was accepted late: short waits that were over when it came pass now, so that no timer
+// is ever set behind the last one that was taken.
+void Joiner::Parts::pass_overdue(WaitingImpression& impression, const TaskSet& overdue,
+                                 std::vector<JoinedRow>& rows) {
+  impression.short_waits->passed = {};
+  for (const int k : windows.short_order()) {
+    if (overdue.has(k) && !impression.has_passed(k)) {
+      pass_short_waits(impression, impression.time + windows.short_wait(k), rows);
+    }
   }
 }
 
@@ -124,7 +151,7 @@ void Joiner::Parts::add(Outcome&& outcome, std::vector<JoinedRow>& rows) {
   }
   KeptOutcome kept{outcome.type, outcome.time, outcome.value, std::move(outcome.event_id)};
   if (WaitingImpression* waiting = state->find(outcome.impression_id)) {
-    apply(*waiting, std::move(kept), rows);
+    apply(*waiting, std::move(kept), {}, rows);
   } else if (time.value <= windows.waits_until(outcome.time)) {
     ++counts.waiting;
     state->keep(outcome.impression_id, std::move(kept));
@@ -134,7 +161,7 @@ void Joiner::Parts::add(Outcome&& outcome, std::vector<JoinedRow>& rows) {
 }
 
 void Joiner::Parts::apply(WaitingImpression& impression, KeptOutcome outcome,
-                          std::vector<JoinedRow>& rows) {
+                          const TaskSet& not_yet, std::vector<JoinedRow>& rows) {
   Accounts::Outcomes& counts = accounts.outcomes;
   const int type = outcome.type;
   if (!impression.open.intersects(windows.tasks_of(type))) {
@@ -147,8 +174,11 @@ void Joiner::Parts::apply(WaitingImpression& impression, KeptOutcome outcome,
     const bool first = !impression.has_applied(type);
     state->apply(impression, std::move(outcome));
     ++counts.applied;
-    const TaskSet& immediate = labels.immediate_of(type);
-    if (first && !immediate.empty()) emit_at_once(impression, immediate, 1, rows);
+    if (!first || !labels.feedback().any()) return;
+    JoinedRow row = row_at_once(), second = row_at_once();
+    labels.feedback().applied(impression, type, not_yet, row, second);
+    emit(impression, std::move(row), rows);
+    emit(impression, std::move(second), rows);
   }
 }
 
@@ -166,18 +196,48 @@ void Joiner::Parts::add(Sample&& sample, std::vector<JoinedRow>& rows) {
   rows.push_back(std::move(row));
 }
 
-void Joiner::Parts::emit_at_once(const WaitingImpression& impression, const TaskSet& tasks,
-                                 double label, std::vector<JoinedRow>& rows) {
-  JoinedRow row{.impression_id = impression.id,
-                .time = impression.time,
+JoinedRow Joiner::Parts::row_at_once() const {
+  JoinedRow row{.impression_id = {},
+                .time = {},
                 .due = time.newest,
                 .watermark = time.value,
                 .stream = Stream::kAtOnce,
-                .features = impression.features,
-                .weight = impression.weight};
-  labels.at_once(tasks, label, row);
+                .features = {},
+                .weight = 1};
+  labels.blank(row);
+  return row;
+}
+
+// A row at once of the impression, if it came to have a label.
+void Joiner::Parts::emit(const WaitingImpression& impression, JoinedRow&& row,
+                         std::vector<JoinedRow>& rows) {
+  if (!row.has_label()) return;
+  row.impression_id = impression.id;
+  row.time = impression.time;
+  row.features = impression.features;
+  row.weight = impression.weight;
   ++accounts.rows;
   rows.push_back(std::move(row));
+}
+
+void Joiner::Parts::pass_short_waits(WaitingImpression& impression, EventTime due,
+                                     std::vector<JoinedRow>& rows) {
+  JoinedRow row = row_at_once();
+  if (!(due < time.value)) row.watermark = EventTime::after_all();
+  labels.feedback().pass(impression, due, row);
+  emit(impression, std::move(row), rows);
+}
+
+// What is due next of the impression: short waits before labels.
+void Joiner::Parts::next_decision(WaitingImpression& impression, std::vector<JoinedRow>& rows) {
+  const EventTime label = windows.next_due(impression.time, impression.open);
+  const EventTime short_wait = next_short_wait_of(impression, windows);
+  if (short_wait <= label) pass_short_waits(impression, short_wait, rows);
+  if (short_wait < label) {
+    state->reschedule(impression);
+  } else {
+    decide(impression, rows.emplace_back());
+  }
 }
 
 // One row: the impression's labels of its next due time.
@@ -208,7 +268,7 @@ bool Joiner::Parts::advance(std::size_t max_rows, std::vector<JoinedRow>& rows) 
   for (; left > 0; --left) {
     WaitingImpression* impression = state->next_due(limit());
     if (impression == nullptr) break;
-    decide(*impression, rows.emplace_back());
+    next_decision(*impression, rows);
   }
   const std::size_t dropped = state->drop_kept(limit(), max_rows);
   accounts.outcomes.waiting -= dropped;

@@ -26,8 +26,8 @@ namespace millrace {
 ///   while (advance(max_rows, rows)) {}  labels that W has decided, in the order (due, time, id)
 /// Every label of an impression is in exactly one row, and an impression makes one row for each due
 /// time at which labels of it are decided, also where an immediate policy leaves the row without
-/// any. While no event is late, rows depend on the set of events alone, not on the order of
-/// arrival.
+/// any; such policies emit rows at once beside them (feedback.h). While no event is late, rows
+/// depend on the set of events alone, not on the order of arrival.
 ///
 /// A task without an outcome has labels from samples only: an impression never decides it. Where
 /// that holds for all tasks, an impression is finished as soon as it is accepted, without a row.
@@ -40,8 +40,8 @@ namespace millrace {
 class Joiner final : public Participant {
  public:
   /// Borrows `schema` and `types`. `labels` is parallel to schema.tasks().
-  /// Requires: validate("join", options) succeeded; policies are `wait`, or `fnw` for a binary task
-  /// without a condition; conditions are binary.
+  /// Requires: validate("join", options) succeeded; tasks under a policy other than `wait` are
+  /// binary, and so are conditions.
   Joiner(const Schema& schema, const EventTypes& types, std::vector<LabelSource> labels,
          const JoinOptions& options);
   ~Joiner() override;
@@ -50,7 +50,8 @@ class Joiner final : public Participant {
   /// them, the rows that `advance` has left of earlier events, so that none is judged too early.
   void add(Event&& event, std::vector<JoinedRow>& rows);
 
-  /// Appends at most `max_rows` rows that W has decided. Returns whether more is due. Between two
+  /// Appends the rows of at most `max_rows` decisions of W: each makes one, and perhaps a row at
+  /// once of a short wait before it. Returns whether more is due. Between two
   /// calls the state may be saved, and the accounts balance. Requires: max_rows > 0.
   bool advance(std::size_t max_rows, std::vector<JoinedRow>& rows);
 

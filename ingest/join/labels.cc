@@ -22,24 +22,12 @@ Labels::Labels(const Schema& schema, const Windows& windows, std::vector<LabelSo
     : schema_(schema),
       windows_(windows),
       sources_(std::move(sources)),
+      feedback_(schema, windows, sources_),
       decided_(schema.tasks().size(), Decided::kNo) {
   MILLRACE_CHECK(sources_.size() == schema.tasks().size());
-  for (const int k : windows.order()) {
-    const Task& task = schema.tasks()[at(k)];
-    const int type = sources_[at(k)].outcome;
-    if (at(type) >= immediate_of_.size()) immediate_of_.resize(at(type) + 1);
-    if (task.policy == FeedbackPolicy::kWait) continue;
-    MILLRACE_CHECK(task.policy == FeedbackPolicy::kFnw);
-    MILLRACE_CHECK(task.kind == TaskKind::kBinary && task.given < 0);
-    immediate_.add(k);
-    immediate_of_[at(type)].add(k);
+  for (const Task& task : schema.tasks()) {
+    MILLRACE_CHECK(task.policy == FeedbackPolicy::kWait || task.kind == TaskKind::kBinary);
   }
-}
-
-int Labels::immediate_types() const {
-  int types = 0;
-  for (const TaskSet& tasks : immediate_of_) types += tasks.empty() ? 0 : 1;
-  return types;
 }
 
 void Labels::blank(JoinedRow& row) const {
@@ -48,6 +36,10 @@ void Labels::blank(JoinedRow& row) const {
   row.condition.resize(T);
   row.counts.assign(T, 1);
   for (std::size_t k = 0; k < T; ++k) row.condition[k] = schema_.tasks()[k].given < 0 ? 1 : 0;
+  if (!schema_.has_immediate()) return;
+  row.origin.assign(T, Origin::kFinal);
+  row.targets.assign(T, 0);
+  row.measured.assign(T, kMissing);
 }
 
 // What is known of the task's condition. A condition decided in an earlier row was 1, else the task
@@ -75,15 +67,23 @@ void Labels::decide(WaitingImpression& impression, EventTime due, const ColdStar
 
     impression.open.remove(k);
     double label = kMissing;
+    bool first_counts = true;
     if (condition == Decided::kOne) {
       label = own_label(k, impression);
     } else if (task.kind == TaskKind::kBinary && task.entire_space) {
       label = 0;
       row.counts[at(k)] = cold_start.covers(due, windows_.offset(k)) ? 0 : 1;
+      first_counts = !cold_start.covers(due, windows_.short_wait(k));
     }
     decided_[at(k)] = label == 1 ? Decided::kOne : Decided::kNotOne;
-    if (!immediate_.has(k)) row.labels[at(k)] = label;
+    if (feedback_.tasks().has(k)) {
+      feedback_.decided(impression, k, label, first_counts, row);
+    } else {
+      row.labels[at(k)] = label;
+    }
   }
+  const TaskSet& immediate = feedback_.tasks();
+  row.is_last = immediate.intersects(open_before) && !immediate.intersects(impression.open);
 }
 
 double Labels::own_label(int task, const WaitingImpression& impression) {
@@ -116,13 +116,6 @@ double Labels::aggregate(const LabelSource& source, const WaitingImpression& imp
   return result;
 }
 
-void Labels::at_once(const TaskSet& tasks, double label, JoinedRow& row) const {
-  blank(row);
-  for (int k = 0; k < static_cast<int>(sources_.size()); ++k) {
-    if (tasks.has(k)) row.labels[at(k)] = label;
-  }
-}
-
 void Labels::joined(std::vector<double> labels, JoinedRow& row) const {
   MILLRACE_CHECK(labels.size() == sources_.size());
   blank(row);
@@ -131,6 +124,7 @@ void Labels::joined(std::vector<double> labels, JoinedRow& row) const {
     if (given >= 0) row.condition[k] = labels[at(given)] == 1 ? 1 : 0;
   }
   row.labels = std::move(labels);
+  row.is_sample = true;
 }
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ingest/join/cold_start.h"
+#include "ingest/join/feedback.h"
 #include "ingest/join/join_state.h"
 #include "ingest/join/joined_row.h"
 #include "ingest/join/label_source.h"
@@ -22,32 +23,23 @@ class Labels {
 
   /// Decides the open labels that are due at `due`, and those given a condition that is decided
   /// now and is not 1. They leave `impression.open`; `row` gets the columns labels, condition and
-  /// counts. A label that a policy emits at once is decided, as a condition, but left out of the
-  /// row.
+  /// counts. A label that a policy emits at once is decided, as a condition, but the row says of it
+  /// what `feedback` does.
   void decide(WaitingImpression& impression, EventTime due, const ColdStart& cold_start,
               JoinedRow& row);
 
-  /// Fills the same columns of a row at once: this label for `tasks`, missing for all others.
-  /// Requires: `tasks` have no conditions.
-  void at_once(const TaskSet& tasks, double label, JoinedRow& row) const;
+  /// A row at once begins like this: all labels missing; conditions hold where there are none.
+  void blank(JoinedRow& row) const;
   /// Fills the same columns of a row that was joined elsewhere. A condition holds where its own
   /// label in the row is 1.
   void joined(std::vector<double> labels, JoinedRow& row) const;
 
-  /// Tasks with labels from impressions whose policy emits them at once.
-  const TaskSet& immediate() const { return immediate_; }
-  /// Those of them that take this type of outcome.
-  const TaskSet& immediate_of(int type) const {
-    return immediate_of_[static_cast<std::size_t>(type)];
-  }
-  /// Of how many types of outcomes there are such tasks.
-  int immediate_types() const;
+  /// The streams of the policies of delayed feedback.
+  const Feedback& feedback() const { return feedback_; }
 
  private:
   enum class Decided : std::uint8_t { kNo, kOne, kNotOne };
 
-  // All labels missing; conditions hold where there are none.
-  void blank(JoinedRow& row) const;
   Decided condition_of(int task, const TaskSet& open_before) const;
   // The label where the condition holds.
   double own_label(int task, const WaitingImpression& impression);
@@ -56,9 +48,8 @@ class Labels {
   const Schema& schema_;
   const Windows& windows_;
   const std::vector<LabelSource> sources_;
-  TaskSet immediate_;
-  std::vector<TaskSet> immediate_of_;  // by type of outcome
-  std::vector<Decided> decided_;       // by task: in the row being made
+  const Feedback feedback_;
+  std::vector<Decided> decided_;  // by task: in the row being made
   // Scratch: the values of one type, to be ordered.
   struct Applied {
     EventTime time;

@@ -51,7 +51,7 @@ void MemoryImpressions::changed(std::uint32_t slot) {
 
 void MemoryImpressions::set_timer(std::uint32_t slot) {
   const WaitingImpression& impression = pool_[slot];
-  timers_.set({windows_.next_due(impression.time, impression.open), slot});
+  timers_.set({next_due_of(impression, windows_), slot});
 }
 
 std::uint32_t MemoryImpressions::insert(WaitingImpression impression, std::uint64_t hash) {
@@ -119,7 +119,9 @@ bool MemoryImpressions::apply(WaitingImpression& impression, KeptOutcome outcome
 }
 
 std::uint64_t MemoryImpressions::memory_bytes() const {
-  return pool_.memory_bytes() + index_.memory_bytes() + timers_.memory_bytes() +
+  // Short waits come and go behind the back of heap_bytes_: counted as if all had one.
+  const std::size_t waits = windows_.short_order().empty() ? 0 : sizeof(ShortWaits);
+  return size() * waits + pool_.memory_bytes() + index_.memory_bytes() + timers_.memory_bytes() +
          ready_.capacity() * sizeof(Timer) + log_.memory_bytes() + heap_bytes_;
 }
 

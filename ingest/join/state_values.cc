@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint8_t kHasValue = 1;
 constexpr std::uint8_t kHasEventId = 2;
+// Beside the index of an open task.
+constexpr std::uint16_t kPassed = 0x8000, kObserved = 0x4000;
 
 int find_type(const EventTypes& types, std::string_view name) {
   for (std::size_t i = 0; i < types.outcomes.size(); ++i) {
@@ -47,7 +49,10 @@ void write_impression(const WaitingImpression& impression, const EventTypes& typ
   for (int k = 0; k < tasks; ++k) open = static_cast<std::uint16_t>(open + impression.open.has(k));
   writer.put(open);
   for (int k = 0; k < tasks; ++k) {
-    if (impression.open.has(k)) writer.put(static_cast<std::uint16_t>(k));
+    if (!impression.open.has(k)) continue;
+    const bool passed = impression.has_passed(k);
+    const bool observed = passed && impression.short_waits->observed.has(k);
+    writer.put(static_cast<std::uint16_t>(k | (passed ? kPassed : 0) | (observed ? kObserved : 0)));
   }
   writer.put_text(impression.features);
   const auto applied = impression.applied ? impression.applied->size() : 0;
@@ -64,9 +69,14 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
   impression.time.ms = reader.get<std::int64_t>();
   impression.weight = reader.get<double>();
   for (auto left = reader.get<std::uint16_t>(); left > 0; --left) {
-    const int task = reader.get<std::uint16_t>();
+    const auto word = reader.get<std::uint16_t>();
+    const int task = word & ~(kPassed | kObserved);
     if (task >= tasks) throw StateError("the join's state waits for a task that there is not");
     impression.open.add(task);
+    if ((word & kPassed) == 0) continue;
+    if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
+    impression.short_waits->passed.add(task);
+    if ((word & kObserved) != 0) impression.short_waits->observed.add(task);
   }
   impression.features = reader.get_text();
   if (const auto count = reader.get<std::uint32_t>(); count > 0) {

@@ -25,6 +25,7 @@ Windows::Windows(const Schema& schema, const EventTypes& types, std::span<const 
                  Duration allowed_lateness)
     : tasks_of_(types.outcomes.size()),
       offset_(schema.tasks().size(), Duration{0}),
+      short_wait_(schema.tasks().size(), Duration{0}),
       lateness_(cut(allowed_lateness)) {
   MILLRACE_CHECK(labels.size() == schema.tasks().size());
   for (const OutcomeType& type : types.outcomes) window_.push_back(cut(type.window));
@@ -50,6 +51,14 @@ Windows::Windows(const Schema& schema, const EventTypes& types, std::span<const 
   }
   std::stable_sort(order_.begin(), order_.end(),
                    [&](int a, int b) { return offset(a) < offset(b); });
+  for (int k = 0; k < static_cast<int>(labels.size()); ++k) {
+    const Task& task = schema.tasks()[static_cast<std::size_t>(k)];
+    if (!labelled_.has(k) || !has_short_wait(task.policy)) continue;
+    short_wait_[static_cast<std::size_t>(k)] = std::min(task.short_wait, offset(k));
+    short_order_.push_back(k);
+  }
+  std::stable_sort(short_order_.begin(), short_order_.end(),
+                   [&](int a, int b) { return short_wait(a) < short_wait(b); });
 }
 
 EventTime Windows::next_due(EventTime time, const TaskSet& open) const {

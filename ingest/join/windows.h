@@ -37,6 +37,11 @@ class Windows {
   /// Due time − impression's time. Requires: the task has a label from impressions.
   Duration offset(int task) const { return offset_[static_cast<std::size_t>(task)]; }
 
+  /// Labelled tasks with a short wait (es_dfm, defer), in ascending order of it; and it. It ends
+  /// no later than the label is due.
+  const std::vector<int>& short_order() const { return short_order_; }
+  Duration short_wait(int task) const { return short_wait_[static_cast<std::size_t>(task)]; }
+
   /// The earliest due time of the `open` tasks of an impression at `time`; after_all() of none.
   EventTime next_due(EventTime time, const TaskSet& open) const;
 
@@ -51,7 +56,8 @@ class Windows {
   std::vector<TaskSet> tasks_of_;
   std::vector<Duration> window_;  // by type
   std::vector<Duration> offset_;  // by task
-  std::vector<int> order_;
+  std::vector<int> order_, short_order_;
+  std::vector<Duration> short_wait_;  // by task
   Duration lateness_;
 };
 

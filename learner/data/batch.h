@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "learner/base/time.h"
+#include "learner/data/feedback.h"
 #include "learner/data/schema.h"
 
 namespace millrace {
@@ -26,6 +27,18 @@ struct KeyColumn {
   std::vector<std::uint32_t> ends;
 };
 
+/// Labels that are only measured: the final ones of impressions whose rows were trained before.
+/// They ride beside a batch and do not fill it.
+struct MeasuredLabels {
+  std::vector<std::uint64_t> keys;      ///< [n] Of the impressions, as in Batch::keys.
+  std::vector<float> weights;           ///< [n]
+  std::vector<float> labels;            ///< [n, T]; NaN: nothing to measure.
+  std::vector<std::uint8_t> condition;  ///< [n, T]
+  std::vector<std::uint8_t> last;       ///< [n] 1: no label of this impression comes after these.
+
+  int count() const { return static_cast<int>(keys.size()); }
+};
+
 /// Rows to score, or to score and then train on, as a structure of arrays; missing is NaN in
 /// numbers, kMissingKey in keys, 0 in dense vectors.
 struct Batch {
@@ -40,7 +53,12 @@ struct Batch {
   std::vector<std::uint8_t>
       condition;               ///< [rows, T]: 1 where the task's condition holds (or none).
   std::vector<float> weights;  ///< [rows]: 1 / sampling rate.
-  EventTime due;               ///< The due time of the last row: schedules and expiry go by it.
+  /// The next three only where a policy of delayed feedback is used (Schema::has_immediate).
+  std::vector<std::uint64_t> keys;    ///< [rows]: of the impressions; 0: a sample.
+  std::vector<Origin> origin;         ///< [rows, T]
+  std::vector<std::uint8_t> targets;  ///< [rows, T]: of the auxiliary heads, bits of target::.
+  MeasuredLabels measured;            ///< May be there without any row.
+  EventTime due;  ///< The due time of the last row: schedules and expiry go by it.
   EventTime
       seen;  ///< W + allowed_lateness when the last row was decided: the age of what is learned.
 };

@@ -7,6 +7,7 @@ namespace millrace {
 
 Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
     : features_(std::move(features)), tasks_(std::move(tasks)) {
+  for (const Task& task : tasks_) has_immediate_ |= task.policy != FeedbackPolicy::kWait;
   table_of_.assign(features_.size(), -1);
   input_offset_.assign(features_.size(), 0);
   for (int f = 0; f < static_cast<int>(features_.size()); ++f) {

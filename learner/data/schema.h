@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "learner/base/fields.h"
+#include "learner/base/time.h"
 
 namespace millrace {
 
@@ -74,7 +75,14 @@ struct Task {
   /// otherwise the task is trained on the condition's rows.
   bool entire_space = false;
   FeedbackPolicy policy = FeedbackPolicy::kWait;
+  /// es_dfm and defer: how long after its impression the label is trained first.
+  Duration short_wait{};
 };
+
+/// Whether the policy waits a while before the first row.
+inline bool has_short_wait(FeedbackPolicy policy) {
+  return policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer;
+}
 
 /// An embedding table; features that name the same one share its rows.
 struct Table {
@@ -116,6 +124,8 @@ class Schema {
   int input_width(int feature) const;
   int inputs() const { return inputs_; }
   int context_width() const { return context_width_; }
+  /// Whether any task's label is learned before it is decided.
+  bool has_immediate() const { return has_immediate_; }
 
   /// −1 where there is none of that name.
   int find_feature(std::string_view name) const;
@@ -128,6 +138,7 @@ class Schema {
   std::vector<int> key_features_, numeric_features_, dense_features_;
   std::vector<int> table_of_, input_offset_;
   int dense_width_ = 0, inputs_ = 0, context_width_ = 0;
+  bool has_immediate_ = false;
 };
 
 }  // namespace millrace

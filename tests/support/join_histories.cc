@@ -67,7 +67,7 @@ Impression random_impression(Dice& dice, std::string id, EventTime time) {
 JoinCase random_case(Dice& dice) {
   JoinCase c;
   const std::vector<int> windows{0, 1, 5, 10, 10, 30, 80};
-  const std::vector<int> lateness{0, 3, 20};
+  const std::vector<int> lateness{0, 3, 20}, short_waits{0, 2, 5, 15, 40};
   const int types = 1 + dice.below(4);
   for (int i = 0; i < types; ++i) {
     c.types.outcomes.push_back({.name = "o" + std::to_string(i),
@@ -84,7 +84,10 @@ JoinCase random_case(Dice& dice) {
     if (!binary.empty() && dice.chance(0.6)) task.given = dice.pick(binary);
     if (task.kind == TaskKind::kBinary) {
       task.entire_space = task.given >= 0 && dice.chance(0.6);
-      if (task.given < 0 && dice.chance(0.2)) task.policy = FeedbackPolicy::kFnw;
+      if (dice.chance(0.35)) {
+        task.policy = static_cast<FeedbackPolicy>(1 + dice.below(4));
+        task.short_wait = Duration{dice.pick(short_waits)};
+      }
       binary.push_back(k);
     } else {
       label.aggregate = static_cast<Aggregate>(dice.below(4));
@@ -183,6 +186,15 @@ std::string to_text(const JoinedRow& row, bool with_watermark) {
            << (row.counts[k] != 0 ? "" : "?");
     }
   }
+  for (std::size_t k = 0; k < row.origin.size(); ++k) {
+    if (!std::isnan(row.labels[k])) text << " o" << static_cast<int>(row.origin[k]);
+    if (row.targets[k] != 0) text << " target" << k << '=' << int{row.targets[k]};
+    if (!std::isnan(row.measured[k])) {
+      text << " measured" << k << '=' << row.measured[k] << (row.condition[k] != 0 ? "" : "!");
+    }
+  }
+  if (row.is_last) text << " last";
+  if (row.is_sample) text << " sample";
   return text.str();
 }
 
@@ -203,9 +215,9 @@ std::string to_text(const JoinCase& join_case) {
     const Task& task = join_case.tasks[k];
     text << task.name << " of o" << join_case.labels[k].outcome << " given t" << task.given
          << (task.kind == TaskKind::kBinary ? " binary" : " regression")
-         << (task.entire_space ? " entire" : "")
-         << (task.policy == FeedbackPolicy::kFnw ? " fnw" : "") << " aggregate "
-         << choice_name(join_case.labels[k].aggregate) << '\n';
+         << (task.entire_space ? " entire" : "") << ' ' << choice_name(task.policy) << ' '
+         << task.short_wait.count() << " aggregate " << choice_name(join_case.labels[k].aggregate)
+         << '\n';
   }
   return text.str();
 }

@@ -43,8 +43,16 @@ void OracleJoin::flush() { decide_before(EventTime::after_all(), true); }
 
 bool OracleJoin::has_label(int task) const { return labels_[at(task)].outcome >= 0; }
 bool OracleJoin::uses(int task, int type) const { return labels_[at(task)].outcome == type; }
-bool OracleJoin::is_immediate(int task) const {
-  return tasks_[at(task)].policy != FeedbackPolicy::kWait;
+bool OracleJoin::is_at_once(int task) const {
+  const FeedbackPolicy policy = tasks_[at(task)].policy;
+  return has_label(task) && (policy == FeedbackPolicy::kFnw || policy == FeedbackPolicy::kFnc);
+}
+bool OracleJoin::has_short_wait(int task) const {
+  const FeedbackPolicy policy = tasks_[at(task)].policy;
+  return has_label(task) && (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer);
+}
+Duration OracleJoin::short_wait_of(int task) const {
+  return std::min(tasks_[at(task)].short_wait, due_of(Impression{}, task) - EventTime{});
 }
 
 // "a task's own is t + window(its outcome); a task given another is due no earlier than that one"
@@ -81,27 +89,105 @@ void OracleJoin::judge(const Impression& impression) {
     return;
   }
   ++accounts.impressions.waiting;
-  Waiting waiting{impression,
-                  std::vector<bool>(tasks_.size()),
-                  std::vector<double>(tasks_.size(), kMissing),
-                  {}};
+  Waiting waiting{
+      impression, std::vector<bool>(tasks_.size()), std::vector<double>(tasks_.size(), kMissing),
+      {},         std::vector<bool>(tasks_.size()), std::vector<bool>(tasks_.size())};
 
   // "Under fnw the accepted impression emits its row with 0 first"
   JoinedRow zero = row_of(impression, F);
   zero.stream = Stream::kAtOnce;
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
-    if (has_label(k) && is_immediate(k)) zero.labels[at(k)] = 0;
+    const bool on_condition = tasks_[at(k)].given >= 0 && !tasks_[at(k)].entire_space;
+    if (is_at_once(k) && !on_condition) put(waiting, zero, k, 0, Origin::kFirst);
   }
   if (zero.has_label()) emit(zero);
 
-  // "Outcomes that waited for it are applied to it now, in the order in which they came"
+  // "Outcomes that waited for it are applied to it now, in the order in which they came, before
+  // anything is decided"
   for (const Outcome& outcome : early_) {
     if (outcome.impression_id != impression.id) continue;
     --accounts.outcomes.waiting;
-    apply(waiting, outcome);
+    apply(waiting, outcome, std::vector<bool>(tasks_.size(), true));
   }
   std::erase_if(early_, [&](const Outcome& o) { return o.impression_id == impression.id; });
   waiting_.push_back(std::move(waiting));
+}
+
+std::vector<int> OracleJoin::chain_of(int task) const {
+  std::vector<int> chain{task};
+  while (tasks_[at(chain.back())].given >= 0) chain.push_back(tasks_[at(chain.back())].given);
+  return chain;
+}
+
+// Whether all of the task's conditions could be 1 by what was applied, and so the task itself.
+OracleJoin::Standing OracleJoin::standing(const Waiting& waiting) const {
+  Standing standing;
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    bool condition = true, one = true;
+    for (const int c : chain_of(k)) {
+      const bool there =
+          has_label(c) && std::any_of(waiting.applied.begin(), waiting.applied.end(),
+                                      [&](const Outcome& o) { return uses(c, o.type); });
+      one &= there;
+      if (c != k) condition &= there;
+    }
+    standing.condition.push_back(condition);
+    standing.one.push_back(one);
+  }
+  return standing;
+}
+
+void OracleJoin::put(const Waiting& waiting, JoinedRow& row, int task, double label,
+                     Origin origin) const {
+  row.labels[at(task)] = label;
+  row.origin[at(task)] = origin;
+  row.condition[at(task)] = standing(waiting).condition[at(task)];
+}
+
+// The rows at once of a change in what was applied.
+void OracleJoin::changed(Waiting& waiting, const Standing& before, const Standing& after,
+                         const std::vector<bool>& suppressed) {
+  JoinedRow first = row_of(waiting.event, F), second = first;
+  first.stream = second.stream = Stream::kAtOnce;
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    const bool conditional = tasks_[at(k)].given >= 0;
+    const bool on_condition = conditional && !tasks_[at(k)].entire_space;
+    const bool begins = on_condition && after.condition[at(k)] && !before.condition[at(k)];
+    const bool becomes_one = after.one[at(k)] && !before.one[at(k)];
+    if (is_at_once(k) && (!conditional || !waiting.decided[at(k)])) {
+      if (begins) put(waiting, first, k, 0, Origin::kFirst);
+      if (becomes_one) put(waiting, begins ? second : first, k, 1, Origin::kLater);
+    }
+    if (has_short_wait(k) && waiting.passed[at(k)] && !waiting.decided[at(k)] &&
+        !suppressed[at(k)]) {
+      if (begins) {
+        put(waiting, first, k, after.one[at(k)] ? 1 : 0, Origin::kFirst);
+        waiting.observed[at(k)] = after.one[at(k)];
+      } else if (becomes_one) {
+        put(waiting, first, k, 1, Origin::kLater);
+      }
+    }
+  }
+  if (first.has_label()) emit(first);
+  if (second.has_label()) emit(second);
+}
+
+// The short waits of this length are over: one row with the labels as they stand.
+void OracleJoin::pass(Waiting& waiting, Duration short_wait, bool flushing) {
+  JoinedRow row = row_of(waiting.event, F);
+  row.stream = Stream::kAtOnce;
+  if (flushing) row.watermark = EventTime::after_all();
+  const Standing now = standing(waiting);
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    if (!has_short_wait(k) || short_wait_of(k) != short_wait) continue;
+    if (waiting.passed[at(k)] || waiting.decided[at(k)]) continue;
+    waiting.passed[at(k)] = true;
+    const bool on_condition = tasks_[at(k)].given >= 0 && !tasks_[at(k)].entire_space;
+    if (on_condition && !now.condition[at(k)]) continue;
+    put(waiting, row, k, now.one[at(k)] ? 1 : 0, Origin::kFirst);
+    waiting.observed[at(k)] = now.one[at(k)];
+  }
+  if (row.has_label()) emit(row);
 }
 
 void OracleJoin::judge(const Outcome& outcome) {
@@ -114,7 +200,7 @@ void OracleJoin::judge(const Outcome& outcome) {
   }
   for (Waiting& waiting : waiting_) {
     if (waiting.event.id != outcome.impression_id) continue;
-    apply(waiting, outcome);
+    apply(waiting, outcome, std::vector<bool>(tasks_.size()));
     return;
   }
   if (W <= outcome.time + options_.allowed_lateness) {
@@ -131,7 +217,8 @@ bool OracleJoin::same(const Outcome& a, const Outcome& b) {
   return a.time == b.time && a.value == b.value;
 }
 
-void OracleJoin::apply(Waiting& waiting, const Outcome& outcome) {
+void OracleJoin::apply(Waiting& waiting, const Outcome& outcome,
+                       const std::vector<bool>& suppressed) {
   bool open = false;
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
     open |= uses(k, outcome.type) && !waiting.decided[at(k)];
@@ -140,13 +227,11 @@ void OracleJoin::apply(Waiting& waiting, const Outcome& outcome) {
     ++accounts.outcomes.late;
     return;
   }
-  bool first = true;
   for (const Outcome& other : waiting.applied) {
     if (same(other, outcome)) {
       ++accounts.outcomes.duplicate;
       return;
     }
-    first &= other.type != outcome.type;
   }
   const Duration distance = outcome.time - waiting.event.time;
   if (distance < -options_.allowed_lateness ||
@@ -155,16 +240,9 @@ void OracleJoin::apply(Waiting& waiting, const Outcome& outcome) {
     return;
   }
   ++accounts.outcomes.applied;
+  const Standing before = standing(waiting);
   waiting.applied.push_back(outcome);
-
-  // "the first applied outcome of the type emits one row with 1, later ones none"
-  if (!first) return;
-  JoinedRow one = row_of(waiting.event, F);
-  one.stream = Stream::kAtOnce;
-  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
-    if (uses(k, outcome.type) && is_immediate(k)) one.labels[at(k)] = 1;
-  }
-  if (one.has_label()) emit(one);
+  changed(waiting, before, standing(waiting), suppressed);
 }
 
 void OracleJoin::judge(const Sample& sample) {
@@ -175,6 +253,7 @@ void OracleJoin::judge(const Sample& sample) {
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
     if (tasks_[k].given >= 0) row.condition[k] = row.labels[at(tasks_[k].given)] == 1;
   }
+  row.is_sample = true;
   emit(std::move(row));
 }
 
@@ -227,13 +306,26 @@ void OracleJoin::decide_before(EventTime limit, bool flushing) {
       for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
         if (!has_label(k) || waiting_[i].decided[at(k)]) continue;
         const Impression& event = waiting_[i].event;
-        const EventTime due = due_of(event, k);
-        const Key key{due, event.time, event.id};
-        if (due < limit && (!next || key < next->first)) next = {key, i};
+        const auto consider = [&](EventTime due) {
+          const Key key{due, event.time, event.id};
+          if (due < limit && (!next || key < next->first)) next = {key, i};
+        };
+        consider(due_of(event, k));
+        if (has_short_wait(k) && !waiting_[i].passed[at(k)])
+          consider(event.time + short_wait_of(k));
       }
     }
     if (!next) break;
-    decide_one(next->second, std::get<0>(next->first), flushing);
+    // Of one impression at one time: short waits before labels.
+    const EventTime due = std::get<0>(next->first);
+    Waiting& waiting = waiting_[next->second];
+    // Of a flush only what W had not decided.
+    pass(waiting, due - waiting.event.time, flushing);
+    bool labels = false;
+    for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+      labels |= has_label(k) && !waiting.decided[at(k)] && due_of(waiting.event, k) == due;
+    }
+    if (labels) decide_one(next->second, due, flushing);
   }
   for (const Outcome& outcome : early_) {
     if (limit <= outcome.time + options_.allowed_lateness) continue;
@@ -266,12 +358,13 @@ void OracleJoin::decide_one(std::size_t index, EventTime due, bool flushing) {
       waiting.label[at(k)] = label;
       waiting.decided[at(k)] = true;
       changed = true;
-      if (!is_immediate(k)) row.labels[at(k)] = label;
+      if (tasks_[at(k)].policy == FeedbackPolicy::kWait) row.labels[at(k)] = label;
       // Algorithms 2.2: zeros that a condition decided count as missing in the first time.
       if (label == 0 && !condition_holds(waiting, k) &&
           due <= first_accepted_ + (due_of(waiting.event, k) - waiting.event.time)) {
         row.counts[at(k)] = 0;
       }
+      if (tasks_[at(k)].policy != FeedbackPolicy::kWait) say_final(waiting, k, label, due, row);
     }
   }
   bool finished = true;
@@ -279,11 +372,46 @@ void OracleJoin::decide_one(std::size_t index, EventTime due, bool flushing) {
     if (!before[at(k)]) row.condition[at(k)] = condition_holds(waiting, k) ? 1 : 0;
     if (has_label(k)) finished &= waiting.decided[at(k)];
   }
+  bool open = false, was_open = false;
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    if (!is_at_once(k) && !has_short_wait(k)) continue;
+    was_open |= !before[at(k)];
+    open |= !waiting.decided[at(k)];
+  }
+  row.is_last = was_open && !open;
   emit(std::move(row));
   if (!finished) return;
   --accounts.impressions.waiting;
   ++accounts.impressions.finished;
   waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+// A final label under an immediate policy: measured; for es_dfm and defer the heads' targets too;
+// trained by defer, and where it is known before the short wait.
+void OracleJoin::say_final(const Waiting& waiting, int task, double label, EventTime due,
+                           JoinedRow& row) const {
+  if (std::isnan(label)) return;
+  const auto k = at(task);
+  const bool early = has_short_wait(task) && !waiting.passed[k];
+  const bool seen_as_one = waiting.passed[k] && waiting.observed[k];
+  if (row.counts[k] != 0) {
+    row.measured[k] = label;
+    if (has_short_wait(task)) {
+      row.targets[k] = target::kDelayedKnown;
+      if (label == 1 && !seen_as_one) row.targets[k] |= target::kDelayed;
+      if (!seen_as_one) row.targets[k] |= target::kNeverKnown;
+      if (!seen_as_one && label == 0) row.targets[k] |= target::kNever;
+    }
+  }
+  const bool defer = tasks_[k].policy == FeedbackPolicy::kDefer;
+  if (early) {
+    row.labels[k] = label;
+    row.origin[k] = defer ? Origin::kTwice : Origin::kFirst;
+    row.counts[k] = due > first_accepted_ + short_wait_of(task) ? 1 : 0;
+  } else if (defer) {
+    row.labels[k] = label;
+    row.origin[k] = Origin::kAgain;
+  }
 }
 
 JoinedRow OracleJoin::row_of(const Impression& impression, EventTime due) const {
@@ -297,6 +425,13 @@ JoinedRow OracleJoin::row_of(const Impression& impression, EventTime due) const 
                 .condition = std::vector<std::uint8_t>(tasks_.size()),
                 .counts = std::vector<std::uint8_t>(tasks_.size(), 1)};
   for (std::size_t k = 0; k < tasks_.size(); ++k) row.condition[k] = tasks_[k].given < 0 ? 1 : 0;
+  const bool all_wait = std::all_of(tasks_.begin(), tasks_.end(), [](const Task& task) {
+    return task.policy == FeedbackPolicy::kWait;
+  });
+  if (all_wait) return row;
+  row.origin.assign(tasks_.size(), Origin::kFinal);
+  row.targets.assign(tasks_.size(), 0);
+  row.measured.assign(tasks_.size(), kMissing);
   return row;
 }
 

@@ -37,12 +37,18 @@ class OracleJoin {
     std::vector<bool> decided;
     std::vector<double> label;  // of decided tasks, whether or not a row shows it
     std::vector<Outcome> applied;
+    std::vector<bool> passed;    // short waits that are over
+    std::vector<bool> observed;  // of them: the first row had the label 1
+  };
+  // What may make a task's rows at once: how things stand with an impression.
+  struct Standing {
+    std::vector<bool> condition, one;
   };
 
   void judge(const Impression& impression);
   void judge(const Outcome& outcome);
   void judge(const Sample& sample);
-  void apply(Waiting& waiting, const Outcome& outcome);
+  void apply(Waiting& waiting, const Outcome& outcome, const std::vector<bool>& suppressed);
   void decide_before(EventTime limit, bool flushing);
   void decide_one(std::size_t index, EventTime due, bool flushing);
   void emit(JoinedRow row);
@@ -50,7 +56,17 @@ class OracleJoin {
 
   bool uses(int task, int type) const;
   bool has_label(int task) const;
-  bool is_immediate(int task) const;
+  bool is_at_once(int task) const;      // fnw, fnc
+  bool has_short_wait(int task) const;  // es_dfm, defer
+  Duration short_wait_of(int task) const;
+  std::vector<int> chain_of(int task) const;  // the task and all its conditions
+  Standing standing(const Waiting& waiting) const;
+  void changed(Waiting& waiting, const Standing& before, const Standing& after,
+               const std::vector<bool>& suppressed);
+  void pass(Waiting& waiting, Duration short_wait, bool flushing);
+  void put(const Waiting& waiting, JoinedRow& row, int task, double label, Origin origin) const;
+  void say_final(const Waiting& waiting, int task, double label, EventTime due,
+                 JoinedRow& row) const;
   EventTime due_of(const Impression& impression, int task) const;
   double label_of(const Waiting& waiting, int task) const;
   bool condition_holds(const Waiting& waiting, int task) const;

@@ -29,7 +29,8 @@ struct Line {
 struct Case {
   std::string name;
   JoinCase join;
-  std::vector<Line> lines;  // events, moves and what is expected of them
+  bool shows_feedback = false;  // rows are listed with origins, targets and what is measured
+  std::vector<Line> lines;      // events, moves and what is expected of them
 };
 
 Line read_line(const std::string& text) {
@@ -70,7 +71,12 @@ void add_task(JoinCase& join, const Line& line) {
     }
   }
   task.entire_space = line.has("entire");
-  if (line.has("fnw")) task.policy = FeedbackPolicy::kFnw;
+  for (const auto& choice : Choices<FeedbackPolicy>::all) {
+    if (line.has(std::string(choice.name))) task.policy = choice.value;
+  }
+  if (line.options.contains("short")) {
+    task.short_wait = Duration{std::stoll(line.options.at("short"))};
+  }
   if (line.options.contains("absent")) label.absent = std::stod(line.options.at("absent"));
   join.tasks.push_back(task);
   join.labels.push_back(label);
@@ -90,10 +96,12 @@ std::vector<Case> read_cases() {
       const Line line = read_line(text);
       const std::string& kind = line.words.at(0);
       if (kind == "case") {
-        cases.push_back({.name = text.substr(5), .join = {}, .lines = {}});
+        cases.push_back({.name = text.substr(5), .join = {}, .shows_feedback = false, .lines = {}});
         cases.back().join.options.allowed_lateness = Duration{0};
       } else if (kind == "lateness") {
         cases.back().join.options.allowed_lateness = Duration{std::stoll(line.words.at(1))};
+      } else if (text == "show feedback") {
+        cases.back().shows_feedback = true;
       } else if (kind == "late") {
         cases.back().join.options.late = LatePolicy::kAccept;
       } else if (kind == "outcome") {
@@ -145,14 +153,32 @@ std::string print(double value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
-std::string print(const JoinCase& join, const JoinedRow& row) {
+// cvr=0:first,delayed=1,never=0,final=1: where the label came from, the heads' targets, and the
+// final label that is only measured.
+std::string print_feedback(const JoinedRow& row, std::size_t k) {
+  static const std::vector<std::string> kOrigins{"", ":first", ":later", ":again", ":twice"};
+  std::string text;
+  if (row.labels[k] == row.labels[k]) text += kOrigins[static_cast<std::size_t>(row.origin[k])];
+  const auto flag = [&](int known, int yes, const char* name) {
+    if ((row.targets[k] & known) == 0) return;
+    text += std::string(",") + name + "=" + ((row.targets[k] & yes) != 0 ? "1" : "0");
+  };
+  flag(target::kDelayedKnown, target::kDelayed, "delayed");
+  flag(target::kNeverKnown, target::kNever, "never");
+  if (row.measured[k] == row.measured[k]) text += ",final=" + print(row.measured[k]);
+  return text;
+}
+
+std::string print(const JoinCase& join, const JoinedRow& row, bool shows_feedback) {
   std::string w = std::to_string(row.watermark.ms);
   if (row.watermark == EventTime::before_all()) w = "none";
   if (row.watermark == EventTime::after_all()) w = "all";
   std::string text = "row " + row.impression_id + " due=" + std::to_string(row.due.ms) + " W=" + w;
   for (std::size_t k = 0; k < join.tasks.size(); ++k) {
     text += " " + join.tasks[k].name + "=" + print(row.labels[k]);
+    if (shows_feedback) text += print_feedback(row, k);
   }
+  if (shows_feedback && row.is_last) text += " last";
   return text;
 }
 
@@ -236,14 +262,15 @@ void run(const Case& c) {
   std::size_t seen = 0;  // rows that the case has listed
   const auto expect_all_listed = [&](const std::string& before) {
     for (; seen < join.rows.size(); ++seen) {
-      ADD_FAILURE() << "not listed before: " << before << "\n" << print(c.join, join.rows[seen]);
+      ADD_FAILURE() << "not listed before: " << before << "\n"
+                    << print(c.join, join.rows[seen], c.shows_feedback);
     }
   };
   for (const Line& line : c.lines) {
     const std::string& kind = line.words.at(0);
     if (kind == "row") {
       ASSERT_LT(seen, join.rows.size()) << "did not come: " << line.text;
-      EXPECT_EQ(print(c.join, join.rows[seen++]), line.text);
+      EXPECT_EQ(print(c.join, join.rows[seen++], c.shows_feedback), line.text);
     } else if (kind == "account") {
       EXPECT_EQ(count(join.accounts(), line.words.at(1)), std::stoull(line.words.at(2)))
           << line.text;

@@ -3,6 +3,8 @@
 // and restored, and whatever the order of arrival while nothing is late.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
 #include <memory>
 
 #include "ingest/join/joiner.h"
@@ -106,8 +108,36 @@ void add(Accounts& sum, const Accounts& a) {
   sum.rows += a.rows;
 }
 
+// What the policies of delayed feedback emitted: labels by origin, targets by their bits, final
+// labels that are only measured, and impressions of which nothing is left to measure.
+struct MetFeedback {
+  std::map<Origin, int> origins;
+  std::map<int, int> targets;
+  int measured = 0, last = 0;
+
+  void add(const std::vector<JoinedRow>& rows) {
+    for (const JoinedRow& row : rows) {
+      for (std::size_t k = 0; k < row.origin.size(); ++k) {
+        if (!std::isnan(row.labels[k])) ++origins[row.origin[k]];
+        if (row.targets[k] != 0) ++targets[row.targets[k]];
+        measured += std::isnan(row.measured[k]) ? 0 : 1;
+      }
+      last += row.is_last ? 1 : 0;
+    }
+  }
+  void expect_everything_met() const {
+    EXPECT_GE(origins.size(), 4u);  // kTwice takes much to come about: feedback_test.cc
+    for (const auto& [origin, count] : origins) EXPECT_GT(count, 0) << static_cast<int>(origin);
+    EXPECT_EQ(targets.size(), 3u);  // seen as 1; came later; never came
+    for (const auto& [bits, count] : targets) EXPECT_GT(count, 5) << bits;
+    EXPECT_GT(measured, 500);
+    EXPECT_GT(last, 500);
+  }
+};
+
 TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
   Accounts met;
+  MetFeedback feedback;
   for (int seed = GetParam() * kSeedsEach; seed < (GetParam() + 1) * kSeedsEach; ++seed) {
     Dice dice(static_cast<std::uint64_t>(seed));
     const JoinCase c = random_case(dice);
@@ -134,8 +164,10 @@ TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
     disturbed.commit();
     ASSERT_EQ(disturbed.log.digested(), plain.log.digested()) << context;
     add(met, oracle.accounts);
+    feedback.add(oracle.rows);
   }
   expect_everything_met(met);
+  feedback.expect_everything_met();
 }
 
 TEST_P(Seeds, OrderOfArrivalChangesNothingWhileNothingIsLate) {
