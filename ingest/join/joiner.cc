@@ -322,4 +322,10 @@ void Joiner::restore_block(std::string_view set, std::uint64_t sequence, std::st
 
 void Joiner::restored() { parts_->state->restored(); }
 
+void Joiner::adopt(WaitingImpression impression) { parts_->state->add(std::move(impression)); }
+
+void Joiner::adopt(std::string_view impression_id, std::vector<KeptOutcome> outcomes) {
+  for (KeptOutcome& outcome : outcomes) parts_->state->keep(impression_id, std::move(outcome));
+}
+
 }  // namespace millrace

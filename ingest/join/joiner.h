@@ -10,6 +10,7 @@
 
 #include "ingest/event/event.h"
 #include "ingest/join/accounts.h"
+#include "ingest/join/join_state.h"
 #include "ingest/join/joined_row.h"
 #include "ingest/join/label_source.h"
 #include "ingest/join/options.h"
@@ -76,6 +77,11 @@ class Joiner final : public Participant {
   void restore_value(std::string_view name, std::string_view bytes) override;
   void restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) override;
   void restored() override;
+
+  /// For a migration, before any event: what waited under another shape goes on waiting here.
+  /// Counts nothing. Requires: no impression of this id waits here.
+  void adopt(WaitingImpression impression);
+  void adopt(std::string_view impression_id, std::vector<KeptOutcome> outcomes);
 
  private:
   struct Parts;

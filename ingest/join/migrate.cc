@@ -1,0 +1,105 @@
+#include "ingest/join/migrate.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "ingest/join/state_values.h"
+
+namespace millrace {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+std::string_view outcome_name(const JoinShape& shape, int task) {
+  const int type = shape.labels[at(task)].outcome;
+  return type < 0 ? std::string_view() : shape.types.outcomes[at(type)].name;
+}
+
+}  // namespace
+
+JoinMigration::JoinMigration(const JoinShape& from, const JoinShape& to)
+    : from_(from), to_(to), transcode_(from.schema, to.schema) {
+  new_task_.assign(from.schema.tasks().size(), -1);
+  for (int k = 0; k < static_cast<int>(to.schema.tasks().size()); ++k) {
+    const int source = from.schema.find_task(to.schema.tasks()[at(k)].name);
+    tasks_.push_back(source >= 0 && is_same(source, k) ? source : -1);
+    if (tasks_.back() >= 0) new_task_[at(source)] = k;
+  }
+  for (const OutcomeType& type : from.types.outcomes) {
+    new_type_.push_back(-1);
+    for (std::size_t t = 0; t < to.types.outcomes.size(); ++t) {
+      if (to.types.outcomes[t].name == type.name) new_type_.back() = static_cast<int>(t);
+    }
+  }
+  used_type_.assign(to.types.outcomes.size(), false);
+  for (const LabelSource& label : to.labels) {
+    if (label.outcome >= 0) used_type_[at(label.outcome)] = true;
+  }
+}
+
+bool JoinMigration::is_same(int old_task, int new_task) const {
+  const Task& a = from_.schema.tasks()[at(old_task)];
+  const Task& b = to_.schema.tasks()[at(new_task)];
+  if (a.name != b.name || a.kind != b.kind || a.entire_space != b.entire_space ||
+      a.policy != b.policy || a.short_wait != b.short_wait ||
+      outcome_name(from_, old_task) != outcome_name(to_, new_task)) {
+    return false;
+  }
+  if (a.given < 0 || b.given < 0) return a.given < 0 && b.given < 0;
+  return is_same(a.given, b.given);
+}
+
+std::optional<WaitingImpression> JoinMigration::impression(std::string_view id,
+                                                           std::string_view value) {
+  const int old_tasks = static_cast<int>(new_task_.size());
+  WaitingImpression old = read_impression(id, value, from_.types, old_tasks);
+  WaitingImpression moved{.id = std::move(old.id),
+                          .time = old.time,
+                          .features = transcode_(old.features),
+                          .weight = old.weight,
+                          .open = {}};
+  for (int k = 0; k < old_tasks; ++k) {
+    if (!old.open.has(k)) continue;
+    const int task = new_task_[at(k)];
+    if (task < 0) {
+      ++dropped_labels_;
+      continue;
+    }
+    moved.open.add(task);
+    if (!old.has_passed(k)) continue;
+    if (!moved.short_waits) moved.short_waits = std::make_unique<ShortWaits>();
+    moved.short_waits->passed.add(task);
+    if (old.short_waits->observed.has(k)) moved.short_waits->observed.add(task);
+  }
+  if (moved.open.empty()) {
+    ++finished_;
+    return std::nullopt;
+  }
+  if (!old.applied) return moved;
+  for (const KeptOutcome& outcome : *old.applied) {
+    const int type = new_type_[at(outcome.type)];
+    if (type < 0) continue;
+    if (!moved.applied) moved.applied = std::make_unique<AppliedOutcomes>();
+    KeptOutcome kept = outcome;
+    kept.type = type;
+    moved.applied->insert(std::move(kept));
+  }
+  return moved;
+}
+
+std::vector<KeptOutcome> JoinMigration::outcomes(std::string_view value) {
+  std::vector<KeptOutcome> moved;
+  for (KeptOutcome& outcome : read_outcomes(value, from_.types)) {
+    const int type = new_type_[at(outcome.type)];
+    if (type < 0 || !used_type_[at(type)]) {
+      ++dropped_outcomes_;
+      continue;
+    }
+    outcome.type = type;
+    moved.push_back(std::move(outcome));
+  }
+  return moved;
+}
+
+}  // namespace millrace
