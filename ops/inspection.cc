@@ -33,6 +33,20 @@ void add_line(std::string& text, std::string_view name, std::string_view value) 
   fmt::format_to(std::back_inserter(text), "{:<13} {}\n", name, value);
 }
 
+json::array lost_of(const Inspection& inspection) {
+  json::array lost;
+  for (const LostRange& range : inspection.losses.last()) {
+    json::object one{{"topic", range.key.first},
+                     {"partition", range.key.second},
+                     {"from", range.first},
+                     {"to", nullptr},
+                     {"reason", kLossReasonNames[static_cast<std::size_t>(range.reason)]}};
+    if (range.end) one["to"] = *range.end - 1;
+    lost.push_back(std::move(one));
+  }
+  return lost;
+}
+
 json::array offsets_of(const Inspection& inspection) {
   json::array offsets;
   for (const auto& [input, offset] : inspection.offsets.all()) {
@@ -55,6 +69,7 @@ Inspection inspect(const Store& store) {
   if (const auto bytes = store.value("source", "kafka_positions")) {
     found.offsets.restore(*bytes);
   }
+  if (const auto bytes = store.value("source", "kafka_losses")) found.losses.restore(*bytes);
   if (const auto bytes = store.value("source", "files")) found.files = file_positions(*bytes);
   if (const auto bytes = store.value("join", "accounts")) {
     ByteReader reader(*bytes);
@@ -76,6 +91,7 @@ std::string to_json(const Inspection& inspection) {
   out["commit"] = inspection.commit;
   out["version"] = inspection.version;
   out["offsets"] = offsets_of(inspection);
+  out["lost"] = lost_of(inspection);
   add_accounts(inspection.accounts, out);
   json::array& tables = out["tables"].emplace_array();
   for (const Inspection::Table& table : inspection.tables) {
@@ -102,6 +118,11 @@ std::string to_text(const Inspection& inspection) {
   add_line(text, "digest", print_digest(inspection.digest));
   for (const auto& [input, offset] : inspection.offsets.all()) {
     add_line(text, "offset", fmt::format("{}/{} at {}", input.first, input.second, offset));
+  }
+  for (const LostRange& range : inspection.losses.last()) {
+    add_line(text, "lost",
+             fmt::format("{}/{}: {} ({})", range.key.first, range.key.second, print_range(range),
+                         kLossReasonNames[static_cast<std::size_t>(range.reason)]));
   }
   for (const FilePosition& file : inspection.files) {
     add_line(text, "file",

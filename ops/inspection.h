@@ -6,6 +6,7 @@
 
 #include "ingest/join/accounts.h"
 #include "ingest/source/file_source.h"
+#include "ingest/source/kafka_losses.h"
 #include "ingest/source/kafka_positions.h"
 #include "store/store.h"
 
@@ -21,6 +22,7 @@ struct Inspection {
   /// Of the weights that this commit holds, as answers carry it: "<commit>.0".
   std::string version;
   KafkaPositions offsets;
+  KafkaLosses losses;
   std::vector<FilePosition> files;
   Accounts accounts;
   std::vector<Table> tables;  ///< The embedding tables of every model.
@@ -32,8 +34,9 @@ struct Inspection {
 Inspection inspect(const Store& store);
 
 /// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
-/// path, position in bytes, lines), the accounts as in `replay`'s report, `tables`, `snapshots`,
-/// `digest`.
+/// path, position in bytes, lines), `lost` (what `kafka.on_lost: skip` skipped last: topic,
+/// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
+/// report, `tables`, `snapshots`, `digest`.
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

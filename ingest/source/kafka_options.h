@@ -5,6 +5,7 @@
 #include <string>
 
 #include "learner/base/fields.h"
+#include "learner/base/time.h"
 
 namespace millrace {
 
@@ -22,6 +23,7 @@ struct KafkaOptions {
   ByteSize prefetch{256LL << 20};
   ByteSize max_record{1LL << 20};
   OnLost on_lost = OnLost::kFail;
+  Duration check_every{20'000};
   std::map<std::string, std::string> properties;
 
   // No constexpr: a map is no literal type.
@@ -36,7 +38,12 @@ struct KafkaOptions {
         field("max_record", &K::max_record, "A longer record is a dead letter (too_large).",
               ByteSize{1 << 10}, ByteSize{64 << 20}),
         field("on_lost", &K::on_lost,
-              "What to do where the broker no longer has the stored offset: fail, or skip."),
+              "What to do where the broker no longer has what was to be read (retention), or what "
+              "was read (the topic was made anew, or cut): fail, or skip what is lost."),
+        field("check_every", &K::check_every,
+              "How often the broker is asked for new partitions, and whether what was read last is "
+              "still there.",
+              Duration{100}, Duration{60'000}),
         field(
             "properties", &K::properties,
             "Any librdkafka property, passed through; those that Millrace sets itself are refused "

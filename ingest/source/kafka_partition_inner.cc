@@ -12,7 +12,19 @@ std::string_view view_of(const void* bytes, std::size_t size) {
   return {static_cast<const char*>(bytes), size};
 }
 
+std::optional<EventTime> stamp_of(const rd_kafka_message_t* message) {
+  rd_kafka_timestamp_type_t type;
+  const std::int64_t timestamp = rd_kafka_message_timestamp(message, &type);
+  if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || timestamp < 0) return std::nullopt;
+  return EventTime{timestamp};
+}
+
 }  // namespace
+
+RecordMark mark_of(const rd_kafka_message_t* message) {
+  return mark_of(message->offset, stamp_of(message), view_of(message->key, message->key_len),
+                 view_of(message->payload, message->len));
+}
 
 KafkaPartition::KafkaPartition(std::string topic, int partition, std::function<void()> wake,
                                KafkaNudge& nudge)
@@ -32,9 +44,26 @@ void KafkaPartition::close_queue() {
 }
 
 void KafkaPartition::drop_batch() {
+  drop_taken();
   for (; next_ < size_; ++next_) rd_kafka_message_destroy(batch_[next_]);
   next_ = size_ = 0;
   batch_client_.reset();
+}
+
+// What it was is kept, its bytes are not.
+void KafkaPartition::drop_taken() {
+  if (taken_ == nullptr) return;
+  mark_ = mark_of(taken_);
+  rd_kafka_message_destroy(std::exchange(taken_, nullptr));
+}
+
+std::optional<RecordMark> KafkaPartition::mark() {
+  return taken_ != nullptr ? mark_of(taken_) : mark_;
+}
+
+void KafkaPartition::set_mark(const std::optional<RecordMark>& mark) {
+  MILLRACE_CHECK(taken_ == nullptr);
+  mark_ = mark;
 }
 
 void KafkaPartition::read_from(std::shared_ptr<KafkaClient> client, std::int64_t offset,
@@ -64,6 +93,7 @@ void KafkaPartition::read_from(std::shared_ptr<KafkaClient> client, std::int64_t
 }
 
 void KafkaPartition::stop_reading() {
+  stopped_at_end_ = stands_at_end();
   drop_batch();
   close_queue();
   client_.reset();
@@ -103,6 +133,7 @@ Head KafkaPartition::peek(Record& record, std::optional<Trouble>& trouble) {
     if (message->err) {
       pass_event(*message, trouble);
       rd_kafka_message_destroy(batch_[next_++]);
+      if (next_ == size_) drop_taken();
       if (trouble) return Head::kBehind;
       continue;
     }
@@ -110,15 +141,10 @@ Head KafkaPartition::peek(Record& record, std::optional<Trouble>& trouble) {
       position_ = *end_;
       return Head::kAtEnd;
     }
-    rd_kafka_timestamp_type_t type;
-    const std::int64_t timestamp = rd_kafka_message_timestamp(message, &type);
     record.payload = view_of(message->payload, message->len);
     record.key = view_of(message->key, message->key_len);
     record.offset = message->offset;
-    record.timestamp = std::nullopt;
-    if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp >= 0) {
-      record.timestamp = EventTime{timestamp};
-    }
+    record.timestamp = stamp_of(message);
     return Head::kRecord;
   }
 }
@@ -137,15 +163,18 @@ void KafkaPartition::pass_event(const rd_kafka_message_t& message,
 }
 
 bool KafkaPartition::stands_at_end() const {
-  if (!is_read()) return false;
+  if (!is_read()) return stopped_at_end_;
   return position_ == end_seen_ || (end_of_log_ >= 0 && position_ >= end_of_log_);
 }
 
 void KafkaPartition::take() {
   MILLRACE_CHECK(next_ < size_);
   position_ = batch_[next_]->offset + 1;
-  rd_kafka_message_destroy(batch_[next_++]);
-  if (next_ == size_) batch_client_.reset();
+  if (taken_ != nullptr) rd_kafka_message_destroy(taken_);
+  taken_ = batch_[next_++];
+  if (next_ < size_) return;
+  drop_taken();
+  batch_client_.reset();
 }
 
 std::int64_t KafkaPartition::lag() const {

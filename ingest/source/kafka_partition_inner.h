@@ -10,9 +10,13 @@
 
 #include "ingest/source/kafka_client_inner.h"
 #include "ingest/source/kafka_nudge_inner.h"
+#include "ingest/source/record_mark.h"
 #include "ingest/source/source.h"
 
 namespace millrace {
+
+/// By what a record is known again.
+RecordMark mark_of(const rd_kafka_message_t* message);
 
 /// One partition as the source reads it: its queue, the batch that was taken out of it, and where
 /// it stands. An offset of −1 is not known.
@@ -40,7 +44,8 @@ class KafkaPartition {
   /// Where a client must begin so that nothing is missed after the records held here.
   std::int64_t next_fetch() const { return next_fetch_; }
   bool is_read() const { return queue_ != nullptr; }
-  /// The position is doubtful: nothing is read until `read_from`.
+  /// The position is doubtful: nothing is read until `read_from`. Where it stood at its end it
+  /// still does.
   void stop_reading();
 
   /// Not beyond `end`: the partition is at its end there for good.
@@ -55,6 +60,10 @@ class KafkaPartition {
 
   std::int64_t position() const { return position_; }
   void set_position(std::int64_t position) { position_ = position; }
+
+  /// The last record that was taken; its bytes are hashed only when somebody asks.
+  std::optional<RecordMark> mark();
+  void set_mark(const std::optional<RecordMark>& mark);
   /// The broker's end as last heard, here or by a question.
   void heard_end(std::int64_t end) { end_of_log_ = end; }
   std::int64_t lag() const;
@@ -69,6 +78,7 @@ class KafkaPartition {
   bool stands_at_end() const;
   void pass_event(const rd_kafka_message_t& message, std::optional<Trouble>& trouble);
   void drop_batch();
+  void drop_taken();
   void ask_for_more();
   void close_queue();
 
@@ -82,11 +92,14 @@ class KafkaPartition {
 
   std::array<rd_kafka_message_t*, 512> batch_{};
   std::size_t next_ = 0, size_ = 0;
+  rd_kafka_message_t* taken_ = nullptr;        // the last that was taken, while its batch lasts
+  std::optional<RecordMark> mark_;             // of the last that was taken, where taken_ is null
   std::shared_ptr<KafkaClient> batch_client_;  // the messages belong to it
   std::int64_t position_ = -1, next_fetch_ = -1;
   std::int64_t end_of_log_ = -1;  // the high watermark
   std::int64_t end_seen_ = -1;    // where the last "end of partition" was said
   std::optional<std::int64_t> end_;
+  bool stopped_at_end_ = false;
   std::uint64_t batches_ = 0;
   std::size_t most_queued_ = 0;  // records in the queue at its fullest, lately
 };

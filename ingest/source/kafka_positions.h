@@ -7,8 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "ingest/source/kafka_options.h"
-
 namespace millrace {
 
 /// A topic and one of its partitions.
@@ -37,18 +35,5 @@ class KafkaPositions {
   std::map<PartitionKey, std::int64_t> positions_;
   bool new_ = true;
 };
-
-/// Where to go on from a position of which the broker has offsets `low` to `high`.
-struct Resumption {
-  std::int64_t position = 0;
-  std::uint64_t lost = 0;  ///< Offsets that are skipped.
-  std::string message;     ///< What was lost, for the log; empty if nothing was.
-};
-
-/// A position below `low` was passed by retention: it goes on at `low`. One above `high` means that
-/// the topic was made anew or cut: what is there now was never read, so it goes on at `low` too.
-/// Throws SourceError where something is lost and the policy is `fail`.
-Resumption resume(const PartitionKey& key, std::int64_t position, std::int64_t low,
-                  std::int64_t high, OnLost policy);
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #include "ingest/source/kafka_source.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -12,6 +13,7 @@
 #include "ingest/source/kafka_fetcher_inner.h"
 #include "ingest/source/kafka_plan_inner.h"
 #include "ingest/source/kafka_positions.h"
+#include "ingest/source/kafka_resume.h"
 #include "ingest/source/kafka_watch_inner.h"
 #include "learner/base/check.h"
 
@@ -23,6 +25,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int kConfirmMs = 1000;
 constexpr Duration kStartStep{50};
 constexpr std::string_view kPositions = "kafka_positions";
+constexpr std::string_view kMarks = "kafka_marks";
+constexpr std::string_view kLosses = "kafka_losses";
 
 }  // namespace
 
@@ -43,16 +47,23 @@ struct KafkaSource::Parts {
   std::atomic<bool> has_news{false};
   const std::function<void()> wake;
 
-  KafkaPositions stored;  // of the last commit
-  bool begun = false;     // the broker has answered for all topics
+  // Why an input is not to be read on, as soon as no head of it is out.
+  enum class Doubt : std::uint8_t { kNone, kMayBeAnother, kVanished };
+
+  // Of the last commit.
+  KafkaPositions stored;
+  KafkaMarks stored_marks;
+  KafkaLosses losses;
+  bool begun = false;  // the broker has answered for all topics
   std::vector<Input> inputs;
+  std::vector<std::optional<RecordMark>> anchors;  // of each input
+  std::vector<Doubt> doubts;                       // of each input
   std::map<PartitionKey, std::size_t> index;
   // The broker is asked by another client than the one that reads, which may be replaced.
   std::shared_ptr<KafkaClient> control;
   std::unique_ptr<KafkaWatch> watch;
   KafkaFetcher fetcher;
 
-  std::uint64_t lost_offsets = 0;
   std::uint64_t failed_publications = 0;
   bool publishing = false;
   std::map<PartitionKey, std::int64_t> published;
@@ -77,7 +88,19 @@ struct KafkaSource::Parts {
   void open();
   void take_news();
   std::size_t welcome(const KafkaWatch::Found& found);
-  void place(std::size_t input, const KafkaWatch::Found& found);
+  bool place(std::size_t input, const KafkaWatch::Found& found);
+  void settle(std::size_t input, const Resumption& resumption);
+  void stop_and_ask(std::size_t input);
+  void doubt_topic(const std::string& topic);
+  void take_check(const KafkaWatch::Checked& checked);
+  void take_vanished(const PartitionKey& key);
+  void resolve_doubt(std::size_t input);
+  void note_stored();
+  PartitionKey key_of(std::size_t input) const {
+    return {inputs[input].topic, inputs[input].partition};
+  }
+  PartitionMarks marks_of(std::size_t input) { return {fetcher[input].mark(), anchors[input]}; }
+  std::map<PartitionKey, PartitionMarks> remembered() const;
   std::int64_t start_of(const KafkaWatch::Found& found) const;
   void deal_with(std::size_t input, const KafkaPartition::Trouble& trouble);
   void watch_silence();
@@ -92,10 +115,20 @@ void KafkaSource::Parts::open() {
     if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET) ++failed_publications;
   });
   watch = std::make_unique<KafkaWatch>(
-      control, KafkaWatch::Options{config.topics, plan.moment, config.discover_every}, [this] {
+      control, KafkaReread(plan.properties, config.log),
+      KafkaWatch::Options{config.topics, plan.moment, config.options.check_every, remembered()},
+      [this] {
         has_news.store(true, std::memory_order_release);
         wake_up();
       });
+}
+
+std::map<PartitionKey, PartitionMarks> KafkaSource::Parts::remembered() const {
+  std::map<PartitionKey, PartitionMarks> all;
+  for (const auto& [key, position] : stored.all()) {
+    if (position > 0) all[key] = stored_marks.find(key);
+  }
+  return all;
 }
 
 // Everything that the watch found: new partitions, and bounds of those that are to be placed.
@@ -105,14 +138,15 @@ void KafkaSource::Parts::take_news() {
   if (!news.refused.empty()) throw SourceError("kafka: " + news.refused);
   for (const std::string& topic : news.missing) {
     log("warning", "topic " + topic + " does not exist" +
-                    (config.to_present_ends ? "; taken as empty" : " yet; waiting for it"));
+                       (config.to_present_ends ? "; taken as empty" : " yet; waiting for it"));
+    doubt_topic(topic);
   }
+  for (const PartitionKey& key : news.vanished) take_vanished(key);
+  for (const KafkaWatch::Checked& checked : news.checked) take_check(checked);
   std::vector<std::size_t> placed;
   for (const KafkaWatch::Found& found : news.found) {
     const std::size_t input = welcome(found);
-    if (!found.bounds) continue;
-    place(input, found);
-    placed.push_back(input);
+    if (found.bounds && place(input, found)) placed.push_back(input);
   }
   if (!placed.empty()) fetcher.read(placed);
 }
@@ -123,6 +157,8 @@ std::size_t KafkaSource::Parts::welcome(const KafkaWatch::Found& found) {
   if (is_new) {
     inputs.push_back({found.topic, found.partition, {}});
     fetcher.add(found.topic, found.partition);
+    anchors.emplace_back();
+    doubts.push_back(Doubt::kNone);
     if (!found.from_the_start) log("info", "new: " + partition_name(key));
   }
   return known->second;
@@ -130,29 +166,96 @@ std::size_t KafkaSource::Parts::welcome(const KafkaWatch::Found& found) {
 
 std::int64_t KafkaSource::Parts::start_of(const KafkaWatch::Found& found) const {
   if (!stored.is_new() || !found.from_the_start || plan.start == KafkaPlan::Start::kEarliest) {
-    return found.bounds->low;
+    return found.bounds->evidence.low;
   }
-  if (plan.start == KafkaPlan::Start::kLatest) return found.bounds->high;
-  return found.bounds->at_moment.value_or(found.bounds->high);
+  if (plan.start == KafkaPlan::Start::kLatest) return found.bounds->evidence.high;
+  return found.bounds->at_moment.value_or(found.bounds->evidence.high);
 }
 
-void KafkaSource::Parts::place(std::size_t input, const KafkaWatch::Found& found) {
+// A partition that is not read yet, or no more. False where its bounds were asked for before the
+// last record was taken.
+
+bool KafkaSource::Parts::place(std::size_t input, const KafkaWatch::Found& found) {
   KafkaPartition& partition = fetcher[input];
-  const PartitionKey key{found.topic, found.partition};
+  const PartitionKey key = key_of(input);
+  const PartitionEvidence& evidence = found.bounds->evidence;
   std::int64_t position = partition.position();
-  if (position < 0) position = stored.find(key).value_or(-1);
   if (position < 0) {
-    position = start_of(found);
-  } else {
-    const Resumption resumption =
-        resume(key, position, found.bounds->low, found.bounds->high, config.options.on_lost);
-    position = resumption.position;
-    lost_offsets += resumption.lost;
-    if (!resumption.message.empty()) log("warning", resumption.message);
+    position = stored.find(key).value_or(-1);
+    partition.set_mark(stored_marks.find(key).last);
+    anchors[input] = stored_marks.find(key).anchor;
   }
-  partition.set_position(position);
-  partition.heard_end(found.bounds->high);
-  if (config.to_present_ends) partition.stop_at(found.bounds->high);
+  if (position < 0) {
+    partition.set_position(start_of(found));
+  } else if (marks_of(input) != evidence.marks) {
+    watch->ask_again(key, marks_of(input));
+    return false;
+  } else {
+    settle(input, resume(key, position, evidence, config.options.on_lost));
+  }
+  partition.heard_end(evidence.high);
+  if (config.to_present_ends) partition.stop_at(evidence.high);
+  return true;
+}
+
+void KafkaSource::Parts::settle(std::size_t input, const Resumption& resumption) {
+  fetcher[input].set_position(resumption.position);
+  fetcher[input].set_mark(resumption.marks.last);
+  anchors[input] = resumption.marks.anchor;
+  if (resumption.lost) losses.add(*resumption.lost);
+  if (!resumption.message.empty()) log("warning", resumption.message);
+}
+
+void KafkaSource::Parts::stop_and_ask(std::size_t input) {
+  if (fetcher[input].is_read()) fetcher.stop(input);
+  watch->ask_again(key_of(input), marks_of(input));
+}
+
+// The topic is gone. Should one of its name come back, nothing is read from it on trust.
+void KafkaSource::Parts::doubt_topic(const std::string& topic) {
+  for (std::size_t input = 0; input < inputs.size(); ++input) {
+    if (inputs[input].topic == topic && fetcher[input].is_read())
+      doubts[input] = Doubt::kMayBeAnother;
+  }
+}
+
+// What was read up to the last commit but one is what the broker has. If not, the partition is
+// asked about once more, when it stands still.
+void KafkaSource::Parts::take_check(const KafkaWatch::Checked& checked) {
+  const auto known = index.find(checked.key);
+  if (known == index.end() || !fetcher[known->second].is_read()) return;
+  const std::size_t input = known->second;
+  // It has gone on since.
+  const std::int64_t position = std::min(fetcher[input].position(), checked.evidence.high);
+  if (is_unchanged(position, checked.evidence)) {
+    anchors[input] = checked.evidence.marks.last;
+  } else {
+    doubts[input] = Doubt::kMayBeAnother;
+  }
+}
+
+void KafkaSource::Parts::take_vanished(const PartitionKey& key) {
+  const auto known = index.find(key);
+  if (known != index.end()) {
+    doubts[known->second] = Doubt::kVanished;
+    return;
+  }
+  const Resumption resumption =
+      resume_vanished(key, stored.find(key).value_or(0), config.options.on_lost);
+  stored.set(key, resumption.position);
+  stored_marks.set(key, resumption.marks);
+  if (resumption.lost) losses.add(*resumption.lost);
+  log("warning", resumption.message);
+}
+
+// Called when no head of this input is out.
+void KafkaSource::Parts::resolve_doubt(std::size_t input) {
+  if (std::exchange(doubts[input], Doubt::kNone) == Doubt::kMayBeAnother) {
+    stop_and_ask(input);
+    return;
+  }
+  if (fetcher[input].is_read()) fetcher.stop(input);
+  settle(input, resume_vanished(key_of(input), fetcher[input].position(), config.options.on_lost));
 }
 
 void KafkaSource::Parts::deal_with(std::size_t input, const KafkaPartition::Trouble& trouble) {
@@ -162,8 +265,7 @@ void KafkaSource::Parts::deal_with(std::size_t input, const KafkaPartition::Trou
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       // Retention passed us, or the log was cut: its bounds tell which.
       log("warning", where + ": " + trouble.text);
-      fetcher.stop(input);
-      watch->ask_again(inputs[input].topic, inputs[input].partition);
+      stop_and_ask(input);
       return;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
@@ -251,6 +353,7 @@ const std::vector<Input>& KafkaSource::inputs() const { return parts_->inputs; }
 Head KafkaSource::peek(std::size_t input, Record& record) {
   Parts& parts = *parts_;
   if (parts.has_news.load(std::memory_order_relaxed)) parts.take_news();
+  if (parts.doubts[input] != Parts::Doubt::kNone) parts.resolve_doubt(input);
   std::optional<KafkaPartition::Trouble> trouble;
   Head head = parts.fetcher[input].peek(record, trouble);
   while (trouble) {
@@ -345,23 +448,42 @@ void KafkaSource::publish_positions() {
 
 std::uint64_t KafkaSource::failed_publications() const { return parts_->failed_publications; }
 std::int64_t KafkaSource::lag(std::size_t input) const { return parts_->fetcher[input].lag(); }
-std::uint64_t KafkaSource::lost_offsets() const { return parts_->lost_offsets; }
+const KafkaLosses& KafkaSource::losses() const { return parts_->losses; }
+
+// The positions and marks of now, into what is stored.
+void KafkaSource::Parts::note_stored() {
+  std::map<PartitionKey, PartitionMarks> marks;
+  for (const auto& [key, input] : index) {
+    const std::int64_t position = fetcher[input].position();
+    if (position < 0) continue;
+    stored.set(key, position);
+    if (!anchors[input]) anchors[input] = fetcher[input].mark();
+    stored_marks.set(key, marks_of(input));
+    if (fetcher[input].is_read()) marks[key] = marks_of(input);
+  }
+  if (watch) watch->remember(marks);
+}
 
 StateChanges KafkaSource::save(std::uint64_t, std::span<const Cleaning>) {
-  for (const auto& [key, input] : parts_->index) {
-    const std::int64_t position = parts_->fetcher[input].position();
-    if (position >= 0) parts_->stored.set(key, position);
-  }
-  // A commit before the start leaves the store new, so that `kafka.start` still holds.
+  Parts& parts = *parts_;
+  parts.note_stored();
   StateChanges changes;
-  if (parts_->begun || !parts_->stored.is_empty() || !parts_->stored.is_new()) {
-    changes.values.push_back({std::string(kPositions), parts_->stored.save(), /*in_digest=*/false});
-  }
+  // A commit before the start leaves the store new, so that `kafka.start` still holds.
+  if (!parts.begun && parts.stored.is_empty() && parts.stored.is_new()) return changes;
+  auto add = [&](std::string_view name, std::string bytes) {
+    changes.values.push_back({std::string(name), std::move(bytes), /*in_digest=*/false});
+  };
+  add(kPositions, parts.stored.save());
+  add(kMarks, parts.stored_marks.save());
+  if (!parts.losses.is_empty()) add(kLosses, parts.losses.save());
   return changes;
 }
 
 void KafkaSource::restore_value(std::string_view name, std::string_view bytes) {
-  if (name == kPositions) parts_->stored.restore(bytes);  // others are of files
+  // Others are of files.
+  if (name == kPositions) parts_->stored.restore(bytes);
+  if (name == kMarks) parts_->stored_marks.restore(bytes);
+  if (name == kLosses) parts_->losses.restore(bytes);
 }
 
 }  // namespace millrace

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ingest/source/kafka_losses.h"
 #include "ingest/source/kafka_options.h"
 #include "ingest/source/source.h"
 #include "learner/base/result.h"
@@ -34,8 +35,6 @@ struct KafkaSourceConfig {
   Duration replay_patience{60'000};
   /// Asked while `start` waits: true ends the waiting, as when the broker does not answer.
   std::function<bool()> stopping = nullptr;
-  /// How often the broker is asked for new partitions. A missing topic is asked for twice a second.
-  Duration discover_every{20'000};
 };
 
 /// All partitions of the topics of one cluster, assigned by us from our own positions (no group, no
@@ -47,7 +46,14 @@ struct KafkaSourceConfig {
 /// A partition whose broker is away is kBehind and a line in the log; librdkafka connects again by
 /// itself.
 ///
-/// As a participant ("source") it saves the next offset of each partition; they are in no digest.
+/// While it reads, too, it asks now and then (`kafka.check_every`) whether what it has read is
+/// still there, so that a topic that was deleted and made anew under it is noticed: at once where
+/// its name was seen missing or the position is past its end, else at the next such check; what was
+/// read in between is the new topic's (librdkafka 2.0.2 goes on in it without a word). A topic that
+/// is gone is waited for, with a warning, like one that is missing.
+///
+/// As a participant ("source") it saves of each partition the next offset and by what its last
+/// record is known again, and what was skipped; they are in no digest.
 /// Partitions that the store knows are remembered as long as it lives, also where they are not
 /// configured now.
 /// Memory: about `prefetch`: half of it is for records in the queues, the rest for what librdkafka
@@ -63,14 +69,14 @@ class KafkaSource final : public Source, public Participant {
   /// Connects, finds the partitions, places the positions (restored ones, else `kafka.start`; of
   /// partitions that come later their start) and begins to fetch. Waits for the broker, but a
   /// daemon goes on without it after `start_patience`: the rest is done within `wait` and `peek`.
-  /// Throws SourceError where positions are lost and the policy is `fail`, where a topic may not be
-  /// read, and with `to_present_ends` where the broker does not answer.
-  /// With the policy `skip` a position before the first record moves there, and one past the end
-  /// (the topic was made anew) to the topic's start.
+  /// The last record that was read of each partition is read again first: what is lost, and where
+  /// it goes on with the policy `skip`, is in kafka_resume.h.
+  /// Throws LostError where something is lost and the policy is `fail`; SourceError where a topic
+  /// may not be read, and with `to_present_ends` where the broker does not answer.
   void start();
 
   const std::vector<Input>& inputs() const override;
-  /// The record's views are good until `take` of this input. Throws SourceError as `start` does.
+  /// The record's views are good until `take` of this input. Throws as `start` does.
   Head peek(std::size_t input, Record& record) override;
   void take(std::size_t input) override;
   /// −1 where the broker has not yet said where a new partition begins.
@@ -92,8 +98,8 @@ class KafkaSource final : public Source, public Participant {
   /// How far the input's position is behind the broker's end, as last heard, in offsets.
   std::int64_t lag(std::size_t input) const;
 
-  /// Offsets that were skipped because the broker had lost them (`kafka.on_lost: skip`).
-  std::uint64_t lost_offsets() const;
+  /// What was skipped since the store began (`kafka.on_lost: skip`).
+  const KafkaLosses& losses() const;
 
   std::string participant_name() const override { return "source"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;

@@ -17,6 +17,12 @@ struct SourceError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Records that were to be read, or that were read, are not what the broker has now, and the
+/// configuration says to fail then (`kafka.on_lost`): trying again mends nothing, a decision does.
+struct LostError : SourceError {
+  using SourceError::SourceError;
+};
+
 /// One partition of one topic, or one file (the partitions 0, 1, … of a topic).
 struct Input {
   std::string topic;  ///< Of files: "file".

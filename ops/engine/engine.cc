@@ -108,6 +108,7 @@ struct Engine::Parts {
   mutable std::mutex status_mutex;
   Accounts barrier_accounts, committed_accounts;
   std::vector<PartitionStatus> partitions;
+  KafkaLosses::Counts losses{};
   std::uint64_t left_out = 0, dead_letters_waiting = 0;
   DecodeCounts decode_counts;
 
@@ -396,6 +397,7 @@ void Engine::Parts::note_status() {
   }
   const std::lock_guard lock(status_mutex);
   partitions = std::move(now);
+  if (kafka) losses = kafka->losses().counts();
   left_out = merge->left_out();
   dead_letters_waiting = outbox != nullptr ? outbox->probe().waiting.load() : 0;
   decode_counts = decoder.counts();
@@ -442,6 +444,10 @@ std::size_t Engine::queue_capacity() const { return parts_->learner->capacity();
 std::vector<Engine::PartitionStatus> Engine::partitions() const {
   const std::lock_guard lock(parts_->status_mutex);
   return parts_->partitions;
+}
+KafkaLosses::Counts Engine::losses() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->losses;
 }
 std::uint64_t Engine::left_out() const {
   const std::lock_guard lock(parts_->status_mutex);

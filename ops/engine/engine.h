@@ -11,6 +11,7 @@
 
 #include "ingest/join/accounts.h"
 #include "ingest/pipeline.h"
+#include "ingest/source/kafka_losses.h"
 #include "learner/base/stages.h"
 #include "learner/publish/serving_model.h"
 #include "ops/config/config.h"
@@ -106,6 +107,8 @@ class Engine {
     std::int64_t position = 0, lag = 0;
   };
   std::vector<PartitionStatus> partitions() const;
+  KafkaLosses::Counts losses()
+      const;                       ///< What `kafka.on_lost: skip` skipped since the store began.
   std::uint64_t left_out() const;  ///< Partitions left out as behind and silent, since the start.
   std::uint64_t dead_letters_waiting() const;
   /// Features missing, features and labels unknown, since the start.

@@ -21,6 +21,11 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Offset of the next record to be read."},
     {"millrace_partition_lag", kGauge, "topic,partition",
      "Records between the position and the broker's end, as last heard."},
+    {"millrace_lost_ranges_total", kCounter, "reason",
+     "Ranges of offsets that kafka.on_lost: skip skipped since the store began. reason: retention, "
+     "made_anew (the topic), cut (the log); the log and `inspect` name each."},
+    {"millrace_lost_offsets_total", kCounter, "reason",
+     "Offsets in those of these ranges whose end is known."},
     {"millrace_partitions_left_out_total", kCounter, "",
      "Times a partition that was behind and silent was no longer waited for (join.idle_after)."},
     {"millrace_events_taken_total", kCounter, "",

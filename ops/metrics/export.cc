@@ -42,6 +42,12 @@ void add_ingest(const Engine& engine, MetricFamilies& out) {
     out.add("millrace_partition_lag", {{"topic", status.input.topic}, {"partition", partition}},
             static_cast<double>(status.lag));
   }
+  const KafkaLosses::Counts losses = engine.losses();
+  for (std::size_t reason = 0; reason < losses.size(); ++reason) {
+    const std::string_view name = kLossReasonNames[reason];
+    out.add("millrace_lost_ranges_total", {{"reason", name}}, count(losses[reason].ranges));
+    out.add("millrace_lost_offsets_total", {{"reason", name}}, count(losses[reason].offsets));
+  }
   out.add("millrace_partitions_left_out_total", {}, count(engine.left_out()));
   out.add("millrace_dead_letters_waiting", {}, count(engine.dead_letters_waiting()));
   out.add("millrace_taking_paused_total", {}, count(engine.pipeline().pauses));

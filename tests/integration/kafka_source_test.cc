@@ -7,125 +7,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <functional>
 #include <map>
-#include <mutex>
 #include <set>
-#include <thread>
 
-#include "tests/support/servers.h"
+#include "tests/integration/kafka_reader.h"
 
 namespace millrace {
 namespace {
 
 using std::chrono::steady_clock;
 using ::testing::HasSubstr;
-
-struct Got {
-  std::string topic;
-  int partition;
-  std::int64_t offset;
-  std::string value;
-  bool operator==(const Got&) const = default;
-};
-
-// A source with what its participant would have in a store.
-struct Reader {
-  KafkaSourceConfig config;
-  std::unique_ptr<KafkaSource> source;
-  std::mutex mutex;
-  std::string logged;
-
-  Reader(
-      const std::string& address, std::vector<std::string> topics,
-      const std::function<void(KafkaSourceConfig&)>& change = [](auto&) {}) {
-    config.options.brokers = address;
-    config.topics = std::move(topics);
-    config.discover_every = Duration{300};
-    config.log = [this](std::string_view level, const std::string& message) {
-      std::lock_guard lock(mutex);
-      logged += std::string(level) + " " + message + "\n";
-    };
-    change(config);
-    auto made = KafkaSource::make(config);
-    if (!made) throw std::runtime_error(made.error().message);
-    source = std::move(made).value();
-  }
-
-  void start() { source->start(); }
-  // The state of the last commit, into a new reader.
-  void restore(const StateChanges& saved) {
-    for (const auto& value : saved.values) {
-      EXPECT_FALSE(value.in_digest);
-      source->restore_value(value.name, value.bytes);
-    }
-    source->restored();
-  }
-  StateChanges save() { return source->save(1, {}); }
-
-  // Takes what there is until all inputs stand at their ends and `enough` agrees.
-  std::vector<Got> read(
-      const std::function<bool(const std::vector<Got>&)>& enough = [](const auto&) { return true; },
-      double seconds = 20) {
-    std::vector<Got> got;
-    const auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
-    while (steady_clock::now() < deadline) {
-      bool at_end = true;
-      for (std::size_t input = 0; input < source->inputs().size(); ++input) {
-        Record record;
-        Head head;
-        while ((head = source->peek(input, record)) == Head::kRecord) {
-          const Input& of = source->inputs()[input];
-          got.push_back({of.topic, of.partition, record.offset, std::string(record.payload)});
-          source->take(input);
-          EXPECT_GT(source->position(input), record.offset);
-        }
-        at_end = at_end && head == Head::kAtEnd;
-      }
-      if (at_end && enough(got)) return got;
-      source->wait(Duration{20});
-    }
-    ADD_FAILURE() << "not enough after " << seconds << " s: " << got.size() << " records\n"
-                  << log();
-    return got;
-  }
-  std::vector<Got> read(std::size_t count) {
-    return read([count](const auto& got) { return got.size() >= count; });
-  }
-  std::string log() {
-    std::lock_guard lock(mutex);
-    return logged;
-  }
-};
-
-std::multiset<std::string> values_of(const std::vector<Got>& got) {
-  std::multiset<std::string> values;
-  for (const Got& record : got) values.insert(record.value);
-  return values;
-}
-
-// Values "<prefix>0"… over the partitions in turn; returns them.
-std::multiset<std::string> fill(TestProducer& producer, const std::string& topic, int count,
-                                const std::string& prefix = "v", int partitions = 3) {
-  std::multiset<std::string> values;
-  for (int i = 0; i < count; ++i) {
-    const std::string value = prefix + std::to_string(i);
-    producer.send({.topic = topic, .partition = i % partitions, .value = value});
-    values.insert(value);
-  }
-  producer.flush();
-  return values;
-}
-
-bool wait_until(const std::function<bool()>& condition, double seconds = 20) {
-  const auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 struct KafkaSourceTest : ::testing::Test {
   KafkaServer& kafka = KafkaServer::shared();
@@ -304,81 +195,6 @@ TEST_F(KafkaSourceTest, ACommitBeforeTheStartLeavesTheStoreNew) {
   reader.restore(saved);
   reader.start();
   EXPECT_EQ(reader.source->position(0), 10);
-}
-
-TEST_F(KafkaSourceTest, LostOffsetsStopTheStartOrAreSkipped) {
-  for (const bool before : {true, false}) {
-    const std::string topic = before ? "retention" : "cut";
-    kafka.create_topic(topic, 2);
-    fill(producer, topic, 100, "v", 2);
-    StateChanges saved;
-    {
-      Reader reader(kafka.address(), {topic});
-      reader.start();
-      reader.read(100);
-      saved = reader.save();
-    }
-    if (before) {
-      fill(producer, topic, 100, "w", 2);
-      kafka.delete_records(topic, 1, 70);
-    } else {
-      kafka.delete_topic(topic);
-      ASSERT_TRUE(wait_until([&] {
-        try {
-          kafka.create_topic(topic, 2);
-          return true;
-        } catch (const std::runtime_error&) {
-          return false;
-        }
-      }));
-      for (int i = 0; i < 10; ++i) {
-        producer.send({.topic = topic, .partition = 1, .value = std::to_string(i)});
-      }
-      producer.flush();
-    }
-    Reader refusing(kafka.address(), {topic});
-    refusing.restore(saved);
-    try {
-      refusing.start();
-      FAIL() << "started";
-    } catch (const SourceError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("topic " + topic + ", partition "));
-      EXPECT_THAT(error.what(), HasSubstr("offset 50"));
-      if (before) {
-        EXPECT_THAT(error.what(), HasSubstr("partition 1"));
-        EXPECT_THAT(error.what(), HasSubstr("70 to 100"));
-      }
-    }
-    Reader skipping(kafka.address(), {topic},
-                    [](auto& config) { config.options.on_lost = OnLost::kSkip; });
-    skipping.restore(saved);
-    skipping.start();
-    EXPECT_EQ(skipping.read(before ? 80 : 10).size(), before ? 80u : 10u);
-    EXPECT_EQ(skipping.source->lost_offsets(), before ? 20u : 50u + 40u);
-    EXPECT_THAT(skipping.log(), HasSubstr(before ? "skipped offsets 50 to 69 (20 are lost)"
-                                                 : "skipped offsets 10 to 49 (40 are lost)"));
-  }
-}
-
-TEST_F(KafkaSourceTest, RecordsThatVanishWhileItReadsAreALoss) {
-  kafka.create_topic("vanish", 1);
-  fill(producer, "vanish", 10, "v", 1);
-  Reader reader(kafka.address(), {"vanish"},
-                [](auto& config) { config.options.on_lost = OnLost::kSkip; });
-  reader.start();
-  reader.read(10);
-  kafka.delete_topic("vanish");
-  ASSERT_TRUE(wait_until([&] {
-    try {
-      kafka.create_topic("vanish", 1);
-      return true;
-    } catch (const std::runtime_error&) {
-      return false;
-    }
-  }));
-  fill(producer, "vanish", 3, "w", 1);
-  EXPECT_THAT(values_of(reader.read(3)), ::testing::ElementsAre("w0", "w1", "w2"));
-  EXPECT_EQ(reader.source->lost_offsets(), 7u);
 }
 
 TEST_F(KafkaSourceTest, WaitsForATopicThatIsMissingAndFindsNewPartitions) {

@@ -135,6 +135,9 @@ void KafkaServer::kill() {
   process_.reset();
 }
 
+void KafkaServer::freeze() { process_->signal(SIGSTOP); }
+void KafkaServer::thaw() { process_->signal(SIGCONT); }
+
 void KafkaServer::restart() { start(); }
 
 void KafkaServer::create_topic(const std::string& topic, int partitions) {

@@ -55,6 +55,8 @@ class KafkaServer {
   static KafkaServer& shared();
 
   const std::string& address() const { return address_; }
+  /// The folder of its logs.
+  std::string data() const { return folder_ / "data"; }
 
   void create_topic(const std::string& topic, int partitions = 3);
   void delete_topic(const std::string& topic);
@@ -69,6 +71,9 @@ class KafkaServer {
 
   /// Kills the broker with SIGKILL.
   void kill();
+  /// Holds it still, as a machine that hangs does, and lets it go on.
+  void freeze();
+  void thaw();
   /// Starts it again on the same port and data, and waits until it answers.
   void restart();
 
