@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test demo bench movielens pages format format-check tidy headers install-packages configure
+.PHONY: build test demo bench faults movielens pages format format-check tidy headers install-packages configure
 
 JOBS ?= $(shell nproc)
 BUILD := build/release
@@ -24,6 +24,14 @@ demo: build
 # Performance, each figure beside a peer's or a limit's of the same run.
 bench: build
 	@tests/bench/bench.sh
+
+# Faults in their long form: about half an hour; ends with a table and build/faults.json. Some
+# alone: make faults FAULTS='FaultsKill.*'.
+faults: configure
+	@cmake --build --preset release --target integration_test -j $(JOBS)
+	@MILLRACE_FAULTS=long $(BUILD)/tests/integration_test --gtest_filter='$(or $(FAULTS),Faults*)' \
+	  --gtest_brief=1 --gtest_output=json:$(CURDIR)/build/faults.json || true
+	@python3 tests/integration/report_faults.py build/faults.json
 
 # MovieLens-100K through a real Kafka; progressive metrics beside a logistic regression's.
 movielens: build
