@@ -1,6 +1,8 @@
 #include "ingest/pipeline.h"
 
+#include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace millrace {
 namespace {
@@ -8,6 +10,10 @@ namespace {
 // Rows of one call of the join: enough to fill batches, few enough for a barrier to fall in
 // between.
 constexpr std::size_t kRowsPerCall = 4096;
+// Of events that are taken together only the last may move event time further than this, so that
+// those before it decide few rows.
+constexpr std::size_t kTakenTogether = 256;
+constexpr Duration kLittleTime{200};
 
 }  // namespace
 
@@ -18,26 +24,59 @@ Pipeline::Step Pipeline::step(std::size_t max_events, std::vector<Batch>& closed
     decide(closed);
     parts_.stages.end();
   } else {
-    for (std::size_t taken = 0; taken < max_events && !more_due_; ++taken) {
-      if (!parts_.dead_letters.has_room()) {
-        probe_.pauses.fetch_add(1, std::memory_order_relaxed);
-        result = Step::kWaiting;
-        break;
-      }
-      parts_.stages.begin(Stage::kFetch);
-      std::optional<Taken> next = parts_.merge.next();
-      if (next || !parts_.merge.all_at_end()) quiet_since_.reset();
-      if (!next) {
-        parts_.stages.end();
-        result = parts_.merge.all_at_end() ? Step::kAtEnd : Step::kWaiting;
-        break;
-      }
-      accept(std::move(*next), closed);
-      parts_.stages.end();
+    const bool is_in_store = parts_.joiner.sizes().in_store > 0;
+    const std::size_t together = std::min(is_in_store ? kTakenTogether : 1, max_events);
+    for (std::size_t events = 0; events < max_events && !more_due_ && result == Step::kWorked;) {
+      result = take(together);
+      events += taken_.size();
+      if (is_in_store) prefetch();
+      add_taken(closed);
     }
   }
   note_progress();
   return result;
+}
+
+Pipeline::Step Pipeline::take(std::size_t max_events) {
+  const EventTime newest = parts_.joiner.newest();
+  while (taken_.size() < max_events) {
+    if (!parts_.dead_letters.has_room()) {
+      probe_.pauses.fetch_add(1, std::memory_order_relaxed);
+      return Step::kWaiting;
+    }
+    parts_.stages.begin(Stage::kFetch);
+    std::optional<Taken> next = parts_.merge.next();
+    parts_.stages.end();
+    if (next || !parts_.merge.all_at_end()) quiet_since_.reset();
+    if (!next) return parts_.merge.all_at_end() ? Step::kAtEnd : Step::kWaiting;
+    taken_.push_back(std::move(*next));
+    const auto& event = taken_.back().event;
+    if (!event || event_time(*event) > newest + kLittleTime) break;
+  }
+  return Step::kWorked;
+}
+
+void Pipeline::prefetch() {
+  ids_.clear();
+  for (const Taken& taken : taken_) {
+    if (!taken.event) continue;
+    if (const auto* impression = std::get_if<Impression>(&*taken.event)) {
+      ids_.push_back(impression->id);
+    } else if (const auto* outcome = std::get_if<Outcome>(&*taken.event)) {
+      ids_.push_back(outcome->impression_id);
+    }
+  }
+  parts_.joiner.prefetch(ids_);
+}
+
+void Pipeline::add_taken(std::vector<Batch>& closed) {
+  for (Taken& taken : taken_) {
+    while (more_due_) decide(closed);
+    parts_.stages.begin(Stage::kJoin);
+    accept(std::move(taken), closed);
+    parts_.stages.end();
+  }
+  taken_.clear();
 }
 
 void Pipeline::accept(Taken&& taken, std::vector<Batch>& closed) {
@@ -47,7 +86,6 @@ void Pipeline::accept(Taken&& taken, std::vector<Batch>& closed) {
     reject(std::move(taken));
     return;
   }
-  parts_.stages.go_on(Stage::kJoin);
   parts_.joiner.add(std::move(taken.event).value(), rows_);
   hand_over(closed);
   parts_.batcher.close_passed(EventTime::before_all(), parts_.joiner.newest(), closed);
@@ -129,6 +167,18 @@ void Pipeline::note_progress() {
   probe_.watermark_ms.store(parts_.joiner.watermark().ms, std::memory_order_relaxed);
   probe_.newest_ms.store(parts_.joiner.newest().ms, std::memory_order_relaxed);
   probe_.join_bytes.store(parts_.joiner.memory_bytes(), std::memory_order_relaxed);
+  const JoinSizes sizes = parts_.joiner.sizes();
+  const auto note = [](std::atomic<std::uint64_t>& to, std::uint64_t count) {
+    to.store(count, std::memory_order_relaxed);
+  };
+  note(probe_.join_in_memory, sizes.in_memory);
+  note(probe_.join_in_store, sizes.in_store);
+  note(probe_.join_blocks, sizes.blocks);
+  note(probe_.join_store_bytes, sizes.store_bytes);
+  note(probe_.join_lookups, sizes.cold.lookups);
+  note(probe_.join_lookups_spared, sizes.cold.spared);
+  note(probe_.join_block_reads, sizes.cold.reads);
+  note(probe_.join_block_loads, sizes.cold.loads);
 }
 
 }  // namespace millrace

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ingest/encode/batcher.h"
@@ -37,6 +38,12 @@ struct PipelineProbe {
   std::atomic<std::int64_t> watermark_ms{EventTime::before_all().ms};
   std::atomic<std::int64_t> newest_ms{EventTime::before_all().ms};
   std::atomic<std::uint64_t> join_bytes{0};
+  /// Waiting impressions in memory and in the store; there, blocks and bytes that live.
+  std::atomic<std::uint64_t> join_in_memory{0}, join_in_store{0}, join_blocks{0},
+      join_store_bytes{0};
+  /// As ColdCounts.
+  std::atomic<std::uint64_t> join_lookups{0}, join_lookups_spared{0}, join_block_reads{0},
+      join_block_loads{0};
 };
 
 /// source → merge → join → batches: one thread's work, cut into small steps between which a barrier
@@ -66,7 +73,9 @@ class Pipeline {
   explicit Pipeline(Parts parts) : parts_(std::move(parts)) {}
 
   /// Takes at most `max_events` events and appends the batches that close. One jump of W that
-  /// decides many rows is spread over several steps.
+  /// decides many rows is spread over several steps. Where impressions wait in the store, some
+  /// events are taken before the first of them is added, so that what they need is read from there
+  /// together; all that were taken are added before it returns.
   Step step(std::size_t max_events, std::vector<Batch>& closed);
 
   /// Called when `step` said kAtEnd, with the wall clock: moves time on where it is quiet.
@@ -78,6 +87,10 @@ class Pipeline {
   const PipelineProbe& probe() const { return probe_; }
 
  private:
+  // Takes events into taken_, until one that is refused or may decide many rows.
+  Step take(std::size_t max_events);
+  void prefetch();
+  void add_taken(std::vector<Batch>& closed);
   void accept(Taken&& taken, std::vector<Batch>& closed);
   void reject(Taken&& taken);
   // Rows that W has decided, up to a bound; closes what W has passed once none is left.
@@ -87,6 +100,8 @@ class Pipeline {
 
   Parts parts_;
   PipelineProbe probe_;
+  std::vector<Taken> taken_;           // not added yet; empty between two steps
+  std::vector<std::string_view> ids_;  // of taken_'s impressions
   std::vector<JoinedRow> rows_;
   bool more_due_ = true;  // after a restart W may have decided rows that no step has fetched yet
   bool flushing_ = false;

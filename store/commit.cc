@@ -3,6 +3,7 @@
 #include <set>
 
 #include "learner/base/check.h"
+#include "store/cold_blocks.h"
 #include "store/database.h"
 #include "store/pieces.h"
 
@@ -46,6 +47,7 @@ std::vector<WrittenPiece> encode_commit(const Commit& commit,
                   {bytes_of(std::uint8_t{value.in_digest}), value.bytes});
     }
     put_blocks(part, commit.sequence, changes, written);
+    encode_cold(part, changes);
     for (const StateChanges::Size& size : part.changes.sizes) {
       changes.put(Family::kMeta, keys::live(part.participant, size.set),
                   {bytes_of(size.live_bytes)});

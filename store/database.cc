@@ -1,6 +1,8 @@
 #include "store/database.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
@@ -26,7 +28,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, kFamilies> kFamilyNames{"default", "values", "index", "blocks"};
+constexpr std::array<const char*, kFamilies> kFamilyNames{"default", "values",     "index",
+                                                          "blocks",  "cold_index", "cold"};
 constexpr std::size_t kWriteBuffer = 64 << 20;
 constexpr std::uint64_t kMaxLog = 192 << 20;
 constexpr int kOpenAttempts = 50;
@@ -93,12 +96,26 @@ rocksdb::ColumnFamilyOptions family_options() {
   return options;
 }
 
+rocksdb::ColumnFamilyOptions family_options(std::string_view name) {
+  rocksdb::ColumnFamilyOptions options = family_options();
+  if (name != kFamilyNames[index_of(Family::kCold)]) return options;
+  // One value of some KiB is read at a time; the keys differ in their last bytes alone.
+  rocksdb::BlockBasedTableOptions table;
+  table.block_size = 16 << 10;
+  table.index_block_restart_interval = 16;
+  table.no_block_cache = true;
+  options.level0_file_num_compaction_trigger =
+      1;  // files are only moved down, to where they can go
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
 // All families that are there, ours first: a newer schema may have more, and RocksDB opens all or
 // none.
 std::vector<rocksdb::ColumnFamilyDescriptor> families_in(const std::string& folder) {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   families.reserve(kFamilies);
-  for (const char* name : kFamilyNames) families.emplace_back(name, family_options());
+  for (const char* name : kFamilyNames) families.emplace_back(name, family_options(name));
   std::vector<std::string> there;
   if (rocksdb::DB::ListColumnFamilies({}, folder, &there).ok()) {
     for (const std::string& name : there) {
@@ -211,6 +228,27 @@ std::optional<std::string> Database::get(Family family, std::string_view key) co
   return value;
 }
 
+std::vector<std::string> Database::get_all(Family family, std::span<const std::string> keys) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
+  std::vector<rocksdb::PinnableSlice> found(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  parts_->db->MultiGet(options, parts_->handle(family), keys.size(), slices.data(), found.data(),
+                       statuses.data());
+  std::vector<std::string> values;
+  values.reserve(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (statuses[i].IsNotFound()) {
+      throw StoreError("the store in " + parts_->folder + " is damaged: a value of family " +
+                       kFamilyNames[index_of(family)] + " is missing");
+    }
+    check(statuses[i], parts_->folder, "read");
+    values.emplace_back(found[i].data(), found[i].size());
+  }
+  return values;
+}
+
 void Database::scan(Family family, std::string_view prefix, const Visit& visit) const {
   rocksdb::ReadOptions options;
   options.fill_cache = false;
@@ -239,6 +277,13 @@ void Database::write(WriteSet& changes) {
   rocksdb::WriteOptions options;
   options.sync = true;
   check(parts_->db->Write(options, &changes.parts_->batch), parts_->folder, "write");
+}
+
+void Database::drop_files(Family family, std::string_view begin, std::string_view end) {
+  MILLRACE_CHECK(parts_->access == Access::kWrite);
+  const rocksdb::Slice from(begin), to(end);
+  check(rocksdb::DeleteFilesInRange(parts_->db.get(), parts_->handle(family), &from, &to, false),
+        parts_->folder, "free space of");
 }
 
 void Database::checkpoint(const std::string& folder) {

@@ -5,19 +5,23 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace millrace {
 
 /// The column families: what each holds is in FORMAT.md.
 enum class Family {
-  kMeta,    ///< Schema version, last commit, sizes of what lives.
-  kValues,  ///< Small state, written whole.
-  kIndex,   ///< The size of each piece, so that an open store knows them without reading pieces.
-  kBlocks,  ///< The pieces.
+  kMeta,       ///< Schema version, last commit, sizes of what lives.
+  kValues,     ///< Small state, written whole.
+  kIndex,      ///< The size of each piece, so that an open store knows them without reading pieces.
+  kBlocks,     ///< The pieces.
+  kColdIndex,  ///< What is known of each cold block: its directory, and what has left it.
+  kCold,       ///< The bytes of cold blocks.
 };
-inline constexpr int kFamilies = 4;
+inline constexpr int kFamilies = 6;
 
 class Database;
 
@@ -40,12 +44,13 @@ class WriteSet {
   std::unique_ptr<Parts> parts_;
 };
 
-/// RocksDB as the store uses it: four families of ordered keys, synced atomic writes, checkpoints.
+/// RocksDB as the store uses it: six families of ordered keys, synced atomic writes, checkpoints.
 /// No other file knows RocksDB. Every failure is thrown as StoreError, a held lock as
 /// StoreLockedError; both name the folder.
 ///
 /// Tuned for few large values: uncompressed (floats and keys), 64 MiB write buffers, a bounded
-/// write-ahead log. Memory: about 256 MiB of write buffers at most.
+/// write-ahead log. Memory: about 256 MiB of write buffers at most, and 1 % of what cold blocks
+/// take.
 /// Threads: reads, `write` and `checkpoint` from any.
 class Database {
  public:
@@ -57,6 +62,10 @@ class Database {
 
   std::optional<std::string> get(Family family, std::string_view key) const;
 
+  /// The values of `keys`, in the same order; reads them together. Error: also where one is
+  /// missing.
+  std::vector<std::string> get_all(Family family, std::span<const std::string> keys) const;
+
   /// Calls `visit` for each entry whose key begins with `prefix`, in the order of the keys, as of
   /// one moment; the views are good until it returns.
   using Visit = std::function<void(std::string_view key, std::string_view value)>;
@@ -66,6 +75,11 @@ class Database {
 
   /// Writes and syncs. Requires: opened with kWrite.
   void write(WriteSet& changes);
+
+  /// Frees what lies in files that hold nothing but keys in [begin, end): of a family in which keys
+  /// are put in ascending order and never erased, so that its files are only moved, not rewritten.
+  /// What lies in other files stays. Requires: nothing in the range is asked for any more.
+  void drop_files(Family family, std::string_view begin, std::string_view end);
 
   /// Makes `folder` (which must not exist) a copy of the database by hard links, as of one moment.
   void checkpoint(const std::string& folder);

@@ -9,6 +9,7 @@
 
 #include "learner/base/hash.h"
 #include "learner/base/state.h"
+#include "store/cold_blocks.h"
 #include "store/error.h"
 #include "store/keys.h"
 
@@ -108,6 +109,52 @@ class Reader {
   std::map<std::string, Living> sets_;
 };
 
+// Entries of cold blocks count as those of their set's log. None is in both.
+class ColdReading {
+ public:
+  ColdReading(const Database& database, StateSummary& summary)
+      : database_(database), summary_(summary) {}
+
+  void read() {
+    for_each_cold_block(database_, "", [&](const ColdEntry& block) {
+      enter(block.key);
+      ++set().cold_blocks;
+    });
+    for_each_cold_entry(
+        database_, [&](const keys::ColdKey& block, std::string_view key, std::string_view value) {
+          enter(block);
+          summary_.digest += hash_bytes(value, hash_bytes(key, seed_));
+          ++set().entries;
+          ++set().cold_entries;
+          set().bytes += key.size() + value.size();
+        });
+  }
+
+ private:
+  StateSummary::Set& set() { return summary_.sets[at_]; }
+  // Makes `set` that of the block. Blocks come set by set.
+  void enter(const keys::ColdKey& block) {
+    const auto is_it = [&](const StateSummary::Set& one) {
+      return one.participant == block.participant && one.set == block.set;
+    };
+    if (at_ < summary_.sets.size() && is_it(set())) return;
+    const auto found = std::find_if(summary_.sets.begin(), summary_.sets.end(), is_it);
+    at_ = static_cast<std::size_t>(found - summary_.sets.begin());
+    if (found == summary_.sets.end()) {
+      StateSummary::Set fresh;
+      fresh.participant = block.participant;
+      fresh.set = block.set;
+      summary_.sets.push_back(std::move(fresh));
+    }
+    seed_ = hash_bytes(block.set, hash_bytes(block.participant, kEntrySeed));
+  }
+
+  const Database& database_;
+  StateSummary& summary_;
+  std::size_t at_ = ~std::size_t{0};
+  std::uint64_t seed_ = 0;
+};
+
 // Sets whose owners told a size and that have no piece now.
 void add_empty_sets(const Database& database, StateSummary& summary) {
   std::set<std::pair<std::string, std::string>> known;
@@ -141,6 +188,7 @@ StateSummary summarize(const Database& database) {
     reader.piece(*piece, value);
   });
   reader.finish();
+  ColdReading(database, summary).read();
   add_empty_sets(database, summary);
   std::sort(summary.sets.begin(), summary.sets.end(), [](const auto& a, const auto& b) {
     return std::tie(a.participant, a.set) < std::tie(b.participant, b.set);

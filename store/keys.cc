@@ -63,6 +63,18 @@ std::string piece(const PieceKey& key) {
   return bytes;
 }
 
+std::string cold(const ColdKey& key) {
+  std::string bytes = two_names(key.participant, key.set);
+  put_number(bytes, key.number);
+  return bytes;
+}
+
+std::string cold_index(const ColdKey& key, ColdPart part) {
+  std::string bytes = cold(key);
+  bytes.push_back(static_cast<char>(part));
+  return bytes;
+}
+
 std::string participant_prefix(std::string_view participant) {
   std::string key;
   put_name(key, participant);
@@ -90,6 +102,26 @@ std::optional<PieceKey> parse_piece(std::string_view key) {
   piece.participant = participant;
   piece.set = set;
   return piece;
+}
+
+std::optional<ColdKey> parse_cold(std::string_view key) {
+  std::string_view participant, set;
+  ColdKey cold;
+  if (!take_name(key, participant) || !take_name(key, set) || !take_number(key, cold.number) ||
+      !key.empty()) {
+    return {};
+  }
+  cold.participant = participant;
+  cold.set = set;
+  return cold;
+}
+
+std::optional<std::pair<ColdKey, ColdPart>> parse_cold_index(std::string_view key) {
+  if (key.empty()) return {};
+  const auto part = static_cast<unsigned char>(key.back());
+  auto cold = parse_cold(key.substr(0, key.size() - 1));
+  if (!cold || part > 1) return {};
+  return std::pair{std::move(*cold), static_cast<ColdPart>(part)};
 }
 
 }  // namespace millrace::keys

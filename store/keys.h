@@ -1,9 +1,11 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace millrace::keys {
 
@@ -27,9 +29,22 @@ struct PieceKey {
   bool operator==(const PieceKey&) const = default;
 };
 
+/// Where a cold block stands: family cold.
+struct ColdKey {
+  std::string participant;
+  std::string set;
+  std::uint64_t number = 0;
+  bool operator==(const ColdKey&) const = default;
+  auto operator<=>(const ColdKey&) const = default;
+};
+/// What family cold_index says of one; in the order in which it is restored.
+enum class ColdPart : std::uint8_t { kLeft = 0, kDirectory = 1 };
+
 std::string live(std::string_view participant, std::string_view set);
 std::string value(std::string_view participant, std::string_view name);
 std::string piece(const PieceKey& key);
+std::string cold(const ColdKey& key);
+std::string cold_index(const ColdKey& key, ColdPart part);
 /// What all keys of one participant's values or pieces begin with.
 std::string participant_prefix(std::string_view participant);
 
@@ -43,5 +58,7 @@ struct TwoNames {
 std::optional<TwoNames> parse_value(std::string_view key);
 std::optional<TwoNames> parse_live(std::string_view key);
 std::optional<PieceKey> parse_piece(std::string_view key);
+std::optional<ColdKey> parse_cold(std::string_view key);
+std::optional<std::pair<ColdKey, ColdPart>> parse_cold_index(std::string_view key);
 
 }  // namespace millrace::keys

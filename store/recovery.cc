@@ -1,5 +1,6 @@
 #include "store/recovery.h"
 
+#include "store/cold_blocks.h"
 #include "store/error.h"
 #include "store/keys.h"
 
@@ -88,6 +89,10 @@ void restore_participant(const Database& database, Participant& participant) {
     const auto piece = keys::parse_piece(key);
     if (!piece) unknown_key("blocks");
     participant.restore_block(piece->set, piece->sequence, value);
+    found = true;
+  });
+  for_each_cold_block(database, prefix, [&](const ColdEntry& block) {
+    participant.restore_cold(block.key.set, block.key.number, block.directory, block.left);
     found = true;
   });
   if (found) participant.restored();

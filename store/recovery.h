@@ -11,7 +11,7 @@
 namespace millrace {
 
 /// The format that this version writes; it reads this one only.
-inline constexpr std::uint32_t kSchemaVersion = 1;
+inline constexpr std::uint32_t kSchemaVersion = 2;
 
 /// What an open store knows of the last commit without reading the large values.
 struct Recovered {
@@ -31,7 +31,8 @@ void begin_schema(Database& database);
 Recovered recover(const Database& database);
 
 /// Hands the last commit to `participant`: its values, then its pieces in ascending order of
-/// (sequence, set, piece), then `restored`. Nothing where there is neither a value nor a piece.
+/// (sequence, set, piece), its cold blocks' directories, then `restored`. Nothing where there is
+/// none of them.
 /// Error: throws StoreError, and what the participant throws.
 void restore_participant(const Database& database, Participant& participant);
 

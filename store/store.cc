@@ -3,10 +3,12 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "learner/base/check.h"
 #include "learner/base/failpoint.h"
+#include "store/cold_blocks.h"
 #include "store/database.h"
 #include "store/files.h"
 #include "store/keys.h"
@@ -27,6 +29,8 @@ struct Store::Parts {
   std::vector<keys::PieceKey> cleaned{};  // handed out since the last commit
   bool failed = false;
   StoreProbe probe{};
+  std::map<std::string, StoredColdBlocks> cold_readers{};  // by participant
+  ColdSpace cold_space{};
 
   void check_writable() const {
     MILLRACE_CHECK(access == Access::kWrite);
@@ -89,6 +93,9 @@ std::unique_ptr<Store> Store::open(const std::string& path, Access access) {
 std::uint64_t Store::sequence() const { return parts_->sequence; }
 
 void Store::restore(Participant& participant) const {
+  const std::string name = participant.participant_name();
+  participant.use_cold(
+      parts_->cold_readers.try_emplace(name, *parts_->database, name).first->second);
   restore_participant(*parts_->database, participant);
 }
 
@@ -114,6 +121,7 @@ void Store::write(const Commit& commit) {
     MILLRACE_FAILPOINT("commit.before_write");
     if (!removed.empty()) MILLRACE_FAILPOINT("clean.before_write");
     parts_->database->write(changes);
+    parts_->cold_space.committed(commit, *parts_->database);
     if (!removed.empty()) MILLRACE_FAILPOINT("clean.after_write");
     MILLRACE_FAILPOINT("commit.after_write");
   } catch (...) {

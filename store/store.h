@@ -23,10 +23,11 @@ namespace millrace {
 /// Large sets are logs of blocks: each commit appends one block a set; the oldest blocks are
 /// cleaned when the log is much larger than what lives in it: their living entries are put again by
 /// the owner, in a later commit that also deletes them. So the store stays within a multiple of the
-/// live state however long it runs. FORMAT.md has each key and value.
+/// live state however long it runs. Entries that do not fit into their owner's memory lie in cold
+/// blocks, which it reads one by one. FORMAT.md has each key and value.
 ///
-/// Threads: `snapshot`, `snapshots`, `sequence` and `probe` from any; everything else from one at a
-/// time.
+/// Threads: `snapshot`, `snapshots`, `sequence` and `probe` from any, cold blocks are read on their
+/// owner's; everything else from one at a time.
 class Store {
  public:
   enum class Access { kWrite, kRead };
@@ -40,7 +41,8 @@ class Store {
   std::uint64_t sequence() const;
 
   /// Restores a participant from the last commit; does nothing where the store has none of it. A
-  /// large block comes in several pieces, in order, each with the block's sequence.
+  /// large block comes in several pieces, in order, each with the block's sequence. Of cold blocks
+  /// the directories come; from now on, also of a new store, it reads their bytes here.
   /// Error: throws StoreError, and what the participant throws.
   void restore(Participant& participant) const;
   /// The names of all participants of the last commit.

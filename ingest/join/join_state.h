@@ -10,6 +10,7 @@
 
 #include "ingest/encode/features.h"
 #include "ingest/join/change_log.h"
+#include "ingest/join/cold_block.h"
 #include "ingest/join/kept_outcome.h"
 #include "ingest/join/task_set.h"
 #include "ingest/join/windows.h"
@@ -48,6 +49,15 @@ EventTime next_short_wait_of(const WaitingImpression& impression, const Windows&
 /// When something of the impression is due next: that, or a label.
 EventTime next_due_of(const WaitingImpression& impression, const Windows& windows);
 
+/// Where what waits lies.
+struct JoinSizes {
+  std::uint64_t in_memory = 0;    ///< Impressions.
+  std::uint64_t in_store = 0;     ///< Impressions that are in the store alone,
+  std::uint64_t blocks = 0;       ///< in so many blocks,
+  std::uint64_t store_bytes = 0;  ///< of so many bytes that live.
+  ColdCounts cold;
+};
+
 /// What the join must remember: impressions that wait for labels and outcomes that wait for their
 /// impressions, with the orders in which their time comes, and what of it is in the last commit.
 ///
@@ -84,13 +94,29 @@ class JoinState {
   /// Whether `drop_kept` has more to do.
   virtual bool has_kept_until(EventTime limit) = 0;
 
+  /// These impressions will soon be asked for: what the store has of them is read at once. Changes
+  /// nothing else.
+  virtual void prefetch(std::span<const std::string_view> ids) = 0;
+  /// What memory asks of those who feed the join.
+  enum class Pressure {
+    kNone,
+    kSave,  ///< A `save` soon, so that impressions may leave memory.
+    kStop,  ///< No event before a `save`.
+  };
+  virtual Pressure pressure() const = 0;
+  virtual JoinSizes sizes() const = 0;
   virtual std::uint64_t memory_bytes() const = 0;
 
-  /// As Participant: the sets "impressions" and "outcomes".
+  /// As Participant: the sets "impressions" and "outcomes", and values of its own.
   virtual void save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
                     StateChanges& changes) = 0;
+  /// False where the value is none of its own.
+  virtual bool restore_value(std::string_view name, std::string_view bytes) = 0;
   virtual void restore_block(std::string_view set, std::uint64_t sequence,
                              std::string_view bytes) = 0;
+  virtual void use_cold(ColdReader& reader) = 0;
+  virtual void restore_cold(std::string_view set, std::uint64_t number, std::string_view directory,
+                            std::string_view left) = 0;
   virtual void restored() = 0;
 };
 

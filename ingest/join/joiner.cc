@@ -7,7 +7,7 @@
 #include "ingest/join/accounts_state.h"
 #include "ingest/join/cold_start.h"
 #include "ingest/join/labels.h"
-#include "ingest/join/memory_state.h"
+#include "ingest/join/spilling_state.h"
 #include "ingest/join/watermark.h"
 #include "ingest/join/windows.h"
 #include "learner/base/check.h"
@@ -21,8 +21,9 @@ struct Joiner::Parts {
         windows(schema, types, sources, options.allowed_lateness),
         labels(schema, windows, std::move(sources)),
         // Rows at once of several types follow the order in which outcomes came.
-        state(std::make_unique<MemoryState>(schema, types, windows,
-                                            labels.feedback().follows_order())) {}
+        state(std::make_unique<SpillingState>(schema, types, windows,
+                                              labels.feedback().follows_order(),
+                                              static_cast<std::uint64_t>(options.memory.value))) {}
 
   void add(Impression&& impression, std::vector<JoinedRow>& rows);
   void add(Outcome&& outcome, std::vector<JoinedRow>& rows);
@@ -63,6 +64,11 @@ EventTime Joiner::newest() const { return parts_->time.newest; }
 const Accounts& Joiner::accounts() const { return parts_->accounts; }
 Accounts& Joiner::accounts() { return parts_->accounts; }
 std::uint64_t Joiner::memory_bytes() const { return parts_->state->memory_bytes(); }
+
+JoinSizes Joiner::sizes() const { return parts_->state->sizes(); }
+JoinState::Pressure Joiner::pressure() const { return parts_->state->pressure(); }
+
+void Joiner::prefetch(std::span<const std::string_view> ids) { parts_->state->prefetch(ids); }
 
 void Joiner::add(Event&& event, std::vector<JoinedRow>& rows) {
   constexpr std::size_t kManyRows = 1 << 20;
@@ -310,6 +316,8 @@ void Joiner::restore_value(std::string_view name, std::string_view bytes) {
   } else if (name == "cold_start") {
     parts_->cold_start.restore(reader);
     parts_->saved_cold_start = bytes;
+  } else if (parts_->state->restore_value(name, bytes)) {
+    return;
   } else {
     throw StateError("the join has no value \"" + std::string(name) + "\"");
   }
@@ -318,6 +326,13 @@ void Joiner::restore_value(std::string_view name, std::string_view bytes) {
 
 void Joiner::restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
   parts_->state->restore_block(set, sequence, bytes);
+}
+
+void Joiner::use_cold(ColdReader& reader) { parts_->state->use_cold(reader); }
+
+void Joiner::restore_cold(std::string_view set, std::uint64_t number, std::string_view directory,
+                          std::string_view left) {
+  parts_->state->restore_cold(set, number, directory, left);
 }
 
 void Joiner::restored() { parts_->state->restored(); }

@@ -33,11 +33,13 @@ namespace millrace {
 /// A task without an outcome has labels from samples only: an impression never decides it. Where
 /// that holds for all tasks, an impression is finished as soon as it is accepted, without a row.
 ///
-/// Memory: all waiting impressions and outcomes; `memory_bytes` says how much. Cost: O(1) expected
-/// for each event, O(1) amortised for each row.
+/// Memory: `options.memory` of impressions, the rest lies in the store where there is one
+/// (SpillingState); outcomes that wait; `memory_bytes` says how much. Cost: O(1) expected for each
+/// event, O(1) amortised for each row.
 /// Threads: one at a time. All state is what it saves as the participant "join": the values "clock"
-/// (W and F), "accounts" and "cold_start" (t₀), and the sets "impressions" and "outcomes", by
-/// impression id. Of these, clock and accounts are not in the digest.
+/// (W and F), "accounts", "cold_start" (t₀) and "cold" (the next block's number), and the sets
+/// "impressions", also in cold blocks, and "outcomes", by impression id. Of these, clock, accounts
+/// and cold are not in the digest.
 class Joiner final : public Participant {
  public:
   /// Borrows `schema` and `types`. `labels` is parallel to schema.tasks().
@@ -71,11 +73,19 @@ class Joiner final : public Participant {
   const Accounts& accounts() const;
   Accounts& accounts();
   std::uint64_t memory_bytes() const;
+  JoinSizes sizes() const;
+  /// Whether memory asks for a save.
+  JoinState::Pressure pressure() const;
+  /// Events of these impressions will be added next: what is in the store of them is read together.
+  void prefetch(std::span<const std::string_view> ids);
 
   std::string participant_name() const override { return "join"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;
   void restore_value(std::string_view name, std::string_view bytes) override;
   void restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) override;
+  void use_cold(ColdReader& reader) override;
+  void restore_cold(std::string_view set, std::uint64_t number, std::string_view directory,
+                    std::string_view left) override;
   void restored() override;
 
   /// For a migration, before any event: what waited under another shape goes on waiting here.

@@ -118,6 +118,29 @@ bool MemoryImpressions::apply(WaitingImpression& impression, KeptOutcome outcome
   return true;
 }
 
+void MemoryImpressions::evict(std::uint64_t bytes, std::vector<ColdImpressions::Leaving>& evicted) {
+  // Impressions are of different sizes, so it may take more than one round; the later the round,
+  // the earlier the due times.
+  while (live_bytes() > bytes && !timers_.empty()) {
+    const std::uint64_t each = std::max<std::uint64_t>(1, live_bytes() / size());
+    latest_.clear();
+    timers_.take_latest((live_bytes() - bytes) / each + 1, latest_);
+    for (const Timer& timer : latest_) {
+      log_.gone(pool_[timer.slot].mark, pool_[timer.slot].id);
+      evicted.push_back({timer.due, remove(timer.slot)});
+    }
+  }
+  std::sort(evicted.begin(), evicted.end(), [](const auto& a, const auto& b) {
+    return a.due != b.due ? a.due < b.due : a.impression.time < b.impression.time;
+  });
+}
+
+std::uint64_t MemoryImpressions::live_bytes() const {
+  constexpr std::uint64_t kPlaces =
+      2 * sizeof(std::uint64_t) + sizeof(std::uint32_t);  // index, log
+  return size() * (sizeof(WaitingImpression) + sizeof(Timer) + kPlaces) + heap_bytes_;
+}
+
 std::uint64_t MemoryImpressions::memory_bytes() const {
   // Short waits come and go behind the back of heap_bytes_: counted as if all had one.
   const std::size_t waits = windows_.short_order().empty() ? 0 : sizeof(ShortWaits);

@@ -7,6 +7,7 @@
 
 #include "ingest/event/event.h"
 #include "ingest/join/change_log.h"
+#include "ingest/join/cold_impressions.h"
 #include "ingest/join/id_index.h"
 #include "ingest/join/join_state.h"
 #include "ingest/join/slot_pool.h"
@@ -34,6 +35,16 @@ class MemoryImpressions {
   WaitingImpression finish(WaitingImpression& impression);
   bool apply(WaitingImpression& impression, KeptOutcome outcome);
 
+  /// The due time of what `next_due` gives next; after_all() of none.
+  EventTime earliest() const { return at_ < ready_.size() ? ready_[at_].due : timers_.earliest(); }
+  /// Whether `next_due` has begun with a due time and not given all of it.
+  bool is_deciding() const { return at_ < ready_.size(); }
+  /// Hands over impressions with the latest due times until the rest takes `bytes`, in the order of
+  /// those; what `next_due` has begun with stays. To the store they are erased.
+  void evict(std::uint64_t bytes, std::vector<ColdImpressions::Leaving>& evicted);
+  /// What the impressions themselves take; `memory_bytes` has what was ever needed for them.
+  std::uint64_t live_bytes() const;
+
   std::size_t size() const { return index_.size(); }
   std::uint64_t memory_bytes() const;
 
@@ -60,6 +71,7 @@ class MemoryImpressions {
   // The impressions of the due time that is being decided, in order; the next is ready_[at_].
   std::vector<Timer> ready_;
   std::size_t at_ = 0;
+  std::vector<Timer> latest_;  // scratch of `evict`
   ChangeLog log_;
   std::uint64_t heap_bytes_ = 0;  // of all impressions, outside their slots
 };

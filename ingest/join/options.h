@@ -40,8 +40,8 @@ struct JoinOptions {
               "An event stamped further ahead of the clock than this is a dead letter.",
               Duration{0}),
         field("memory", &J::memory,
-              "Join state held in memory before a warning; state beyond it is kept in memory too.",
-              ByteSize{1 << 20}),
+              "Waiting impressions and their index held in memory; the rest lies in the store.",
+              ByteSize{16 << 10}),
     };
   }
 };

@@ -79,6 +79,26 @@ void TimerQueue::find_earliest() {
   }
 }
 
+void TimerQueue::take_latest(std::size_t count, std::vector<Timer>& taken) {
+  MILLRACE_CHECK(size_ > 0 && count > 0);
+  count = std::min(count, size_);
+  size_ -= count;
+  for (std::size_t b = buckets_.size(); count > 0;) {
+    std::vector<Timer>& bucket = buckets_[--b];
+    if (bucket.empty()) continue;
+    const std::size_t some = std::min(count, bucket.size());
+    const auto from = bucket.end() - static_cast<std::ptrdiff_t>(some);
+    if (some < bucket.size()) {
+      std::nth_element(bucket.begin(), from, bucket.end(),
+                       [](const Timer& x, const Timer& y) { return x.due < y.due; });
+    }
+    taken.insert(taken.end(), from, bucket.end());
+    bucket.erase(from, bucket.end());
+    count -= some;
+  }
+  find_earliest();
+}
+
 std::uint64_t TimerQueue::memory_bytes() const {
   std::uint64_t bytes = 0;
   for (const std::vector<Timer>& bucket : buckets_) bytes += bucket.capacity() * sizeof(Timer);

@@ -33,6 +33,10 @@ class TimerQueue {
   /// Removes all timers of the smallest due time and puts them into `taken` (overwritten), in no
   /// particular order. Requires: not empty.
   void take_earliest(std::vector<Timer>& taken);
+  /// Removes about `count` timers (at most, and at least one) of the largest due times and appends
+  /// them to `taken`, in no particular order. Of equal due times any. Requires: not empty, count >
+  /// 0. Cost: O(timers of the buckets that are touched).
+  void take_latest(std::size_t count, std::vector<Timer>& taken);
   std::uint64_t memory_bytes() const;
 
  private:

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -44,6 +45,7 @@ class ByteWriter {
 
   const std::string& bytes() const { return bytes_; }
   std::string take() { return std::exchange(bytes_, {}); }
+  void clear() { bytes_.clear(); }  ///< Keeps the memory, for what is written next.
   std::size_t size() const { return bytes_.size(); }
 
  private:
@@ -156,9 +158,52 @@ struct StateChanges {
     std::string set;
     std::uint64_t live_bytes;
   };
+  /// Entries that leave their owner's memory and stay in the store alone: a cold block. They count
+  /// as entries of `set` as if they stood in one of its blocks; an entry is in one place only.
+  struct ColdBlock {
+    std::string set;
+    std::uint64_t number;  ///< Above all that were put into the set before.
+    /// Puts alone, as an EntryWriter wrote them. Shared, so that the owner may read it until it is
+    /// in the store.
+    std::shared_ptr<const std::string> bytes;
+    std::string
+        directory;  ///< The owner's, small: comes back at a restore, where the bytes do not.
+  };
+  /// Which entries of a cold block have left it, as a bitmap (entry i: byte i / 8, bit i % 8);
+  /// replaces what was said of the block before.
+  struct ColdLeft {
+    std::string set;
+    std::uint64_t number;
+    std::string bitmap;
+  };
+  /// A cold block that is gone.
+  struct ColdErased {
+    std::string set;
+    std::uint64_t number;
+  };
+  /// No cold block of the set below this number is there: the store may give up their space.
+  struct ColdFloor {
+    std::string set;
+    std::uint64_t number;
+  };
   std::vector<Value> values;
   std::vector<Block> blocks;
   std::vector<Size> sizes;
+  std::vector<ColdBlock> cold_blocks = {};
+  std::vector<ColdLeft> cold_left = {};
+  std::vector<ColdErased> cold_erased = {};
+  std::vector<ColdFloor> cold_floors = {};
+};
+
+/// Reads cold blocks of one participant that are in the store, while it is open: every one that
+/// was handed over in a commit before the last. Not owned by those who read.
+/// Errors: what the store throws, also where there is no such block. Threads: as the participant.
+class ColdReader {
+ public:
+  virtual ~ColdReader() = default;
+  /// Their bytes, in the same order.
+  virtual std::vector<std::string> read(std::string_view set,
+                                        std::span<const std::uint64_t> numbers) = 0;
 };
 
 /// A block that the store wants to give up: entries whose newest put stands in it are put again.
@@ -175,7 +220,8 @@ struct Cleaning {
 /// State is small values, written whole, and sets of entries, of which only changes are written:
 /// each commit adds at most one block a set. The owner remembers for every entry the sequence of
 /// the commit that holds its newest put, so that it can say which entries of an old block still
-/// count. Later blocks overrule earlier ones, and an erasure removes the key.
+/// count. Later blocks overrule earlier ones, and an erasure removes the key. Entries that do not
+/// fit into the owner's memory lie in cold blocks, of which it keeps a directory.
 ///
 /// Threads: all calls on the thread that owns the participant.
 class Participant {
@@ -196,6 +242,17 @@ class Participant {
   virtual void restore_block(std::string_view set, std::uint64_t sequence,
                              std::string_view bytes) = 0;
   virtual void restored() = 0;
+
+  /// For those who hand over cold blocks. Called before a restore, of a new store too: from now on
+  /// blocks may be handed over and are read there. Borrowed for as long as the store is open.
+  virtual void use_cold(ColdReader&) {}
+  /// At a restore, between the blocks and `restored`: each cold block in ascending order of its
+  /// number; `left` is empty where nothing has left it.
+  virtual void restore_cold(std::string_view set, std::uint64_t number, std::string_view directory,
+                            std::string_view left) {
+    (void)number, (void)directory, (void)left;
+    throw StateError("no cold blocks of a set \"" + std::string(set) + "\" are known");
+  }
 };
 
 }  // namespace millrace

@@ -121,7 +121,7 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
   };
   add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
   add("join state", static_cast<double>(config.join.memory.value),
-      "join.memory; beyond it a warning, and more memory");
+      "join.memory; about 8 bytes of it for each impression that lies in the store");
   const auto rows = static_cast<double>(config.learner.embeddings.max_rows);
   for (const Table& table : schema.tables()) {
     add("table " + table.name, rows * training_row_bytes(table.dimension),

@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 // Events between two looks at the clock: a few milliseconds at full speed.
 constexpr std::size_t kEventsPerStep = 512;
 constexpr std::chrono::milliseconds kTickEvery{200};
+// Where the join's memory asks for barriers.
+constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
 constexpr Duration kDeliverWithin{10'000};  // dead letters, at the end
 
 std::vector<std::string> topics_of(const EventTypes& types) {
@@ -99,8 +101,9 @@ struct Engine::Parts {
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<LearnerThread> learner;
 
-  std::atomic<std::uint64_t> batches{0};  // handed to the trainer
-  bool dirty = false;                     // something changed since the last barrier
+  std::atomic<std::uint64_t> batches{0};       // handed to the trainer
+  std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
+  bool dirty = false;                          // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
   Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
   std::uint64_t positions_published = 0;
@@ -120,6 +123,7 @@ struct Engine::Parts {
   void start_threads();
   void barrier();
   bool barrier_is_due() const;
+  void wait_for_room();
   bool send(std::vector<Batch>& closed);
   void note_status();
   void tick(const std::function<void(const Progress&)>& tell);
@@ -274,8 +278,21 @@ void Engine::Parts::landed() {
 }
 
 bool Engine::Parts::barrier_is_due() const {
-  return dirty && committer->ready() && options.config.store.commit_every &&
-         Clock::now() - last_barrier >= *options.config.store.commit_every;
+  if (!dirty || !committer->ready()) return false;
+  const auto since = Clock::now() - last_barrier;
+  if (joiner.pressure() != JoinState::Pressure::kNone) return since >= kLeastBetweenBarriers;
+  return options.config.store.commit_every && since >= *options.config.store.commit_every;
+}
+
+// Memory has no room for further events before what the join gives to the store is there.
+void Engine::Parts::wait_for_room() {
+  const StageTimer committing(stages, Stage::kCommit);
+  joins_waited.fetch_add(1, std::memory_order_relaxed);
+  if (committer->ready()) {
+    barrier();
+  } else {
+    committer->wait();
+  }
 }
 
 void Engine::Parts::barrier() {
@@ -316,6 +333,10 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
   bool ended = false;
   while (!stop && !p.failure.happened()) {
     if (p.barrier_is_due()) p.barrier();
+    if (p.joiner.pressure() == JoinState::Pressure::kStop) {
+      p.wait_for_room();
+      continue;
+    }
     MILLRACE_FAILPOINT("source.step");
     const PipelineProbe& probe = p.pipeline->probe();
     const std::uint64_t before = probe.events + probe.rows + probe.clock_steps;
@@ -378,11 +399,6 @@ void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
   if (now - last_tick < kTickEvery) return;
   last_tick = now;
   note_status();
-  if (joiner.memory_bytes() > static_cast<std::uint64_t>(options.config.join.memory.value)) {
-    options.log("warning", "the join holds more than join.memory (" +
-                               print_bytes(options.config.join.memory.value) +
-                               "); it stays in memory");
-  }
   if (kafka && options.live && store->sequence() != positions_published) {
     positions_published = store->sequence();
     kafka->publish_positions();
@@ -438,6 +454,7 @@ const PublisherProbe& Engine::publisher() const { return parts_->publisher->prob
 const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
 const StageTimes& Engine::stages() const { return parts_->stages; }
 std::uint64_t Engine::batches() const { return parts_->batches; }
+std::uint64_t Engine::joins_waited() const { return parts_->joins_waited; }
 std::size_t Engine::queued() const { return parts_->learner->queued(); }
 std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }
 

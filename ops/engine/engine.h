@@ -97,7 +97,8 @@ class Engine {
   const PublisherProbe& publisher() const;
   const TrainerProbe& trainer() const;
   const StageTimes& stages() const;
-  std::uint64_t batches() const;  ///< Handed to the trainer since the start.
+  std::uint64_t batches() const;       ///< Handed to the trainer since the start.
+  std::uint64_t joins_waited() const;  ///< Times that taking waited for the join's memory.
   std::size_t queued() const;
   std::size_t queue_capacity() const;
 

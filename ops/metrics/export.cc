@@ -95,6 +95,17 @@ void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
   out.add("millrace_join_memory_bytes", {}, count(probe.join_bytes));
   out.add("millrace_join_memory_limit_bytes", {},
           static_cast<double>(engine.config().join.memory.value));
+  out.add("millrace_join_impressions", {{"place", "memory"}}, count(probe.join_in_memory));
+  out.add("millrace_join_impressions", {{"place", "store"}}, count(probe.join_in_store));
+  out.add("millrace_join_store_blocks", {}, count(probe.join_blocks));
+  out.add("millrace_join_store_bytes", {}, count(probe.join_store_bytes));
+  const std::uint64_t lookups = probe.join_lookups, spared = probe.join_lookups_spared;
+  out.add("millrace_join_store_lookups_total", {{"result", "spared"}}, count(spared));
+  out.add("millrace_join_store_lookups_total", {{"result", "read"}},
+          count(std::max(lookups, spared) - spared));
+  out.add("millrace_join_store_reads_total", {}, count(probe.join_block_reads));
+  out.add("millrace_join_store_loads_total", {}, count(probe.join_block_loads));
+  out.add("millrace_join_store_waits_total", {}, count(engine.joins_waited()));
   out.add("millrace_batches_total", {}, count(engine.batches()));
   for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {
     out.add("millrace_stage_seconds_total", {{"stage", kStageNames[stage]}},

@@ -107,12 +107,12 @@ TEST(Failure, ANewerSchemaIsRefused) {
   {
     const auto database = Database::open(path + "/db", Database::Access::kWrite);
     WriteSet changes(*database);
-    changes.put(Family::kMeta, keys::kSchema, {std::string_view("\2\0\0\0", 4)});
+    changes.put(Family::kMeta, keys::kSchema, {std::string_view("\3\0\0\0", 4)});
     database->write(changes);
   }
   {  // with a family that this version does not know
     std::vector<rocksdb::ColumnFamilyDescriptor> families;
-    for (const char* name : {"default", "values", "index", "blocks"}) {
+    for (const char* name : {"default", "values", "index", "blocks", "cold_index", "cold"}) {
       families.emplace_back(name, rocksdb::ColumnFamilyOptions());
     }
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -126,7 +126,7 @@ TEST(Failure, ANewerSchemaIsRefused) {
   for (const auto access : {Store::Access::kRead, Store::Access::kWrite}) {
     const std::string message = refusal(path, access);
     EXPECT_NE(message.find(path), std::string::npos) << message;
-    EXPECT_NE(message.find("schema 2"), std::string::npos) << message;
+    EXPECT_NE(message.find("schema 3"), std::string::npos) << message;
   }
 }
 

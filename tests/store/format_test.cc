@@ -4,9 +4,11 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 
+#include "learner/base/hash.h"
 #include "store/database.h"
 #include "store/store.h"
 #include "tests/support/temp_folder.h"
@@ -38,6 +40,20 @@ TEST(Format, TheExamplesAreWhatTheCodeWrites) {
   clock.put(std::int64_t{1'700'000'000'000});
   join.values.push_back({"clock", clock.take(), false});
   join.sizes.push_back({"impressions", 4096});
+  EntryWriter cold;
+  cold.put("a", "1.5");
+  cold.put("b", "2.5");
+  ByteWriter directory;
+  directory.put(std::int64_t{1'699'999'990'000});
+  directory.put(static_cast<std::uint32_t>(cold.size()));
+  directory.put(std::uint32_t{2});
+  for (const char* id : {"a", "b"}) {
+    directory.put(static_cast<std::uint32_t>(hash_bytes(id) >> 31));
+    directory.put(static_cast<std::uint8_t>(hash_bytes(id) >> 63));
+  }
+  join.cold_blocks.push_back(
+      {"impressions", 3, std::make_shared<const std::string>(cold.take()), directory.take()});
+  join.cold_left.push_back({"impressions", 3, "\x02"});
 
   StateChanges model;
   ByteWriter row;
@@ -54,12 +70,13 @@ TEST(Format, TheExamplesAreWhatTheCodeWrites) {
       ->write({42, {{"join", join}, {"model/shop", model}}});
   std::map<std::string, std::string> written;  // in the form of the page
   const auto database = Database::open(folder / "store/db", Database::Access::kRead);
-  for (const Family family : {Family::kMeta, Family::kValues, Family::kIndex, Family::kBlocks}) {
+  for (const Family family : {Family::kMeta, Family::kValues, Family::kIndex, Family::kBlocks,
+                              Family::kColdIndex, Family::kCold}) {
     database->scan(family, "", [&](std::string_view key, std::string_view value) {
       written["  " + hex(key) + "\n  " + hex(value) + "\n"] = std::string(key);
     });
   }
-  EXPECT_EQ(written.size(), 6u);
+  EXPECT_EQ(written.size(), 9u);
 
   std::ostringstream page;
   page << std::ifstream(SOURCE_DIR "/store/FORMAT.md").rdbuf();

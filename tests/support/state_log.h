@@ -11,8 +11,10 @@
 namespace millrace {
 
 /// A store in memory, as plain as the protocol of a Participant allows: values by name, a log of
-/// blocks for each set, of which the oldest can be given up. For tests of what parts save.
-class StateLog {
+/// blocks for each set, of which the oldest can be given up, and cold blocks. A cold block can be
+/// read once the commit after its own has begun, as in a store that writes one commit at a time.
+/// For tests of what parts save.
+class StateLog final : public ColdReader {
  public:
   using Entries = std::map<std::pair<std::string, std::string>, std::string>;
 
@@ -28,13 +30,39 @@ class StateLog {
         blocks.erase(oldest);
       }
     }
+    for (auto& [at, block] : cold_) block.is_durable = true;
     const StateChanges changes = participant.save(sequence_, cleanings);
     for (const auto& value : changes.values) values_[value.name] = {value.bytes, value.in_digest};
     for (const auto& block : changes.blocks) blocks_[block.set][sequence_] = block.bytes;
     for (const auto& size : changes.sizes) sizes_[size.set] = size.live_bytes;
+    take_cold(changes);
   }
 
-  void restore(Participant& participant) const {
+  /// From now on, and after each restore, cold blocks may be handed over.
+  void use(Participant& participant) {
+    uses_cold_ = true;
+    participant.use_cold(*this);
+  }
+
+  std::vector<std::string> read(std::string_view set,
+                                std::span<const std::uint64_t> numbers) override {
+    std::vector<std::string> bytes;
+    for (const std::uint64_t number : numbers) {
+      const auto found = cold_.find({std::string(set), number});
+      if (found == cold_.end() || !found->second.is_durable) {
+        throw StateError("no cold block " + std::to_string(number) + " can be read");
+      }
+      bytes.push_back(found->second.bytes);
+      ++cold_reads_;
+    }
+    return bytes;
+  }
+  std::size_t cold_reads() const { return cold_reads_; }
+  std::size_t cold_blocks() const { return cold_.size(); }
+
+  void restore(Participant& participant) {
+    if (uses_cold_) participant.use_cold(*this);
+    for (auto& [at, block] : cold_) block.is_durable = true;
     for (const auto& [name, value] : values_) participant.restore_value(name, value.first);
     std::map<std::pair<std::uint64_t, std::string>, const std::string*> order;
     for (const auto& [set, blocks] : blocks_) {
@@ -42,6 +70,9 @@ class StateLog {
     }
     for (const auto& [at, bytes] : order) {
       participant.restore_block(at.second, at.first, *bytes);
+    }
+    for (const auto& [at, block] : cold_) {
+      participant.restore_cold(at.first, at.second, block.directory, block.left);
     }
     participant.restored();
   }
@@ -59,6 +90,18 @@ class StateLog {
           } else {
             entries[key] = entry.value;
           }
+        }
+      }
+    }
+    for (const auto& [at, block] : cold_) {
+      EntryReader reader(block.bytes);
+      std::size_t i = 0;
+      for (EntryReader::Entry entry; reader.next(entry); ++i) {
+        const bool left =
+            !block.left.empty() && (static_cast<unsigned char>(block.left.at(i / 8)) >> i % 8 & 1);
+        if (left) continue;
+        if (!entries.try_emplace({at.first, std::string(entry.key)}, entry.value).second) {
+          throw StateError("an entry is in two places");
         }
       }
     }
@@ -99,6 +142,36 @@ class StateLog {
   }
 
  private:
+  struct Cold {
+    std::string bytes, directory, left;
+    bool is_durable = false;
+  };
+  using ColdAt = std::pair<std::string, std::uint64_t>;  // set, number
+
+  void take_cold(const StateChanges& changes) {
+    for (const auto& block : changes.cold_blocks) {
+      if (!cold_.empty() && !(cold_.rbegin()->first < ColdAt(block.set, block.number))) {
+        throw StateError("numbers of cold blocks do not ascend");
+      }
+      cold_[{block.set, block.number}] = {*block.bytes, block.directory, "", false};
+    }
+    for (const auto& left : changes.cold_left) {
+      cold_.at({left.set, left.number}).left = left.bitmap;
+    }
+    for (const auto& erased : changes.cold_erased) {
+      if (cold_.erase({erased.set, erased.number}) == 0) throw StateError("no such cold block");
+    }
+    for (const auto& floor : changes.cold_floors) {
+      const auto first = cold_.lower_bound({floor.set, 0});
+      if (first != cold_.end() && first->first < ColdAt(floor.set, floor.number)) {
+        throw StateError("a cold block is below the floor");
+      }
+    }
+  }
+
+  bool uses_cold_ = false;
+  std::size_t cold_reads_ = 0;
+  std::map<ColdAt, Cold> cold_;
   std::uint64_t sequence_ = 0;
   std::map<std::string, std::pair<std::string, bool>> values_;
   std::map<std::string, std::map<std::uint64_t, std::string>> blocks_;

@@ -1,6 +1,7 @@
 // The join against the brute-force one of tests/support/oracle_join.h on thousands of small random
 // histories: the same rows in the same order and the same accounts, wherever it is saved, killed
-// and restored, and whatever the order of arrival while nothing is late.
+// and restored, whatever of its state memory has no room for, and whatever the order of arrival
+// while nothing is late.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -26,15 +27,22 @@ void expect_balance(const Accounts& a, const std::string& where) {
 }
 
 // A joiner that is disturbed between any two calls as `dice` wants: saved, with old blocks given
-// up, and replaced by a new one that is restored from what was saved.
+// up, and replaced by a new one that is restored from what was saved. With `spills`, memory has
+// room for next to nothing, so that each save leaves hardly an impression there.
 class Disturbed {
  public:
-  Disturbed(const JoinCase& join_case, Dice* dice)
-      : case_(join_case), schema_(join_case.schema()), dice_(dice), joiner_(make()) {}
+  Disturbed(const JoinCase& join_case, Dice* dice, bool spills = false)
+      : case_(join_case), schema_(join_case.schema()), dice_(dice), joiner_(make()) {
+    if (!spills) return;
+    case_.options.memory.value = dice->chance(0.7) ? 0 : dice->below(3000);
+    joiner_ = make();
+    log.use(*joiner_);
+  }
 
   void take(const Step& step) {
     if (const auto* event = std::get_if<Event>(&step)) {
       ++joiner_->accounts().events;
+      if (dice_ && dice_->chance(0.3)) prefetch(*event);
       joiner_->add(Event{*event}, rows);
       expect_balance(joiner_->accounts(), "after add");
       drain(false);
@@ -74,7 +82,17 @@ class Disturbed {
     }
   }
 
-  const JoinCase& case_;
+  // Of this event, and of others perhaps.
+  void prefetch(const Event& event) {
+    std::vector<std::string> ids;
+    if (const auto* impression = std::get_if<Impression>(&event)) ids.push_back(impression->id);
+    if (const auto* outcome = std::get_if<Outcome>(&event)) ids.push_back(outcome->impression_id);
+    for (int i = dice_->below(4); i > 0; --i) ids.emplace_back(1, "abcdef"[dice_->below(6)]);
+    const std::vector<std::string_view> views(ids.begin(), ids.end());
+    joiner_->prefetch(views);
+  }
+
+  JoinCase case_;
   const Schema schema_;
   Dice* dice_;
   std::unique_ptr<Joiner> joiner_;
@@ -138,18 +156,20 @@ struct MetFeedback {
 TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
   Accounts met;
   MetFeedback feedback;
+  std::uint64_t in_store = 0, reads = 0;
   for (int seed = GetParam() * kSeedsEach; seed < (GetParam() + 1) * kSeedsEach; ++seed) {
     Dice dice(static_cast<std::uint64_t>(seed));
     const JoinCase c = random_case(dice);
     const std::vector<Step> history = random_history(dice, c, 20 + dice.below(200));
     OracleJoin oracle(c.tasks, c.types, c.labels, c.options);
-    Disturbed plain(c, nullptr), disturbed(c, &dice);
+    Disturbed plain(c, nullptr), disturbed(c, &dice), spilling(c, &dice, true);
     for (const Step& step : history) {
       if (const auto* event = std::get_if<Event>(&step)) oracle.take(*event);
       if (const auto* clock = std::get_if<ClockMove>(&step)) oracle.clock(clock->watermark);
       if (std::holds_alternative<Flush>(step)) oracle.flush();
       plain.take(step);
       disturbed.take(step);
+      spilling.take(step);
       ASSERT_EQ(plain.joiner().watermark(), oracle.W);
       ASSERT_EQ(plain.joiner().newest(), oracle.F);
       ASSERT_TRUE(plain.joiner().accounts() == oracle.accounts) << "seed " << seed;
@@ -159,15 +179,23 @@ TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
     ASSERT_EQ(to_text(plain.rows), to_text(oracle.rows)) << context;
     ASSERT_EQ(to_text(disturbed.rows), to_text(oracle.rows)) << context;
     ASSERT_TRUE(disturbed.joiner().accounts() == oracle.accounts) << context;
+    ASSERT_EQ(to_text(spilling.rows), to_text(oracle.rows)) << context;
+    ASSERT_TRUE(spilling.joiner().accounts() == oracle.accounts) << context;
     // However often it was saved, what is saved is the same.
     plain.commit();
     disturbed.commit();
+    spilling.commit();
     ASSERT_EQ(disturbed.log.digested(), plain.log.digested()) << context;
+    ASSERT_EQ(spilling.log.digested(), plain.log.digested()) << context;
+    in_store += spilling.joiner().sizes().in_store;
+    reads += spilling.log.cold_reads();
     add(met, oracle.accounts);
     feedback.add(oracle.rows);
   }
   expect_everything_met(met);
   feedback.expect_everything_met();
+  EXPECT_GT(in_store, 100u);
+  EXPECT_GT(reads, 1000u);
 }
 
 TEST_P(Seeds, OrderOfArrivalChangesNothingWhileNothingIsLate) {
