@@ -65,6 +65,42 @@ TEST(TimerQueue, OneMayBeSetBeforeThoseTaken) {
   while (!expected.empty()) take_and_compare(queue, expected);
 }
 
+TEST(TimerQueue, TheLatestMayBeTakenToo) {
+  Dice dice(8);
+  for (int round = 0; round < 50; ++round) {
+    TimerQueue queue;
+    Expected expected;
+    const int span = 1 + dice.below(5000);
+    std::int64_t now = 0;
+    for (std::uint32_t i = 0; i < 500; ++i) {
+      const EventTime due{now + dice.below(span)};
+      queue.set({due, i});
+      expected[due].insert(i);
+      if (dice.chance(0.3)) {
+        now = expected.begin()->first.ms;
+        take_and_compare(queue, expected);
+      }
+      if (queue.empty() || !dice.chance(0.1)) continue;
+      std::vector<Timer> latest;
+      const auto count = static_cast<std::size_t>(1 + dice.below(20));
+      const std::size_t before = queue.size();
+      queue.take_latest(count, latest);
+      ASSERT_EQ(latest.size(), std::min(count, before));
+      EventTime least = EventTime::after_all();
+      for (const Timer& timer : latest) {
+        ASSERT_EQ(expected[timer.due].erase(timer.slot), 1u);
+        if (expected[timer.due].empty()) expected.erase(timer.due);
+        least = std::min(least, timer.due);
+      }
+      ASSERT_TRUE(expected.empty() || expected.rbegin()->first <= least);
+      ASSERT_EQ(queue.earliest(),
+                expected.empty() ? EventTime::after_all() : expected.begin()->first);
+    }
+    while (!expected.empty()) take_and_compare(queue, expected);
+    EXPECT_TRUE(queue.empty());
+  }
+}
+
 TEST(TimerQueue, MemoryIsGivenBack) {
   TimerQueue queue;
   std::vector<Timer> taken;
