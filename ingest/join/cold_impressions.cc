@@ -52,35 +52,31 @@ std::uint64_t ColdImpressions::block_bytes() const {
   return std::clamp(live_bytes_ / kManyBlocks, kLeastBlock, kMostBlock);
 }
 
-void ColdImpressions::put(std::span<const Leaving> leaving) {
+void ColdImpressions::put(EventTime due, const WaitingImpression& impression, std::uint64_t hash) {
   MILLRACE_CHECK(usable());
-  const std::uint64_t enough = block_bytes();
-  EntryWriter block;
-  std::vector<std::uint64_t> places;
-  EventTime due;
-  const auto close = [&] {
-    const std::uint32_t slot = take_slot();
-    ColdBlock& fresh = blocks_[slot];
-    fresh.due = due;
-    fresh.entries = static_cast<std::uint16_t>(places.size());
-    fresh.left = EntryMarks(places.size());
-    fresh.live_bytes = static_cast<std::uint32_t>(block.size());
-    live_bytes_ += block.size();
-    for (const std::uint64_t place : places) index_.insert(place, slot);
-    order_.push({due, slot, fresh.generation});
-    std::string directory = make_directory(due, block.size(), places);
-    number(slot, block.take(), std::move(directory));
-    places.clear();
-  };
-  for (const Leaving& one : leaving) {
-    if (places.empty()) due = one.due;
-    write_impression(one.impression, types_, tasks_, value_);
-    block.put(one.impression.id, value_.bytes());
-    value_.clear();
-    places.push_back(place_of(one.impression.id));
-    if (block.size() >= enough) close();
-  }
-  if (!places.empty()) close();
+  if (open_places_.empty()) open_due_ = due;
+  value_.clear();
+  write_impression(impression, types_, tasks_, value_);
+  open_block_.put(impression.id, value_.bytes());
+  open_places_.push_back(ColdIndex::place_of(hash));
+  if (open_block_.size() >= block_bytes()) close_block();
+}
+
+void ColdImpressions::close_block() {
+  if (open_places_.empty()) return;
+  const std::uint32_t slot = take_slot();
+  ColdBlock& block = blocks_[slot];
+  block.due = open_due_;
+  block.entries = static_cast<std::uint16_t>(open_places_.size());
+  block.left = EntryMarks(open_places_.size());
+  block.live_bytes = static_cast<std::uint32_t>(open_block_.size());
+  live_bytes_ += open_block_.size();
+  for (const std::uint64_t place : open_places_) index_.prefetch(place);
+  for (const std::uint64_t place : open_places_) index_.insert(place, slot);
+  order_.push({open_due_, slot, block.generation});
+  std::string directory = make_directory(open_due_, open_block_.size(), open_places_);
+  number(slot, open_block_.take(), std::move(directory));
+  open_places_.clear();
 }
 
 void ColdImpressions::number(std::uint32_t slot, std::string bytes, std::string directory) {

@@ -44,13 +44,11 @@ class ColdImpressions {
   void use(ColdReader& reader) { reader_ = &reader; }
   bool usable() const { return reader_ != nullptr; }
 
-  /// An impression that leaves memory, and the due time of its next label.
-  struct Leaving {
-    EventTime due;
-    WaitingImpression impression;
-  };
-  /// Puts them into blocks, which are in the next `save`. Requires: usable; in the order of due.
-  void put(std::span<const Leaving> leaving);
+  /// Puts an impression into the open block, which is in the next `save`. `due`: of its next label;
+  /// `hash`: of its id. Requires: usable; within a block in the order of `due`.
+  void put(EventTime due, const WaitingImpression& impression, std::uint64_t hash);
+  /// Ends the open block, if there is one. Requires: before a `save` and before anything is asked.
+  void close_block();
 
   /// Whether an impression of this id may be here; false is certain.
   bool may_have(std::string_view id) const;
@@ -131,6 +129,10 @@ class ColdImpressions {
   std::vector<std::uint64_t> erased_;
   ColdCounts counts_;
   std::uint32_t last_generation_ = 0;
+  // The open block.
+  EntryWriter open_block_;
+  EventTime open_due_;
+  std::vector<std::uint64_t> open_places_;
   // Scratch.
   ByteWriter value_;
   std::vector<std::uint32_t> candidates_;

@@ -118,21 +118,15 @@ bool MemoryImpressions::apply(WaitingImpression& impression, KeptOutcome outcome
   return true;
 }
 
-void MemoryImpressions::evict(std::uint64_t bytes, std::vector<ColdImpressions::Leaving>& evicted) {
-  // Impressions are of different sizes, so it may take more than one round; the later the round,
-  // the earlier the due times.
-  while (live_bytes() > bytes && !timers_.empty()) {
-    const std::uint64_t each = std::max<std::uint64_t>(1, live_bytes() / size());
-    latest_.clear();
-    timers_.take_latest((live_bytes() - bytes) / each + 1, latest_);
-    for (const Timer& timer : latest_) {
-      log_.gone(pool_[timer.slot].mark, pool_[timer.slot].id);
-      evicted.push_back({timer.due, remove(timer.slot)});
-    }
-  }
-  std::sort(evicted.begin(), evicted.end(), [](const auto& a, const auto& b) {
-    return a.due != b.due ? a.due < b.due : a.impression.time < b.impression.time;
+bool MemoryImpressions::choose_latest(std::uint64_t bytes) {
+  latest_.clear();
+  if (timers_.empty()) return false;
+  const std::uint64_t each = std::max<std::uint64_t>(1, live_bytes() / size());
+  timers_.take_latest(bytes / each + 1, latest_);
+  std::sort(latest_.begin(), latest_.end(), [](const Timer& a, const Timer& b) {
+    return a.due != b.due ? a.due < b.due : a.slot < b.slot;
   });
+  return true;
 }
 
 std::uint64_t MemoryImpressions::live_bytes() const {

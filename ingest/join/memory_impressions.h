@@ -7,12 +7,12 @@
 
 #include "ingest/event/event.h"
 #include "ingest/join/change_log.h"
-#include "ingest/join/cold_impressions.h"
 #include "ingest/join/id_index.h"
 #include "ingest/join/join_state.h"
 #include "ingest/join/slot_pool.h"
 #include "ingest/join/timer_queue.h"
 #include "ingest/join/windows.h"
+#include "learner/base/hash.h"
 
 namespace millrace {
 
@@ -39,9 +39,25 @@ class MemoryImpressions {
   EventTime earliest() const { return at_ < ready_.size() ? ready_[at_].due : timers_.earliest(); }
   /// Whether `next_due` has begun with a due time and not given all of it.
   bool is_deciding() const { return at_ < ready_.size(); }
-  /// Hands over impressions with the latest due times until the rest takes `bytes`, in the order of
-  /// those; what `next_due` has begun with stays. To the store they are erased.
-  void evict(std::uint64_t bytes, std::vector<ColdImpressions::Leaving>& evicted);
+  /// Lets impressions with the latest due times go until the rest takes `bytes`; what `next_due`
+  /// has begun with stays. To the store they are erased. Calls `use(due, impression, hash of its
+  /// id)` for each, in rounds: within one in the order of due, at its end `end_round()`.
+  template <class Use, class EndRound>
+  void evict(std::uint64_t bytes, Use&& use, EndRound&& end_round) {
+    // Impressions are of different sizes, so it may take more than one round.
+    while (live_bytes() > bytes && choose_latest(live_bytes() - bytes)) {
+      for (const Timer& timer : latest_) {
+        WaitingImpression& impression = pool_[timer.slot];
+        const std::uint64_t hash = hash_bytes(impression.id);
+        use(timer.due, static_cast<const WaitingImpression&>(impression), hash);
+        log_.gone(impression.mark, impression.id);
+        heap_bytes_ -= impression.heap_bytes();
+        index_.erase(hash, timer.slot);
+        pool_.release(timer.slot);
+      }
+      end_round();
+    }
+  }
   /// What the impressions themselves take; `memory_bytes` has what was ever needed for them.
   std::uint64_t live_bytes() const;
 
@@ -61,6 +77,8 @@ class MemoryImpressions {
   // At the due time of the slot's earliest open label.
   void set_timer(std::uint32_t slot);
   void changed(std::uint32_t slot);
+  // Takes about so many bytes' latest timers into latest_, in order. False: there are none.
+  bool choose_latest(std::uint64_t bytes);
 
   const Windows& windows_;
   const EventTypes& types_;

@@ -82,9 +82,12 @@ void SpillingState::save(std::uint64_t sequence, std::span<const Cleaning> clean
     cold_.tidy(taken_);
     take_back();
     if (hot_.live_bytes() > share()) {
-      hot_.evict(share() - share() / 8, leaving_);
-      cold_.put(leaving_);
-      leaving_.clear();
+      hot_.evict(
+          share() - share() / 8,
+          [&](EventTime due, const WaitingImpression& impression, std::uint64_t hash) {
+            cold_.put(due, impression, hash);
+          },
+          [&] { cold_.close_block(); });
     }
     cold_.save(changes);
   }

@@ -85,7 +85,6 @@ class SpillingState final : public JoinState {
   ColdImpressions cold_;
   // Scratch.
   std::vector<WaitingImpression> taken_;
-  std::vector<ColdImpressions::Leaving> leaving_;
   std::vector<std::string_view> unknown_;
 };
 
