@@ -116,8 +116,9 @@ void Pipeline::decide(std::vector<Batch>& closed) {
 
 void Pipeline::hand_over(std::vector<Batch>& closed) {
   parts_.stages.go_on(Stage::kEncode);
-  for (const JoinedRow& row : rows_) {
+  for (JoinedRow& row : rows_) {
     if (parts_.row_seen) parts_.row_seen(row);
+    if (!parts_.sampling.keep(row)) continue;
     parts_.batcher.add(row, parts_.joiner.newest(), closed);
   }
   probe_.rows.fetch_add(rows_.size(), std::memory_order_relaxed);
@@ -155,6 +156,8 @@ bool Pipeline::flush(std::vector<Batch>& closed) {
     more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
     hand_over(closed);
   } else {
+    // Short waits of the flush are rows at once.
+    parts_.batcher.flush(Stream::kAtOnce, closed);
     parts_.batcher.flush(Stream::kMatured, closed);
     flushing_ = false;
   }

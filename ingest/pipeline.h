@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ingest/encode/batcher.h"
+#include "ingest/encode/sampling.h"
 #include "ingest/join/joiner.h"
 #include "ingest/sink/dead_letters.h"
 #include "ingest/source/merge.h"
@@ -61,6 +62,8 @@ class Pipeline {
     DeadLetterSink& dead_letters;
     /// Sees every row when it is emitted (`--rows`); may be empty.
     std::function<void(const JoinedRow&)> row_seen;
+    /// Which rows are trained and measured, and what they weigh.
+    Sampling& sampling;
     /// Where the thread's time goes; the merge may have the same.
     StageSampler& stages;
   };

@@ -69,10 +69,15 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
   }
 }
 
-std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
-                          const StageTimes& stages, std::uint64_t digest) {
+std::string replay_report(const Accounts& accounts, const Sampling::Counts& dropped,
+                          const TrainerReport& trainer, double seconds, const StageTimes& stages,
+                          std::uint64_t digest) {
   json::object report;
   add_accounts(accounts, report);
+  json::object& out = report["dropped_rows"].emplace_object();
+  for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
+    out[kDroppedNames[reason]] = dropped[reason];
+  }
   add_tasks(trainer, report);
   report["seconds"] = seconds;
   json::object& by_stage = report["stages"].emplace_object();

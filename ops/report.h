@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "ingest/encode/sampling.h"
 #include "ingest/join/accounts.h"
 #include "learner/base/stages.h"
 #include "learner/train/report.h"
@@ -21,9 +22,11 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 /// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
-/// The report of `replay`, as one JSON object. Its `stages` say in seconds where the time went.
-std::string replay_report(const Accounts& accounts, const TrainerReport& trainer, double seconds,
-                          const StageTimes& stages, std::uint64_t digest);
+/// The report of `replay`, as one JSON object. `dropped_rows`: joined rows that were left out, by
+/// reason. Its `stages` say in seconds where the time went.
+std::string replay_report(const Accounts& accounts, const Sampling::Counts& dropped,
+                          const TrainerReport& trainer, double seconds, const StageTimes& stages,
+                          std::uint64_t digest);
 
 /// 16 hexadecimal digits.
 std::string print_digest(std::uint64_t digest);

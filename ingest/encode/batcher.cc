@@ -7,6 +7,7 @@
 
 #include "ingest/encode/features.h"
 #include "learner/base/check.h"
+#include "learner/base/hash.h"
 
 namespace millrace {
 namespace {
@@ -22,6 +23,18 @@ float to_label(double label, bool counts, Transform transform) {
   if (!counts) return std::numeric_limits<float>::quiet_NaN();
   if (transform == Transform::kLog1p) label = std::copysign(std::log1p(std::fabs(label)), label);
   return static_cast<float>(label);
+}
+
+// Flags of a saved row.
+constexpr std::uint8_t kMeasured = 1, kLast = 2;
+
+bool is_empty(const Batch& batch) { return batch.rows == 0 && batch.measured.count() == 0; }
+
+// Of an impression: 0 stands for none.
+std::uint64_t key_of(const JoinedRow& row) {
+  const std::uint64_t key =
+      mix_bits(hash_bytes(row.impression_id) ^ static_cast<std::uint64_t>(row.time.ms));
+  return key == 0 ? 1 : key;
 }
 
 }  // namespace
@@ -41,34 +54,104 @@ std::int64_t Batcher::cell_of(EventTime due) const {
 
 void Batcher::add(const JoinedRow& row, EventTime seen, std::vector<Batch>& closed) {
   reopen(closed);
-  if (!row.has_counted_label()) return;
+  const bool feedback = schema_.has_immediate();
+  row_.key = feedback ? key_of(row) : 0;
+  if (feedback && (row.is_last || row.has_measured())) measure(row, seen, closed);
+  if (!row.has_counted_label() && !(feedback && row.has_target())) return;
   row_.due = row.due;
+  row_.is_measured = row_.is_last = false;
+  if (!row.keeps_score) row_.key = 0;
   row_.weight = static_cast<float>(row.weight);
+  row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
   row_.labels.clear();
   for (std::size_t k = 0; k < row.labels.size(); ++k) {
     row_.labels.push_back(
         to_label(row.labels[k], row.counts[k] != 0, schema_.tasks()[k].transform));
   }
   row_.condition = row.condition;
+  row_.origin = row.origin;
+  row_.targets = row.targets;
   row_.features = row.features;
   append(open(row.stream), row_, seen, closed);
 }
 
+// The row's labels that are only measured, as a record of their own.
+void Batcher::measure(const JoinedRow& row, EventTime seen, std::vector<Batch>& closed) {
+  row_.due = row.due;
+  row_.is_measured = true;
+  row_.is_last = row.is_last;
+  row_.weight = row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
+  row_.labels.assign(row.measured.begin(), row.measured.end());
+  row_.condition = row.condition;
+  row_.features = {};
+  append(open(row.stream), row_, seen, closed);
+}
+
+void Batcher::append_measured(Open& open, const Row& row, std::vector<Batch>& closed) {
+  MeasuredLabels& measured = open.batch.measured;
+  if (measured.count() >= kMostMeasured) {
+    // They go ahead; the rows of the open batch wait for more.
+    Batch ahead = empty_batch(schema_, open.batch.stream);
+    ahead.due = row.due;
+    ahead.seen = open.batch.seen;
+    ahead.measured = std::exchange(measured, {});
+    closed.push_back(std::move(ahead));
+    drop_measured(open);
+  }
+  measured.keys.push_back(row.key);
+  measured.weights.push_back(row.weight);
+  measured.labels.insert(measured.labels.end(), row.labels.begin(), row.labels.end());
+  measured.condition.insert(measured.condition.end(), row.condition.begin(), row.condition.end());
+  measured.last.push_back(row.is_last ? 1 : 0);
+}
+
+// What is saved of an open batch, without the labels that have left it.
+void Batcher::drop_measured(Open& open) {
+  const std::string saved = std::exchange(open.rows, {});
+  ByteReader reader(saved);
+  while (!reader.at_end()) {
+    const Row row = read(reader);
+    if (!row.is_measured) write(row, open.rows);
+  }
+}
+
 void Batcher::append(Open& open, const Row& row, EventTime seen, std::vector<Batch>& closed) {
   const std::int64_t cell = cell_of(row.due);
-  if (open.batch.rows > 0 && open.cell != cell) close(open, closed);
+  if (!is_empty(open.batch) && open.cell != cell) close(open, closed);
   open.cell = cell;
   open.changed = true;
 
   Batch& batch = open.batch;
+  if (row.is_measured) {
+    append_measured(open, row, closed);
+    batch.due = row.due;
+    batch.seen = seen;
+    write(row, open.rows);
+    return;
+  }
   append_features(schema_, row.features, batch);
   batch.labels.insert(batch.labels.end(), row.labels.begin(), row.labels.end());
   batch.condition.insert(batch.condition.end(), row.condition.begin(), row.condition.end());
   batch.weights.push_back(row.weight);
+  add_measure_weight(row, batch);
+  if (schema_.has_immediate()) {
+    batch.keys.push_back(row.key);
+    batch.origin.insert(batch.origin.end(), row.origin.begin(), row.origin.end());
+    batch.targets.insert(batch.targets.end(), row.targets.begin(), row.targets.end());
+  }
   batch.due = row.due;
   batch.seen = seen;
   write(row, open.rows);
   if (batch.rows >= batch_) close(open, closed);
+}
+
+// Metrics weigh as losses do until the first row of which that is not so.
+void Batcher::add_measure_weight(const Row& row, Batch& batch) {
+  if (batch.measure_weights.empty()) {
+    if (row.measure_weight == row.weight) return;
+    batch.measure_weights.assign(batch.weights.begin(), batch.weights.end() - 1);
+  }
+  batch.measure_weights.push_back(row.measure_weight);
 }
 
 void Batcher::close(Open& open, std::vector<Batch>& closed) {
@@ -79,7 +162,7 @@ void Batcher::close(Open& open, std::vector<Batch>& closed) {
 }
 
 void Batcher::close_if_passed(Open& open, EventTime time, std::vector<Batch>& closed) {
-  if (open.batch.rows == 0 || !span_ || time == EventTime::before_all()) return;
+  if (is_empty(open.batch) || !span_ || time == EventTime::before_all()) return;
   if (cell_of(time) > open.cell) close(open, closed);
 }
 
@@ -91,15 +174,25 @@ void Batcher::close_passed(EventTime watermark, EventTime newest, std::vector<Ba
 
 void Batcher::flush(Stream stream, std::vector<Batch>& closed) {
   reopen(closed);
-  if (open(stream).batch.rows > 0) close(open(stream), closed);
+  if (!is_empty(open(stream).batch)) close(open(stream), closed);
 }
 
 void Batcher::write(const Row& row, std::string& rows) const {
   ByteWriter writer;
   writer.put(row.due.ms);
   writer.put(row.weight);
+  writer.put(row.measure_weight);
   for (const float label : row.labels) writer.put(label);
   for (const std::uint8_t holds : row.condition) writer.put(holds);
+  if (schema_.has_immediate()) {
+    writer.put(
+        static_cast<std::uint8_t>((row.is_measured ? kMeasured : 0) | (row.is_last ? kLast : 0)));
+    writer.put(row.key);
+    for (std::size_t k = 0; k < row.labels.size() && !row.is_measured; ++k) {
+      writer.put(row.origin[k]);
+      writer.put(row.targets[k]);
+    }
+  }
   writer.put_text(row.features);
   rows += writer.bytes();
 }
@@ -108,11 +201,22 @@ Batcher::Row Batcher::read(ByteReader& reader) const {
   Row row;
   row.due.ms = reader.get<std::int64_t>();
   row.weight = reader.get<float>();
+  row.measure_weight = reader.get<float>();
   for (std::size_t k = 0; k < schema_.tasks().size(); ++k) {
     row.labels.push_back(reader.get<float>());
   }
   for (std::size_t k = 0; k < schema_.tasks().size(); ++k) {
     row.condition.push_back(reader.get<std::uint8_t>());
+  }
+  if (schema_.has_immediate()) {
+    const auto flags = reader.get<std::uint8_t>();
+    row.is_measured = (flags & kMeasured) != 0;
+    row.is_last = (flags & kLast) != 0;
+    row.key = reader.get<std::uint64_t>();
+    for (std::size_t k = 0; k < row.labels.size() && !row.is_measured; ++k) {
+      row.origin.push_back(reader.get<Origin>());
+      row.targets.push_back(reader.get<std::uint8_t>());
+    }
   }
   row.features = reader.get_text();
   return row;

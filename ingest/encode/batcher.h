@@ -18,8 +18,10 @@ namespace millrace {
 
 /// Cuts rows into batches by contract/join.md, Batches: a batch holds at most `batch` rows of one
 /// cell of due time and one stream; it closes when it is full or when no further row of its cell
-/// can come. Rows without any label that counts are passed over; where one does not count, it is
-/// missing in the batch. Labels of regressions are transformed here.
+/// can come. Rows without any label that counts, and without a target of an auxiliary head, are
+/// passed over; a label that does not count is missing in the batch. Labels of regressions are
+/// transformed here. Labels that are only measured ride beside the rows of their cell and do not
+/// fill the batch; it may close with them alone, and beyond kMostMeasured they go ahead without it.
 ///
 /// Use for each event: `add` its rows at once, `close_passed` with F alone, `add` the rows that W
 /// decided, `close_passed` with both. So when one event closes batches of both streams, those at
@@ -27,11 +29,12 @@ namespace millrace {
 ///
 /// Memory: the open batches, twice (once as state). Threads: one at a time.
 /// The open batches' rows are its state, the participant "batches": the values "matured" and
-/// "at_once" (for each row: i64 due · f32 weight · f32 labels [T] · u8 condition [T] · u32 length,
-/// features), and "seen", which is no part of the digest. After a restart with another `batch` or
-/// `span` the rows are cut anew.
+/// "at_once" (store/FORMAT.md), and "seen", which is no part of the digest. After a restart with
+/// another `batch` or `span` the rows are cut anew.
 class Batcher final : public Participant {
  public:
+  static constexpr int kMostMeasured = 4096;
+
   /// Borrows `schema`. No `span`: batches close by size alone. Requires: batch > 0, span > 0.
   Batcher(const Schema& schema, int batch, std::optional<Duration> span);
 
@@ -54,12 +57,17 @@ class Batcher final : public Participant {
   void restored() override {}
 
  private:
-  /// What a batch takes of a row.
+  /// What a batch takes of a row; or labels to measure, which have no features.
   struct Row {
     EventTime due;
-    float weight = 1;
+    bool is_measured = false;
+    bool is_last = false;
+    std::uint64_t key = 0;
+    float weight = 1, measure_weight = 1;
     std::vector<float> labels;
     std::vector<std::uint8_t> condition;
+    std::vector<Origin> origin;         // with policies of delayed feedback
+    std::vector<std::uint8_t> targets;  // with them
     std::string_view features;
   };
   struct Open {
@@ -71,6 +79,10 @@ class Batcher final : public Participant {
     EventTime restored_seen{};  // of the last of them
   };
 
+  void measure(const JoinedRow& row, EventTime seen, std::vector<Batch>& closed);
+  void append_measured(Open& open, const Row& row, std::vector<Batch>& closed);
+  void drop_measured(Open& open);
+  static void add_measure_weight(const Row& row, Batch& batch);
   void append(Open& open, const Row& row, EventTime seen, std::vector<Batch>& closed);
   void close(Open& open, std::vector<Batch>& closed);
   void close_if_passed(Open& open, EventTime time, std::vector<Batch>& closed);

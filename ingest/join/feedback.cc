@@ -153,7 +153,8 @@ void Feedback::decided(const WaitingImpression& impression, int task, double lab
     if (!observed && label != 1) targets |= target::kNever;
   }
   const bool defer = p.policy == FeedbackPolicy::kDefer;
-  if (passed && defer) {
+  const bool came_later = passed && !observed && label == 1;  // its second row was that 1
+  if (passed && defer && !came_later) {
     row.labels[at(task)] = label;
     row.origin[at(task)] = Origin::kAgain;
   } else if (!passed) {

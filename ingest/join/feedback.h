@@ -15,6 +15,7 @@ namespace millrace {
 ///
 ///   fnw, fnc        a 0 when the impression is accepted; a 1 when its label becomes 1
 ///   es_dfm, defer   the label as it stands at the short wait; a 1 when it becomes 1 after that
+///   defer           where that 1 did not come, the final label: each impression has two rows
 ///
 /// A label *becomes 1* when its own outcome and those of all its conditions have been applied,
 /// whichever comes last. A task that is trained on its condition's rows alone begins when its

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ struct JoinedRow {
   EventTime watermark;  ///< W when it was decided; after_all() at a flush.
   Stream stream = Stream::kMatured;
   EncodedFeatures features;
-  double weight = 1;                ///< 1 / sampling rate.
+  double weight = 1;  ///< 1 / P(kept), for losses; and for metrics, where that is another:
+  std::optional<double> measure_weight = {};
   std::vector<double> labels = {};  ///< [T], as joined, before any transform; NaN: missing.
   std::vector<std::uint8_t> condition =
       {};  ///< [T], 1 where the label's condition holds (or none).
@@ -32,6 +34,7 @@ struct JoinedRow {
   std::vector<double> measured = {};       ///< [T], final labels that are only measured.
   bool is_last = false;                    ///< No label to measure comes after this row's.
   bool is_sample = false;                  ///< Joined elsewhere; there is no impression.
+  bool keeps_score = false;  ///< What the model says of it may count for a label decided later.
 
   /// Whether any task has a label, counted in training or not: such rows are in accounts.rows.
   bool has_label() const;

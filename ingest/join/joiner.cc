@@ -222,6 +222,7 @@ void Joiner::Parts::emit(const WaitingImpression& impression, JoinedRow&& row,
   row.time = impression.time;
   row.features = impression.features;
   row.weight = impression.weight;
+  row.keeps_score = labels.feedback().tasks().intersects(impression.open);
   ++accounts.rows;
   rows.push_back(std::move(row));
 }

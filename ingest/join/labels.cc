@@ -83,7 +83,8 @@ void Labels::decide(WaitingImpression& impression, EventTime due, const ColdStar
     }
   }
   const TaskSet& immediate = feedback_.tasks();
-  row.is_last = immediate.intersects(open_before) && !immediate.intersects(impression.open);
+  row.keeps_score = immediate.intersects(open_before);
+  row.is_last = row.keeps_score && !immediate.intersects(impression.open);
 }
 
 double Labels::own_label(int task, const WaitingImpression& impression) {

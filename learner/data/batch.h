@@ -52,7 +52,9 @@ struct Batch {
   std::vector<float> labels;  ///< [rows, T], transformed; NaN: missing, no weight anywhere.
   std::vector<std::uint8_t>
       condition;               ///< [rows, T]: 1 where the task's condition holds (or none).
-  std::vector<float> weights;  ///< [rows]: 1 / sampling rate.
+  std::vector<float> weights;  ///< [rows]: 1 / P(kept), for the losses.
+  /// [rows]: the same for the metrics, where it differs; empty: as `weights`.
+  std::vector<float> measure_weights;
   /// The next three only where a policy of delayed feedback is used (Schema::has_immediate).
   std::vector<std::uint64_t> keys;    ///< [rows]: of the impressions; 0: a sample.
   std::vector<Origin> origin;         ///< [rows, T]

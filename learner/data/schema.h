@@ -46,12 +46,11 @@ struct Choices<TaskKind> {
 };
 template <>
 struct Choices<FeedbackPolicy> {
-  static constexpr std::array<Choice<FeedbackPolicy>, 5> all{
-      {{"wait", FeedbackPolicy::kWait},
-       {"fnw", FeedbackPolicy::kFnw},
-       {"fnc", FeedbackPolicy::kFnc, false},
-       {"es_dfm", FeedbackPolicy::kEsDfm, false},
-       {"defer", FeedbackPolicy::kDefer, false}}};
+  static constexpr std::array<Choice<FeedbackPolicy>, 5> all{{{"wait", FeedbackPolicy::kWait},
+                                                              {"fnw", FeedbackPolicy::kFnw},
+                                                              {"fnc", FeedbackPolicy::kFnc},
+                                                              {"es_dfm", FeedbackPolicy::kEsDfm},
+                                                              {"defer", FeedbackPolicy::kDefer}}};
 };
 
 struct Feature {
@@ -77,6 +76,9 @@ struct Task {
   FeedbackPolicy policy = FeedbackPolicy::kWait;
   /// es_dfm and defer: how long after its impression the label is trained first.
   Duration short_wait{};
+  /// Added to the logit where it is served and measured: ln r of negatives that were sampled at the
+  /// rate r and not weighed for it (algorithms 2.15).
+  double logit_shift = 0;
 };
 
 /// Whether the policy waits a while before the first row.

@@ -86,6 +86,7 @@ void MlpBank<T>::backward(const T* weights, Stack<const T> x, bool x_is_relu, St
     // a_l = relu(a_{l−1} W + b); the mask of relu(a_{l−1}) goes with its slope
     at.backend.dense_weights_backward(input, dy, add, weight_stack(gradients, layer, count_),
                                       bias_stack(gradients, layer, count_));
+    if (first && dx.first.data == nullptr) break;
     const bool masked = !first || x_is_relu;
     at.backend.dense_inputs_backward(dy, weight_stack(weights, layer, count_),
                                      masked ? input : Stack<const T>{}, slope);

@@ -49,7 +49,8 @@ class MlpBank {
 
   /// From dy, the slopes before the last activation: overwrites (`add`: adds to) the gradients of
   /// its weights, and overwrites dx, the slopes in x, or, with `x_is_relu`, before the ReLU whose
-  /// output x is. Requires: not empty; `forward` came before in the same `at`.
+  /// output x is (an empty dx: nobody wants it). Requires: not empty; `forward` came before in the
+  /// same `at`.
   void backward(const T* weights, Stack<const T> x, bool x_is_relu, Stack<const T> dy,
                 const Activations<T>& at, T* gradients, bool add, Stack<T> dx) const;
 

@@ -10,6 +10,7 @@
 #include "learner/device/threads.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
+#include "learner/publish/served_logits.h"
 #include "learner/publish/served_value.h"
 
 namespace millrace {
@@ -134,6 +135,7 @@ void gather_numbers(const Side& side, const Schema& schema, const DenseWeights& 
 struct Scorer::Parts {
   Parts(const Schema& schema_, const ModelOptions& options)
       : schema(schema_),
+        served(schema_),
         // Without a feature of the candidates all rows are the context's, and columns of the
         // context are then treated as theirs.
         split(schema.context_width() < schema.inputs() ? schema.context_width() : 0),
@@ -151,6 +153,7 @@ struct Scorer::Parts {
   void compute(Scores& scores);
 
   const Schema schema;
+  const ServedLogits served;
   const int split;  // The first column of the candidates' part of x.
   const Side context, candidates;
   const Model<float> model;
@@ -205,8 +208,9 @@ void Scorer::Parts::compute(Scores& scores) {
     for (int r = 0; r < count; ++r) {
       for (int t = 0; t < T; ++t) {
         const auto task = static_cast<std::size_t>(t);
-        out[long{r} * T + t] =
-            served_value(schema.tasks()[task], dense->labels[task], logits(r, t));
+        const float z =
+            served.corrects(t) ? static_cast<float>(served.own(logits.row(r), t)) : logits(r, t);
+        out[long{r} * T + t] = served_value(schema.tasks()[task], dense->labels[task], z);
       }
     }
   }

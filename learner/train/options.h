@@ -7,6 +7,8 @@
 
 #include "learner/base/fields.h"
 #include "learner/data/schema.h"
+#include "learner/train/feedback_options.h"
+#include "learner/train/sampling_options.h"
 
 namespace millrace {
 
@@ -66,7 +68,10 @@ struct TrainOptions {
   int queue = 64;
   DenseOptimizerOptions dense;
   EmbeddingOptimizerOptions embedding;
-  std::map<std::string, FeedbackPolicy> delayed_feedback;
+  std::map<std::string, FeedbackSetting> delayed_feedback;
+  FeedbackOptions feedback;
+  NegativeSamplingOptions negative_sampling;
+  double shed = 1;
   std::int64_t seed = 1;
 
   static auto fields() {
@@ -82,8 +87,19 @@ struct TrainOptions {
               1, 65536),
         field("dense", &T::dense, "The optimiser of the dense weights."),
         field("embedding", &T::embedding, "The optimiser of the embedding rows."),
-        field("delayed_feedback", &T::delayed_feedback,
-              "By task: how a label is learned that may still change."),
+        field(
+            "delayed_feedback", &T::delayed_feedback,
+            "By task: how a label is learned that may still change: a policy, or {policy: es_dfm, "
+            "short_wait: 15m}."),
+        field("feedback", &T::feedback,
+              "What es_dfm and defer learn beside, and how long scores "
+              "of labels trained early are kept."),
+        field("negative_sampling", &T::negative_sampling,
+              "Leaving out rows without a positive label."),
+        field("shed", &T::shed,
+              "Load shedding: the share of impressions (and samples) whose rows are trained and "
+              "measured; those that are weigh 1 / share.",
+              1e-6, 1.0),
         field("seed", &T::seed, "Seed of all random numbers.", 0),
     };
   }

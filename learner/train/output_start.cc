@@ -13,6 +13,7 @@ std::optional<float> OutputStart::start(const Batch& batch, int task) const {
   for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
     const float label = batch.labels[i * T + k];
     if (std::isnan(label) || batch.condition[i * T + k] != 1) continue;
+    if (!tells_base_rate(batch, i, task)) continue;
     weight += batch.weights[i];
     sum += double{batch.weights[i]} * label;
   }
@@ -31,9 +32,24 @@ void OutputStart::add(const Batch& batch) {
       range.least = seen_[k] ? std::min(range.least, label) : label;
       range.most = seen_[k] ? std::max(range.most, label) : label;
       seen_[k] = 1;
-      if (batch.condition[i * T + k] == 1 && batch.weights[i] > 0) started_[k] = 1;
+      if (batch.condition[i * T + k] == 1 && batch.weights[i] > 0 &&
+          tells_base_rate(batch, i, static_cast<int>(k))) {
+        started_[k] = 1;
+      }
     }
   }
+}
+
+// Whether the label is one of a sample of all labels. Not the 1s that came later; and not what is
+// trained at once over the entire space: whether the condition holds is known of its 1s alone.
+bool OutputStart::tells_base_rate(const Batch& batch, std::size_t row, int task) const {
+  if (batch.origin.empty()) return true;
+  const auto k = static_cast<std::size_t>(task);
+  const Task& t = schema_.tasks()[k];
+  const Origin origin = batch.origin[row * schema_.tasks().size() + k];
+  const bool at_once = t.policy == FeedbackPolicy::kFnw || t.policy == FeedbackPolicy::kFnc;
+  if (at_once && origin != Origin::kFinal) return t.given < 0 || !t.entire_space;
+  return origin != Origin::kLater;
 }
 
 float OutputStart::clamp(float value, int task) const {

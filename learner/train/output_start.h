@@ -24,8 +24,8 @@ class OutputStart {
 
   /// Where task k is to start with this batch: for a binary task the log odds of its base rate,
   /// log((P + ½) / (N − P + ½)), for a regression the mean label, over the rows whose label is
-  /// known and whose condition holds, by their weights. Nothing where it has started already, or
-  /// the batch has no such row.
+  /// known, tells of all rows and whose condition holds, by their weights. Nothing where it has
+  /// started already, or the batch has no such row.
   std::optional<float> start(const Batch& batch, int task) const;
 
   /// Takes in a batch that was trained on: its first biases and its labels.
@@ -40,6 +40,8 @@ class OutputStart {
   void restore(ByteReader& reader);
 
  private:
+  bool tells_base_rate(const Batch& batch, std::size_t row, int task) const;
+
   const Schema& schema_;
   std::vector<std::uint8_t> started_, seen_;
   std::vector<LabelRange> ranges_;

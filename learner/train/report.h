@@ -31,11 +31,26 @@ struct TableReport {
   std::uint64_t rows = 0, admitted = 0, expired = 0, refused = 0, bytes = 0;
 };
 
+/// First scores that wait for labels trained early (train/first_scores.h).
+struct ScoresReport {
+  std::uint64_t waiting = 0, bytes = 0;
+  std::uint64_t missed = 0;  ///< Labels that had none, since the store began.
+};
+
+/// One auxiliary net of es_dfm or defer.
+struct HeadReport {
+  std::string task;
+  std::string head;  ///< "delayed" or "never".
+  double loss = 0;   ///< Mean of the last batch with targets.
+};
+
 struct TrainerReport {
   std::string model;
   std::vector<TaskReport> tasks;
   std::vector<TableReport> tables;
   std::uint64_t steps = 0, rows = 0, skipped = 0;
+  ScoresReport scores;
+  std::vector<HeadReport> heads;
 };
 
 /// What the trainer counts while it works: plain numbers, written by its one thread, read by any.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "learner/base/check.h"
+#include "learner/math/delayed_feedback.h"
 #include "learner/math/loss.h"
 #include "learner/math/product_head.h"
 
@@ -28,6 +29,7 @@ void TaskLosses::begin(const Batch& batch) {
   const std::size_t T = schema_.tasks().size(), rows = static_cast<std::size_t>(batch.rows);
   MILLRACE_CHECK(batch.labels.size() == rows * T && batch.condition.size() == rows * T);
   MILLRACE_CHECK(batch.weights.size() == rows && rows * T <= losses_.size());
+  MILLRACE_CHECK(batch.origin.empty() || batch.origin.size() == rows * T);
   batch_ = &batch;
   std::fill(counts_.begin(), counts_.end(), 0.0);
   for (std::size_t i = 0; i < rows; ++i) {
@@ -35,13 +37,27 @@ void TaskLosses::begin(const Batch& batch) {
   }
 }
 
-bool TaskLosses::is_fnw(int task) const {
-  return batch_->stream == Stream::kAtOnce &&
-         schema_.tasks()[static_cast<std::size_t>(task)].policy == FeedbackPolicy::kFnw;
+double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHeads& heads) const {
+  if (is_final(row, task)) return 1;
+  const bool positive = batch_->labels[index(row, task)] > 0.5F;
+  switch (schema_.tasks()[static_cast<std::size_t>(task)].policy) {
+    case FeedbackPolicy::kWait:
+    case FeedbackPolicy::kFnc:
+      return 1;
+    case FeedbackPolicy::kFnw:
+      return math::fnw_weight(positive, p);
+    case FeedbackPolicy::kEsDfm:
+      return math::es_dfm_weight(positive, heads.delayed(row, task), heads.never(row, task));
+    case FeedbackPolicy::kDefer: {
+      const double weight = math::defer_weight(positive, p, heads.delayed(row, task));
+      return batch_->origin[index(row, task)] == Origin::kTwice ? 2 * weight : weight;
+    }
+  }
+  return 1;
 }
 
 void TaskLosses::run(int first, View<const float> z, const std::vector<double>& scale,
-                     View<float> dz) {
+                     const FeedbackHeads& heads, View<float> dz) {
   const std::vector<Task>& tasks = schema_.tasks();
   const int T = static_cast<int>(tasks.size());
   MILLRACE_CHECK(z.cols == T && dz.has_shape(z.rows, T));
@@ -61,6 +77,7 @@ void TaskLosses::run(int first, View<const float> z, const std::vector<double>& 
         for (const int j : chain(k)) product = math::times(product, double{z(r, j)});
         losses_[cell] = math::product_loss(product, y);
         logits_[cell] = product.logit();
+        factor *= feedback_weight(row, k, std::exp(product.log_q), heads);
         for (const int j : chain(k)) {
           slopes[static_cast<std::size_t>(j)] +=
               scale[own] * factor * math::product_slope(product, double{z(r, j)}, y);
@@ -68,10 +85,7 @@ void TaskLosses::run(int first, View<const float> z, const std::vector<double>& 
       } else {
         const bool binary = tasks[own].kind == TaskKind::kBinary;
         const auto loss = binary ? math::bce(logit, y) : math::squared(logit, y);
-        if (is_fnw(k)) {
-          const double p = math::sigmoid(logit);
-          factor *= y > 0.5 ? 1 + p : (1 - p) * (1 + p);
-        }
+        if (binary) factor *= feedback_weight(row, k, math::sigmoid(logit), heads);
         losses_[cell] = loss.value;
         slopes[own] += scale[own] * factor * loss.slope;
       }

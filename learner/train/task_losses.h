@@ -6,6 +6,7 @@
 #include "learner/base/view.h"
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
+#include "learner/train/feedback_heads.h"
 
 namespace millrace {
 
@@ -16,8 +17,9 @@ namespace millrace {
 ///
 /// ℓ_k: cross-entropy of the own logit; squared error of the own output; for a task over the entire
 /// space the cross-entropy of the product over its chain of conditions (ESMM, Ma et al. 2018),
-/// whose slope goes to every logit of the chain. Under `fnw` a row at once weighs w₊ = 1 + p̄ or
-/// w₋ = (1 − p̄)(1 + p̄), p̄ = σ(z) of the same pass, held constant (Ktena et al. 2019).
+/// whose slope goes to every logit of the chain. A label that a policy of delayed feedback trains
+/// before it is decided weighs what math/delayed_feedback.h says, of the same pass and held
+/// constant; p̄ is the probability that the loss is of: σ(z), or the product.
 ///
 /// A batch: `begin`, `run` for each tile of its rows, then the sums, which add up in the order of
 /// the rows whatever the tiles. Memory: 16 bytes a row and task.
@@ -32,7 +34,9 @@ class TaskLosses {
   const std::vector<double>& counts() const { return counts_; }
 
   /// Rows [first, first + z.rows): from z [n,T] to dz [n,T] (overwritten). scale[k] = ω_k / norm_k.
-  void run(int first, View<const float> z, const std::vector<double>& scale, View<float> dz);
+  /// `heads` have run on these rows.
+  void run(int first, View<const float> z, const std::vector<double>& scale,
+           const FeedbackHeads& heads, View<float> dz);
 
   /// Σ of the weighted losses and N_k, for each task. After all rows have run.
   std::vector<TaskLoss> sums() const;
@@ -42,8 +46,10 @@ class TaskLosses {
   bool is_product(int task) const {
     return schema_.tasks()[static_cast<std::size_t>(task)].entire_space && chain(task).size() > 1;
   }
-  /// Whether task k's rows of the batch weigh as `fnw` says.
-  bool is_fnw(int task) const;
+  /// Whether a label of the batch is decided and trained once: it is measured by this pass.
+  bool is_final(int row, int task) const {
+    return batch_->origin.empty() || batch_->origin[index(row, task)] == Origin::kFinal;
+  }
 
   /// ℓ_ik, without any weight, of a row whose label is known.
   double loss(int row, int task) const { return losses_[index(row, task)]; }
@@ -54,6 +60,9 @@ class TaskLosses {
   std::size_t index(int row, int task) const {
     return static_cast<std::size_t>(row) * schema_.tasks().size() + static_cast<std::size_t>(task);
   }
+
+  /// What a label weighs for its policy, given the probability of its loss.
+  double feedback_weight(int row, int task, double p, const FeedbackHeads& heads) const;
 
   const Schema& schema_;
   std::vector<std::vector<int>> chains_;

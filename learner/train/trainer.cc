@@ -14,6 +14,8 @@
 #include "learner/model/model.h"
 #include "learner/train/chunks.h"
 #include "learner/train/dense_optimizer.h"
+#include "learner/train/feedback_heads.h"
+#include "learner/train/first_scores.h"
 #include "learner/train/label_shares.h"
 #include "learner/train/output_start.h"
 #include "learner/train/task_losses.h"
@@ -54,9 +56,11 @@ struct Trainer::Parts {
   Buffer<float> weights;
   DenseUpdater<float> updater;
   std::unique_ptr<Balancer> balancer;
+  FeedbackHeads heads;
   LabelShares shares;
   OutputStart outputs;
   TaskMetrics metrics;
+  FirstScores scores;
   std::uint64_t steps = 0, rows = 0, skipped = 0;
   EventTime seen = EventTime::before_all();
   bool published = false;  ///< Whether there was a publication since the start or a restore.
@@ -84,9 +88,13 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       weights(allocate_host<float>(model.parameter_count())),
       updater(options.train.dense, model.parameter_count()),
       balancer(make_balancer(options.balance, schema.tasks())),
+      heads(schema, options.train.feedback, model.inputs(), options.train.batch,
+            Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
+            static_cast<std::uint64_t>(options.train.seed)),
       shares(model.tasks()),
       outputs(schema),
       metrics(schema),
+      scores(schema, options.train.feedback.forget_after),
       losses(schema, options.train.batch),
       scale(schema.tasks().size()),
       x(allocate_host<float>(long{options.train.batch} * model.inputs())),
@@ -127,8 +135,9 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows) 
     const View<float> z_tile = view_of(z, batch_rows, T).rows_from(first, count);
     const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
     inputs.gather(first, x_tile);
+    heads.run(chunk, first == chunks.begin(chunk), first, x_tile);
     model.forward(weights.get(), x_tile, *memory.work, z_tile);
-    losses.run(first, z_tile, scale, dz_tile);
+    losses.run(first, z_tile, scale, heads, dz_tile);
     model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
                    first > chunks.begin(chunk), view_of(dx, batch_rows, D).rows_from(first, count));
   }
@@ -138,6 +147,7 @@ bool Trainer::Parts::step(const Batch& batch) {
   inputs.advance(batch.due);
   inputs.look_up(batch);
   losses.begin(batch);
+  heads.begin(batch);
   start_outputs(batch);
 
   // Normalisers and task weights are known before the first tile.
@@ -171,10 +181,12 @@ bool Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
     }
   }
   finite = finite && updater.sum(gradients, threads);
+  finite = finite && heads.sum(static_cast<int>(gradients.size()), threads);
   finite = finite &&
            inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(batch.rows));
   if (!finite) {
     inputs.undo();
+    heads.undo();
     for (const auto& [place, before] : biases_before) {
       weights[static_cast<std::size_t>(place)] = before;
     }
@@ -182,10 +194,12 @@ bool Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   const double fraction = static_cast<double>(batch.rows) / options.train.batch;
   metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
+  scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served());
   outputs.add(batch);
   shares = next_shares;
   balancer->add(sums, fraction);
   updater.step(weights.get(), gradients[0], fraction, threads);
+  heads.keep(threads);
   inputs.keep();
   for (std::size_t k = 0; k < sums.size(); ++k) {
     if (sums[k].count > 0) last_loss[k] = sums[k].sum / sums[k].count;
@@ -200,16 +214,20 @@ Trainer::~Trainer() = default;
 
 void Trainer::train(const Batch& batch) {
   Parts& p = *parts_;
-  MILLRACE_CHECK(0 < batch.rows && batch.rows <= p.options.train.batch);
+  MILLRACE_CHECK(0 <= batch.rows && batch.rows <= p.options.train.batch);
   const FlushDenormals flush;
   const auto begin = std::chrono::steady_clock::now();
-  if (p.step(batch)) {
+  if (batch.rows == 0) {
+    p.seen = std::max(p.seen, batch.seen);
+  } else if (p.step(batch)) {
     ++p.steps;
     p.rows += static_cast<std::uint64_t>(batch.rows);
     p.seen = std::max(p.seen, batch.seen);
   } else {
     ++p.skipped;
   }
+  // After the step: a label may be decided in the row that is its impression's first.
+  p.metrics.add(batch.measured, p.scores);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   p.probe.rows = p.rows;
   p.probe.steps = p.steps;
@@ -248,6 +266,8 @@ TrainerReport Trainer::report() const {
   report.steps = p.steps;
   report.rows = p.rows;
   report.skipped = p.skipped;
+  report.scores = {p.scores.size(), p.scores.bytes(), p.scores.missed()};
+  report.heads = p.heads.report(p.schema);
   for (int k = 0; k < p.model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     TaskReport& task = report.tasks.emplace_back();
@@ -289,6 +309,8 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
     writer.put(p.seen.ms);
   });
   p.metrics.save(changes);
+  p.heads.save(changes);
+  p.scores.save(sequence, cleanings, changes);
   p.inputs.save(sequence, cleanings, changes);
   return changes;
 }
@@ -296,6 +318,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
 void Trainer::restore_value(std::string_view name, std::string_view bytes) {
   Parts& p = *parts_;
   if (p.inputs.restore_value(name, bytes) || p.metrics.restore(name, bytes)) return;
+  if (p.heads.restore(name, bytes) || p.scores.restore_value(name, bytes)) return;
   ByteReader reader(bytes);
   if (name == "dense") {
     const std::vector<float> weights = reader.get_all<float>();
@@ -327,7 +350,8 @@ void Trainer::restore_value(std::string_view name, std::string_view bytes) {
 }
 
 void Trainer::restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
-  if (!parts_->inputs.restore_block(set, sequence, bytes)) {
+  if (!parts_->inputs.restore_block(set, sequence, bytes) &&
+      !parts_->scores.restore_block(set, sequence, bytes)) {
     throw StateError("saved state of model " + parts_->name + " has an unknown set " +
                      std::string(set));
   }

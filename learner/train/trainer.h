@@ -38,7 +38,8 @@ class Trainer final : public Participant {
   Trainer(std::string name, const Schema& schema, const LearnerOptions& options);
   ~Trainer() override;
 
-  /// One step. Requires: 0 < batch.rows ≤ options.train.batch.
+  /// One step, and the labels that are only measured; without a row these alone.
+  /// Requires: batch.rows ≤ options.train.batch.
   void train(const Batch& batch);
 
   /// What changed since the last call (everything, the first time), for the scorers.

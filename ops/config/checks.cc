@@ -8,6 +8,7 @@
 #include "ingest/source/kafka_source.h"
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
+#include "ops/config/feedback_checks.h"
 #include "serve/listen_address.h"
 
 namespace millrace {
@@ -140,20 +141,6 @@ void check_layers(ConfigReader& reader, const std::string& key, const std::vecto
   }
 }
 
-// Complains where `key`.`name` names no task.
-int find_task(ConfigReader& reader, const Config& config, const std::string& key,
-              const std::string& name) {
-  std::vector<std::string> names;
-  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
-    if (config.tasks[t].name == name) return static_cast<int>(t);
-    names.push_back(config.tasks[t].name);
-  }
-  if (!names.empty()) {
-    reader.complain(key + "." + name, "there is no such task; expected " + join_words(names));
-  }
-  return -1;
-}
-
 void check_balance(ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
   const BalanceOptions& balance = config.learner.balance;
   const bool fixed = balance.method == BalanceMethod::kFixed;
@@ -180,28 +167,6 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
     if (fixed && reader.is_good(key)) {
       doubts.push_back(
           {reader.place_of(key), std::string(key) + ": has no effect with the method fixed"});
-    }
-  }
-}
-
-void check_feedback(ConfigReader& reader, Config& config, std::vector<Problem>& doubts) {
-  for (const auto& [name, policy] : config.learner.train.delayed_feedback) {
-    const std::string key = "train.delayed_feedback." + name;
-    const int t = find_task(reader, config, "train.delayed_feedback", name);
-    if (t < 0) continue;
-    Task& task = config.tasks[static_cast<std::size_t>(t)];
-    task.policy = policy;
-    if (policy == FeedbackPolicy::kWait) continue;
-    const std::string word(choice_name(policy));
-    if (task.kind != TaskKind::kBinary) {
-      reader.complain(key, word + " is only for binary tasks; " + name + " is a " +
-                               std::string(choice_name(task.kind)));
-    } else if (task.given >= 0) {
-      reader.complain(
-          key, word + " is not built yet for a task with a condition; " + name + " is given " +
-                   config.tasks[static_cast<std::size_t>(task.given)].name + "; expected wait");
-    } else if (config.labels[static_cast<std::size_t>(t)].outcome < 0) {
-      doubts.push_back({reader.place_of(key), key + ": has no effect; samples carry the label"});
     }
   }
 }
@@ -250,8 +215,10 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_layers(reader, "model.expert_layers", model.expert_layers, false);
   check_layers(reader, "model.gate_layers", model.gate_layers, true);
   check_layers(reader, "model.tower_layers", model.tower_layers, true);
+  check_layers(reader, "train.feedback.layers", config.learner.train.feedback.layers, true);
   check_balance(reader, config, doubts);
   check_feedback(reader, config, doubts);
+  check_sampling(reader, config, doubts);
   check_score(reader, config);
   if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
   const std::string listen = "serve.listen";

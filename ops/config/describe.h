@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "learner/base/fields.h"
+#include "learner/train/feedback_options.h"
 #include "ops/config/yaml_text.h"
 
 namespace millrace {
@@ -27,6 +28,7 @@ enum class ValueForm {
   kTextMap,
   kNumberMap,
   kWordMap,
+  kFeedbackMap,
 };
 
 /// One key of a section as others must know it, without its C++ type.
@@ -36,7 +38,7 @@ struct KeyDescription {
   std::string meaning;
   std::string usual;  ///< The default, as YAML.
   std::optional<std::string> least, most;
-  std::vector<std::string> words;          ///< Of kWord and kWordMap: those that are built,
+  std::vector<std::string> words;          ///< Of kWord and the maps to words: those built,
   std::vector<std::string> planned_words;  ///< and those that are refused by name.
 };
 
@@ -97,6 +99,11 @@ struct Form<std::map<std::string, std::string>> {
 template <>
 struct Form<std::map<std::string, double>> {
   static constexpr ValueForm form = ValueForm::kNumberMap;
+};
+template <>
+struct Form<std::map<std::string, FeedbackSetting>> {
+  static constexpr ValueForm form = ValueForm::kFeedbackMap;
+  using Words = FeedbackPolicy;
 };
 template <class E>
 requires std::is_enum_v<E>

@@ -5,6 +5,8 @@
 #include <cstdio>
 
 #include "learner/model/model.h"
+#include "learner/train/first_scores.h"
+#include "ops/config/feedback_checks.h"
 
 namespace millrace {
 namespace {
@@ -46,18 +48,29 @@ std::string explain_events(const Config& config) {
   return text;
 }
 
-// When a task's label is decided: after its own window, no earlier than its condition.
-Duration decided_after(const Config& config, int task) {
-  Duration due{0};
-  for (std::size_t steps = 0; task >= 0 && steps <= config.tasks.size(); ++steps) {
-    const auto t = static_cast<std::size_t>(task);
-    const int outcome = config.labels[t].outcome;
-    if (outcome >= 0) {
-      due = std::max(due, config.events.outcomes[static_cast<std::size_t>(outcome)].window);
-    }
-    task = config.tasks[t].given;
+// When a task's label is learned, and how.
+std::string explain_policy(const Config& config, std::size_t t) {
+  const Task& task = config.tasks[t];
+  const std::string decided = print_duration(decided_after(config, static_cast<int>(t)));
+  const std::string word(choice_name(task.policy));
+  const bool on_condition = task.given >= 0 && !task.entire_space;
+  switch (task.policy) {
+    case FeedbackPolicy::kWait:
+      return "; decided " + decided + " after the impression";
+    case FeedbackPolicy::kFnw:
+    case FeedbackPolicy::kFnc:
+      return std::string("; trained at once as 0") +
+             (on_condition ? " when its condition is 1" : "") + ", and again as 1 when it comes (" +
+             word + "); measured " + decided + " after the impression";
+    case FeedbackPolicy::kEsDfm:
+    case FeedbackPolicy::kDefer:
+      return "; trained as it stands after " + print_duration(task.short_wait) +
+             ", and again as 1 when it comes later" +
+             (task.policy == FeedbackPolicy::kDefer ? ", and once more" : "") + " (" + word +
+             "); " + (task.policy == FeedbackPolicy::kDefer ? "final and " : "") + "measured " +
+             decided + " after the impression";
   }
-  return due;
+  return "";
 }
 
 std::string explain_label(const Config& config, std::size_t t) {
@@ -84,12 +97,7 @@ std::string explain_tasks(const Config& config) {
                   ? "; the product with " + condition + " is trained over all impressions"
                   : "; trained where " + condition + " is 1";
     }
-    if (config.labels[t].outcome >= 0) {
-      text += task.policy == FeedbackPolicy::kFnw
-                  ? "; trained at once as 0, and again as 1 when it comes (fnw)"
-                  : "; decided " + print_duration(decided_after(config, static_cast<int>(t))) +
-                        " after the impression";
-    }
+    if (config.labels[t].outcome >= 0) text += explain_policy(config, t);
     text += "\n";
   }
   return text;
@@ -132,6 +140,10 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
   // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
   add("dense weights", 4.0 * (4 + 3) * static_cast<double>(parameters), "");
   text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
+  if (schema.has_immediate()) {
+    text += "  Labels trained early: " + std::to_string(FirstScores::bytes_each(schema)) +
+            " B for each impression from its first row until its label is decided.\n";
+  }
   text += "  A table takes what its keys take, not its limit: " + rough_bytes([&] {
             double each = 0;
             for (const Table& table : schema.tables()) {

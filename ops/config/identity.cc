@@ -1,4 +1,5 @@
 // What of a configuration a store's state depends on.
+#include <algorithm>
 #include <map>
 #include <set>
 #include <sstream>
@@ -69,6 +70,12 @@ void add_tasks(Lines& lines, const Config& config) {
       lines.add(key + "absent", label.absent);
     }
     lines.add("train.delayed_feedback." + task.name, task.policy);
+    if (has_short_wait(task.policy)) {
+      lines.add("train.delayed_feedback." + task.name + ".short_wait", task.short_wait);
+    }
+    if (task.logit_shift != 0) {
+      lines.add("train.negative_sampling.rate", config.learner.train.negative_sampling.rate);
+    }
   }
   lines.add("tasks", order);
 }
@@ -100,6 +107,9 @@ std::string config_identity(const Config& config) {
   lines.add("train.dense.optimizer", learner.train.dense.optimizer);
   lines.add("train.embedding.optimizer", learner.train.embedding.optimizer);
   lines.add("balance.method", learner.balance.method);
+  const bool has_heads = std::any_of(config.tasks.begin(), config.tasks.end(),
+                                     [](const Task& t) { return has_short_wait(t.policy); });
+  if (has_heads) lines.add("train.feedback.layers", learner.train.feedback.layers);
   return std::move(lines).text();
 }
 

@@ -57,9 +57,13 @@ std::string takes(const KeyDescription& key) {
       return "mapping from tasks to numbers";
     case ValueForm::kWord:
     case ValueForm::kWordMap:
+    case ValueForm::kFeedbackMap:
       for (const std::string& word : key.words) text += (text.empty() ? "" : ", ") + word;
       for (const std::string& word : key.planned_words) text += ", *" + word + "*";
       if (!key.planned_words.empty()) text += " (*planned*)";
+      if (key.form == ValueForm::kFeedbackMap) {
+        return "mapping from tasks to: " + text + ", or {policy: …, short_wait: …}";
+      }
       return key.form == ValueForm::kWordMap ? "mapping from tasks to: " + text : text;
   }
   if (key.least && key.most) return text + ", " + *key.least + " to " + *key.most;

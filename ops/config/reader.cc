@@ -156,6 +156,29 @@ Complaint read_value(const ConfigNode& node, std::vector<int>& value) {
   return std::nullopt;
 }
 
+Complaint read_value(const ConfigNode& node, FeedbackSetting& value) {
+  FeedbackSetting read;
+  if (node.kind != Kind::kMap) {
+    if (auto complaint = read_value(node, read.policy)) return complaint;
+    value = read;
+    return std::nullopt;
+  }
+  if (node.find("policy") == nullptr) return "the mapping has no policy";
+  for (std::size_t i = 0; i < node.keys.size(); ++i) {
+    const std::string& key = node.keys[i];
+    Complaint complaint = "unknown key; expected policy or short_wait";
+    if (key == "policy") complaint = read_value(node.items[i], read.policy);
+    if (key == "short_wait") {
+      Duration wait{};
+      complaint = read_value(node.items[i], wait);
+      read.short_wait = wait;
+    }
+    if (complaint) return key + ": " + *complaint;
+  }
+  value = read;
+  return std::nullopt;
+}
+
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= 256 && std::none_of(text.begin(), text.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "learner/base/fields.h"
+#include "learner/train/feedback_options.h"
 #include "ops/config/document.h"
 #include "ops/config/suggest.h"
 
@@ -31,6 +32,8 @@ Complaint read_value(const ConfigNode& node, ByteSize& value);     ///< "64KiB"
 Complaint read_value(const ConfigNode& node, std::optional<Duration>& value);  ///< Or "off".
 Complaint read_value(const ConfigNode& node, std::optional<double>& value);    ///< Or null.
 Complaint read_value(const ConfigNode& node, std::vector<int>& value);
+/// The policy's name, or a mapping of `policy` and `short_wait`.
+Complaint read_value(const ConfigNode& node, FeedbackSetting& value);
 /// Any scalar as its text: what is passed on to others.
 Complaint read_text(const ConfigNode& node, std::string& value);
 

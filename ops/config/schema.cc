@@ -59,6 +59,17 @@ json::object type_of(const KeyDescription& key) {
       return mapping_to({{"type", "number"}});
     case ValueForm::kWordMap:
       return mapping_to({{"enum", as_array(key.words)}});
+    case ValueForm::kFeedbackMap: {
+      const json::object word{{"enum", as_array(key.words)}};
+      const json::object wait{{"type", "string"}, {"pattern", kDurationPattern}};
+      return mapping_to(
+          {{"anyOf",
+            json::array{word, json::object{{"type", "object"},
+                                           {"additionalProperties", false},
+                                           {"required", json::array{"policy"}},
+                                           {"properties", json::object{{"policy", word},
+                                                                       {"short_wait", wait}}}}}}});
+    }
   }
   return {};
 }
@@ -88,7 +99,7 @@ void add_key(json::object& properties, const KeyDescription& key, bool with_defa
   if (number && key.least) property["minimum"] = as_json(*key.least);
   if (number && key.most) property["maximum"] = as_json(*key.most);
   const bool mapping = key.form == ValueForm::kTextMap || key.form == ValueForm::kNumberMap ||
-                       key.form == ValueForm::kWordMap;
+                       key.form == ValueForm::kWordMap || key.form == ValueForm::kFeedbackMap;
   if (with_default && mapping) {
     property["default"] = json::object{};
   } else if (with_default && key.form == ValueForm::kText) {

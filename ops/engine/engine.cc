@@ -70,6 +70,7 @@ struct Engine::Parts {
         joiner(schema, options.config.events, options.config.labels, options.config.join),
         batcher(schema, options.config.learner.train.batch,
                 options.config.learner.train.batch_span),
+        sampling(schema, options.config.learner.train),
         trainers(make_trainers(options.config, schema)),
         serving(schema) {}
 
@@ -87,6 +88,7 @@ struct Engine::Parts {
   std::unique_ptr<Merge> merge;
   Joiner joiner;
   Batcher batcher;
+  Sampling sampling;
   std::unique_ptr<DeadLetterSink> dead_letters;
   KafkaDeadLetters* outbox = nullptr;  // the same, where it is one
   std::unique_ptr<RowFile> rows;
@@ -110,6 +112,7 @@ struct Engine::Parts {
 
   mutable std::mutex status_mutex;
   Accounts barrier_accounts, committed_accounts;
+  Sampling::Counts barrier_dropped{}, committed_dropped{};
   std::vector<PartitionStatus> partitions;
   KafkaLosses::Counts losses{};
   std::uint64_t left_out = 0, dead_letters_waiting = 0;
@@ -164,6 +167,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
   }
   parts->before_trainer.push_back(&parts->joiner);
   parts->before_trainer.push_back(&parts->batcher);
+  parts->before_trainer.push_back(&parts->sampling);
   parts->before_trainer.push_back(&parts->service);
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
@@ -215,7 +219,8 @@ void Engine::Parts::make_merge() {
     merge_options.clock = [first = service.first_start()] { return first; };
   }
   merge = std::make_unique<Merge>(*source, decoder, merge_options);
-  Pipeline::Parts pipeline_parts{*source, *merge, joiner, batcher, *dead_letters, {}, sampler};
+  Pipeline::Parts pipeline_parts{*source,       *merge, joiner,   batcher,
+                                 *dead_letters, {},     sampling, sampler};
   if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
   pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
 }
@@ -240,6 +245,7 @@ void Engine::Parts::first_commit() {
   store->write(commit);
   MILLRACE_FAILPOINT("recovery.after_first_commit");
   committed_accounts = joiner.accounts();
+  committed_dropped = sampling.dropped();
   if (options.live) serving.apply(trainers.champion().publish(), {sequence, 0});
 }
 
@@ -265,6 +271,7 @@ void Engine::Parts::landed() {
   {
     const std::lock_guard lock(status_mutex);
     committed_accounts = barrier_accounts;
+    committed_dropped = barrier_dropped;
   }
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
@@ -307,6 +314,7 @@ void Engine::Parts::barrier() {
   {
     const std::lock_guard lock(status_mutex);
     barrier_accounts = joiner.accounts();
+    barrier_dropped = sampling.dropped();
   }
   if (rows) rows->flush();
   learner->send(std::move(barrier));
@@ -446,6 +454,11 @@ const Schema& Engine::schema() const { return parts_->schema; }
 Accounts Engine::accounts() const {
   const std::lock_guard lock(parts_->status_mutex);
   return parts_->committed_accounts;
+}
+
+Sampling::Counts Engine::dropped_rows() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->committed_dropped;
 }
 
 std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ingest/encode/sampling.h"
 #include "ingest/join/accounts.h"
 #include "ingest/pipeline.h"
 #include "ingest/source/kafka_losses.h"
@@ -92,6 +93,8 @@ class Engine {
   const Schema& schema() const;
 
   Accounts accounts() const;  ///< As of the last barrier's commit.
+  /// Joined rows that were neither trained nor measured, by reason; as of the same.
+  Sampling::Counts dropped_rows() const;
   std::shared_ptr<const TrainerReport> report() const;
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;

@@ -48,6 +48,9 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_waiting", kGauge, "kind",
      "Impressions and outcomes that wait in the join; as of the last commit."},
     {"millrace_rows_total", kCounter, "", "Joined rows with a label; as of the last commit."},
+    {"millrace_rows_dropped_total", kCounter, "reason",
+     "Joined rows that were neither trained nor measured (train.negative_sampling, train.shed); as "
+     "of the last commit."},
     {"millrace_watermark_timestamp_seconds", kGauge, "", "The join's watermark W, in event time."},
     {"millrace_watermark_lag_seconds", kGauge, "", "Wall clock minus W."},
     {"millrace_newest_event_timestamp_seconds", kGauge, "", "F, the largest event time taken."},
@@ -85,6 +88,15 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_train_steps_skipped_total", kCounter, "model,reason",
      "Batches that updated nothing, since the start of the process."},
     {"millrace_train_seconds_total", kCounter, "model", "Time spent in training steps."},
+    {"millrace_feedback_scores", kGauge, "model",
+     "First scores of impressions whose labels are trained before they are decided."},
+    {"millrace_feedback_score_bytes", kGauge, "model", "Their memory."},
+    {"millrace_feedback_scores_missed_total", kCounter, "model",
+     "Impressions with final labels that could not be measured for want of a first score, since "
+     "the store began."},
+    {"millrace_feedback_head_loss", kGauge, "model,task,head",
+     "Mean cross-entropy of the nets beside es_dfm and defer in the last batch with targets. head: "
+     "delayed (a 1 is still to come), never (a 0 stays)."},
     {"millrace_task_rows_total", kCounter, "model,task", "Rows measured since the store began."},
     {"millrace_task_positives_total", kCounter, "model,task",
      "Positive labels of a binary task since the store began."},

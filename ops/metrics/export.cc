@@ -159,6 +159,14 @@ void add_learner(const Engine& engine, MetricFamilies& out) {
   out.add("millrace_train_steps_skipped_total", {{"model", model}, {"reason", "not_finite"}},
           count(probe.steps_skipped_not_finite));
   out.add("millrace_train_seconds_total", {{"model", model}}, probe.step_seconds_total);
+  out.add("millrace_feedback_scores", {{"model", model}}, count(report->scores.waiting));
+  out.add("millrace_feedback_score_bytes", {{"model", model}}, count(report->scores.bytes));
+  out.add("millrace_feedback_scores_missed_total", {{"model", model}},
+          count(report->scores.missed));
+  for (const HeadReport& head : report->heads) {
+    out.add("millrace_feedback_head_loss",
+            {{"model", model}, {"task", head.task}, {"head", head.head}}, head.loss);
+  }
   for (const TaskReport& task : report->tasks) add_task(model, task, out);
   for (const TableReport& table : report->tables) {
     auto add = [&](std::string_view name, std::uint64_t value) {
@@ -238,6 +246,11 @@ std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventT
   out.add("millrace_learning_stopped", {}, engine.failure().happened() ? 1 : 0);
   add_ingest(engine, out);
   add_accounts(engine.accounts(), out);
+  const Sampling::Counts dropped = engine.dropped_rows();
+  for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
+    out.add("millrace_rows_dropped_total", {{"reason", kDroppedNames[reason]}},
+            count(dropped[reason]));
+  }
   add_join(engine, now, out);
   add_learner(engine, out);
   add_store(engine, out);

@@ -194,7 +194,7 @@ std::string to_text(const JoinedRow& row, bool with_watermark) {
     }
   }
   if (row.is_last) text << " last";
-  if (row.is_sample) text << " sample";
+  if (row.keeps_score) text << " score";
   return text.str();
 }
 

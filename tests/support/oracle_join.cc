@@ -100,6 +100,7 @@ void OracleJoin::judge(const Impression& impression) {
     const bool on_condition = tasks_[at(k)].given >= 0 && !tasks_[at(k)].entire_space;
     if (is_at_once(k) && !on_condition) put(waiting, zero, k, 0, Origin::kFirst);
   }
+  zero.keeps_score = measures_later(waiting);
   if (zero.has_label()) emit(zero);
 
   // "Outcomes that waited for it are applied to it now, in the order in which they came, before
@@ -117,6 +118,14 @@ std::vector<int> OracleJoin::chain_of(int task) const {
   std::vector<int> chain{task};
   while (tasks_[at(chain.back())].given >= 0) chain.push_back(tasks_[at(chain.back())].given);
   return chain;
+}
+
+// Whether a label that is trained before it is decided is not decided yet.
+bool OracleJoin::measures_later(const Waiting& waiting) const {
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    if ((is_at_once(k) || has_short_wait(k)) && !waiting.decided[at(k)]) return true;
+  }
+  return false;
 }
 
 // Whether all of the task's conditions could be 1 by what was applied, and so the task itself.
@@ -168,6 +177,7 @@ void OracleJoin::changed(Waiting& waiting, const Standing& before, const Standin
       }
     }
   }
+  first.keeps_score = second.keeps_score = measures_later(waiting);
   if (first.has_label()) emit(first);
   if (second.has_label()) emit(second);
 }
@@ -187,6 +197,7 @@ void OracleJoin::pass(Waiting& waiting, Duration short_wait, bool flushing) {
     put(waiting, row, k, now.one[at(k)] ? 1 : 0, Origin::kFirst);
     waiting.observed[at(k)] = now.one[at(k)];
   }
+  row.keeps_score = measures_later(waiting);
   if (row.has_label()) emit(row);
 }
 
@@ -253,7 +264,6 @@ void OracleJoin::judge(const Sample& sample) {
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
     if (tasks_[k].given >= 0) row.condition[k] = row.labels[at(tasks_[k].given)] == 1;
   }
-  row.is_sample = true;
   emit(std::move(row));
 }
 
@@ -378,6 +388,7 @@ void OracleJoin::decide_one(std::size_t index, EventTime due, bool flushing) {
     was_open |= !before[at(k)];
     open |= !waiting.decided[at(k)];
   }
+  row.keeps_score = was_open;
   row.is_last = was_open && !open;
   emit(std::move(row));
   if (!finished) return;
@@ -408,7 +419,7 @@ void OracleJoin::say_final(const Waiting& waiting, int task, double label, Event
     row.labels[k] = label;
     row.origin[k] = defer ? Origin::kTwice : Origin::kFirst;
     row.counts[k] = due > first_accepted_ + short_wait_of(task) ? 1 : 0;
-  } else if (defer) {
+  } else if (defer && (label == 0 || seen_as_one)) {  // else the 1 that came was the second row
     row.labels[k] = label;
     row.origin[k] = Origin::kAgain;
   }

@@ -61,6 +61,7 @@ class OracleJoin {
   Duration short_wait_of(int task) const;
   std::vector<int> chain_of(int task) const;  // the task and all its conditions
   Standing standing(const Waiting& waiting) const;
+  bool measures_later(const Waiting& waiting) const;
   void changed(Waiting& waiting, const Standing& before, const Standing& after,
                const std::vector<bool>& suppressed);
   void pass(Waiting& waiting, Duration short_wait, bool flushing);

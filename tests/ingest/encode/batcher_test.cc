@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -43,6 +44,23 @@ std::string to_text(const Batch& batch) {
   for (const auto holds : batch.condition) text << ' ' << int{holds};
   text << " weights";
   for (const float weight : batch.weights) text << ' ' << weight;
+  text << " measure";
+  for (const float weight : batch.measure_weights) text << ' ' << weight;
+  text << " keys";
+  for (const auto key : batch.keys) text << ' ' << key;
+  text << " origins";
+  for (const auto origin : batch.origin) text << ' ' << static_cast<int>(origin);
+  text << " targets";
+  for (const auto bits : batch.targets) text << ' ' << int{bits};
+  const MeasuredLabels& measured = batch.measured;
+  for (std::size_t i = 0, T = batch.condition.size() / std::max(1, batch.rows);
+       i < measured.keys.size(); ++i) {
+    text << " final of " << measured.keys[i] << (measured.last[i] != 0 ? " last" : "") << " w "
+         << measured.weights[i];
+    for (std::size_t k = 0; k < T; ++k) {
+      text << ' ' << measured.labels[i * T + k] << '/' << int{measured.condition[i * T + k]};
+    }
+  }
   return text.str();
 }
 
@@ -167,6 +185,97 @@ TEST_F(BatcherTest, LabelsAreTransformedAndThoseThatDoNotCountAreMissing) {
   EXPECT_FLOAT_EQ(batch.labels[3], -std::log(4.0F));
   EXPECT_EQ(batch.condition, (std::vector<std::uint8_t>{1, 0, 1, 1}));
   EXPECT_EQ(batch.weights, std::vector<float>{4});
+}
+
+// Final labels of impressions that were trained before: they have no features and fill nothing.
+struct MeasuringTest : BatcherTest {
+  const Schema feedback{one_number(), {Task{.name = "ctr", .policy = FeedbackPolicy::kFnw}}};
+
+  JoinedRow final_of(std::int64_t due, double label, bool last = true) const {
+    JoinedRow r = row(due, 0);
+    r.labels = {kMissing};
+    r.origin = {Origin::kFinal};
+    r.targets = {0};
+    r.measured = {label};
+    r.is_last = last;
+    r.keeps_score = true;
+    return r;
+  }
+  JoinedRow trained(std::int64_t due, double x) const {
+    JoinedRow r = row(due, x);
+    r.origin = {Origin::kFinal};
+    r.targets = {0};
+    r.measured = {kMissing};
+    return r;
+  }
+};
+
+TEST_F(MeasuringTest, RideBesideABatchAndDoNotFillIt) {
+  Batcher batcher(feedback, 2, Duration{100});
+  for (int i = 0; i < 5; ++i) batcher.add(final_of(50, i % 2), {60}, closed);
+  batcher.add(trained(50, 1), {60}, closed);
+  EXPECT_EQ(closed.size(), 0U);
+  batcher.add(trained(50, 2), {60}, closed);
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].rows, 2);
+  EXPECT_EQ(closed[0].measured.labels, (std::vector<float>{0, 1, 0, 1, 0}));
+  EXPECT_EQ(closed[0].measured.count(), 5);
+  // The next ones have a cell to themselves, which closes all the same.
+  batcher.add(final_of(150, 1, false), {160}, closed);
+  batcher.close_passed({199}, {500}, closed);
+  EXPECT_EQ(closed.size(), 1U);
+  batcher.close_passed({200}, {500}, closed);
+  ASSERT_EQ(closed.size(), 2U);
+  EXPECT_EQ(closed[1].rows, 0);
+  EXPECT_EQ(closed[1].due, EventTime{150});
+  EXPECT_EQ(closed[1].measured.last, std::vector<std::uint8_t>{0});
+}
+
+TEST_F(MeasuringTest, GoAheadOfARowThatWaitsWhenTheyAreMany) {
+  Batcher batcher(feedback, 2, std::nullopt);
+  batcher.add(trained(50, 1), {60}, closed);
+  for (int i = 0; i < Batcher::kMostMeasured + 3; ++i) batcher.add(final_of(50, 1), {60}, closed);
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].rows, 0);
+  EXPECT_EQ(closed[0].measured.count(), Batcher::kMostMeasured);
+  // What is saved is what is still open.
+  StateLog log;
+  log.commit(batcher);
+  Batcher after(feedback, 2, std::nullopt);
+  log.restore(after);
+  closed.clear();
+  after.flush(Stream::kMatured, closed);
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].rows, 1);
+  EXPECT_EQ(closed[0].measured.count(), 3);
+}
+
+TEST_F(MeasuringTest, OneKeyAnImpression) {
+  Batcher batcher(feedback, 10, Duration{100});
+  JoinedRow first = trained(50, 1), none = trained(50, 2), other = trained(50, 3);
+  first.keeps_score = other.keeps_score = true;
+  other.time = {51};  // the same id again
+  for (const JoinedRow* r : {&first, &none, &other}) batcher.add(*r, {60}, closed);
+  batcher.add(final_of(50, 1), {60}, closed);
+  batcher.flush(Stream::kMatured, closed);
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].keys[1], 0U);
+  EXPECT_NE(closed[0].keys[0], closed[0].keys[2]);
+  EXPECT_EQ(closed[0].keys[0], closed[0].measured.keys[0]);
+}
+
+TEST_F(MeasuringTest, ARowWithATargetAloneIsTaken) {
+  Batcher batcher(feedback, 10, Duration{100});
+  JoinedRow r = trained(50, 1);
+  r.labels = {kMissing};
+  batcher.add(r, {60}, closed);
+  batcher.flush(Stream::kMatured, closed);
+  EXPECT_EQ(closed.size(), 0U);
+  r.targets = {target::kDelayedKnown};
+  batcher.add(r, {60}, closed);
+  batcher.flush(Stream::kMatured, closed);
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].targets, std::vector<std::uint8_t>{target::kDelayedKnown});
 }
 
 TEST_F(BatcherTest, AfterARestartOpenRowsAreCutByTheNewSizes) {

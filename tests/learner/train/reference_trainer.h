@@ -185,7 +185,7 @@ class ReferenceTrainer {
     const double y = label(b, i, k);
     if (std::isnan(y)) return;
     const double w = weight(b, i), p = sigmoid(z(i, k));
-    const bool fnw = b.stream == Stream::kAtOnce && task(k).policy == FeedbackPolicy::kFnw;
+    const bool fnw = !b.origin.empty() && b.origin[cell(i, k)] != Origin::kFinal;
     double loss = 0;
     if (task(k).entire_space) {
       double q = 1;

@@ -78,6 +78,7 @@ class Source {
     Batch batch = empty_batch(schema_, stream);
     for (int r = 0; r < rows; ++r) add_row(batch, missing);
     batch.rows = rows;
+    if (schema_.has_immediate()) say_origins(batch);
     time_ += 250;
     batch.due = {time_};
     batch.seen = {time_ + 30'000};
@@ -85,6 +86,19 @@ class Source {
   }
 
  private:
+  // Labels of tasks under an immediate policy are not final in rows at once.
+  void say_origins(Batch& batch) const {
+    const std::size_t T = schema_.tasks().size();
+    batch.origin.assign(batch.labels.size(), Origin::kFinal);
+    batch.targets.assign(batch.labels.size(), 0);
+    batch.keys.assign(static_cast<std::size_t>(batch.rows), 0);
+    for (std::size_t cell = 0; cell < batch.labels.size(); ++cell) {
+      const bool early = schema_.tasks()[cell % T].policy != FeedbackPolicy::kWait;
+      if (batch.stream != Stream::kAtOnce || !early) continue;
+      batch.origin[cell] = batch.labels[cell] > 0.5F ? Origin::kLater : Origin::kFirst;
+    }
+  }
+
   double unit() { return std::uniform_real_distribution<double>()(random_); }
   void add_row(Batch& batch, double missing) {
     // A few users come once in a while.

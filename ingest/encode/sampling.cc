@@ -1,0 +1,74 @@
+#include "ingest/encode/sampling.h"
+
+#include <algorithm>
+
+#include "learner/base/hash.h"
+#include "learner/base/random.h"
+
+namespace millrace {
+namespace {
+
+// What a random number is for: each its own stream of Philox.
+enum Purpose : std::uint64_t { kNegatives = 0x6E65676174697665, kShedding = 0x7368656464696E67 };
+
+std::uint64_t identity_of(const JoinedRow& row) {
+  if (!row.impression_id.empty()) return hash_bytes(row.impression_id);
+  return mix_bits(hash_bytes(row.features) ^ static_cast<std::uint64_t>(row.time.ms));
+}
+
+}  // namespace
+
+Sampling::Sampling(const Schema& schema, const TrainOptions& options)
+    : rate_(options.negative_sampling.rate),
+      shed_(options.shed),
+      weighs_(options.negative_sampling.correct == SamplingCorrection::kWeight),
+      seed_(static_cast<std::uint64_t>(options.seed)) {
+  const int task = schema.find_task(options.negative_sampling.task);
+  negatives_of_ = static_cast<std::size_t>(std::max(0, task));
+}
+
+bool Sampling::keep(JoinedRow& row) {
+  if (rate_ == 1 && shed_ == 1) return true;
+  const std::uint64_t identity = identity_of(row);
+  const auto kept = [&](Purpose purpose, double probability) {
+    return to_unit(philox(seed_, purpose, identity)[0]) < probability;
+  };
+  const auto drop = [&](Dropped reason) {
+    ++dropped_[static_cast<std::size_t>(reason)];
+    return false;
+  };
+  if (shed_ < 1 && !kept(kShedding, shed_)) return drop(Dropped::kShed);
+  row.weight /= shed_;
+  if (rate_ == 1 || row.labels[negatives_of_] != 0) return true;
+  if (!kept(kNegatives, rate_)) return drop(Dropped::kNegativeSampling);
+  if (weighs_) {
+    row.weight /= rate_;
+  } else {
+    row.measure_weight = row.weight / rate_;
+  }
+  return true;
+}
+
+StateChanges Sampling::save(std::uint64_t, std::span<const Cleaning>) {
+  ByteWriter writer;
+  for (const std::uint64_t count : dropped_) writer.put(count);
+  StateChanges changes;
+  changes.values.push_back({"dropped", writer.take(), false});
+  return changes;
+}
+
+void Sampling::restore_value(std::string_view name, std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (name == "dropped") {
+    for (std::uint64_t& count : dropped_) count = reader.get<std::uint64_t>();
+  }
+  if (!reader.at_end()) {
+    throw StateError("sampling has no value \"" + std::string(name) + "\" of this form");
+  }
+}
+
+void Sampling::restore_block(std::string_view set, std::uint64_t, std::string_view) {
+  throw StateError("sampling has no set \"" + std::string(set) + "\"");
+}
+
+}  // namespace millrace

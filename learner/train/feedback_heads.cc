@@ -1,0 +1,220 @@
+#include "learner/train/feedback_heads.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "learner/base/check.h"
+#include "learner/device/devices.h"
+#include "learner/math/activation.h"
+#include "learner/math/loss.h"
+#include "learner/model/initialise.h"
+#include "learner/model/parameter_block.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kValue = "feedback";
+
+}  // namespace
+
+std::vector<FeedbackHeads::Head> FeedbackHeads::heads_of(const Schema& schema) {
+  std::vector<Head> heads;
+  for (int k = 0; k < static_cast<int>(schema.tasks().size()); ++k) {
+    const FeedbackPolicy policy = schema.tasks()[index(k)].policy;
+    if (has_short_wait(policy)) {
+      heads.push_back({k, false, target::kDelayedKnown, target::kDelayed});
+    }
+    if (policy == FeedbackPolicy::kEsDfm) {
+      heads.push_back({k, true, target::kNeverKnown, target::kNever});
+    }
+  }
+  return heads;
+}
+
+FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& options, int inputs,
+                             int batch, int chunks, int tile, std::uint64_t seed)
+    : tasks_(schema.tasks().size()),
+      batch_rows_(batch),
+      tile_(tile),
+      heads_(heads_of(schema)),
+      delayed_(tasks_, -1),
+      never_(tasks_, -1),
+      weights_(allocate_host<float>(1)),
+      shares_(static_cast<int>(heads_.size())),
+      next_shares_(shares_),
+      counts_(heads_.size()),
+      scale_(heads_.size()) {
+  if (heads_.empty()) return;
+  const int count = static_cast<int>(heads_.size());
+  for (int h = 0; h < count; ++h) {
+    const Head& head = heads_[index(h)];
+    (head.never ? never_ : delayed_)[index(head.task)] = h;
+  }
+  std::vector<int> layers = options.layers;
+  layers.push_back(1);
+  bank_ = std::make_unique<MlpBank<float>>(count, inputs, layers, MlpBank<float>::Last::kLinear,
+                                           parameters_, plan_);
+  std::vector<ParameterSlot> slots;
+  append_slots(*bank_, "feedback", 0, 1, slots);
+  weights_ = allocate_host<float>(parameters_);
+  initialise_slots(slots, seed,
+                   std::span<float>(weights_.get(), static_cast<std::size_t>(parameters_)));
+  DenseOptimizerOptions adam;
+  adam.rate = options.rate;
+  updater_ = std::make_unique<DenseUpdater<float>>(adam, parameters_);
+  for (int c = 0; c < chunks; ++c) {
+    Chunk chunk{open_device<float>("cpu"), allocate_host<float>(plan_.values_per_row() * tile),
+                allocate_host<float>(parameters_)};
+    chunks_.push_back(std::move(chunk));
+  }
+  logits_.resize(index(batch) * heads_.size());
+  losses_.resize(logits_.size());
+}
+
+void FeedbackHeads::begin(const Batch& batch) {
+  batch_ = &batch;
+  has_targets_ = false;
+  if (heads_.empty()) return;
+  const std::size_t rows = index(batch.rows);
+  MILLRACE_CHECK(batch.targets.empty() || batch.targets.size() == rows * tasks_);
+  std::fill(counts_.begin(), counts_.end(), 0.0);
+  for (int i = 0; i < batch.rows && !batch.targets.empty(); ++i) {
+    for (std::size_t h = 0; h < heads_.size(); ++h) {
+      counts_[h] += (targets(i, heads_[h].task) & heads_[h].known) != 0 ? 1 : 0;
+    }
+  }
+  next_shares_ = shares_;
+  next_shares_.add(batch.stream, batch.rows, counts_);
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    has_targets_ |= counts_[h] > 0;
+    const double norm = batch.rows == batch_rows_
+                            ? counts_[h]
+                            : batch.rows * next_shares_.share(batch.stream, static_cast<int>(h));
+    scale_[h] = norm > 0 ? 1 / norm : 0;
+    heads_[h].starts_now = false;
+    if (!heads_[h].started && counts_[h] > 0) start(h);
+  }
+}
+
+// The last bias goes to the log odds of the base rate of the head's first targets.
+void FeedbackHeads::start(std::size_t h) {
+  Head& head = heads_[h];
+  double all = 0, yes = 0;
+  for (int i = 0; i < batch_->rows; ++i) {
+    const std::uint8_t bits = targets(i, head.task);
+    if ((bits & head.known) == 0) continue;
+    all += batch_->weights[index(i)];
+    if ((bits & head.yes) != 0) yes += batch_->weights[index(i)];
+  }
+  if (!(all > 0)) return;
+  float& bias = weights_[static_cast<std::size_t>(output_bias(h))];
+  head.bias_before = bias;
+  head.starts_now = true;
+  bias = static_cast<float>(std::log((yes + 0.5) / (all - yes + 0.5)));
+}
+
+void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x) {
+  if (heads_.empty()) return;
+  const int count = static_cast<int>(heads_.size());
+  Chunk& own = chunks_[index(chunk)];
+  const Activations<float> at{*own.backend, own.memory.get(), tile_};
+  const Stack<float> shared(x, count, 0);
+  const Stack<float> z = bank_->forward(weights_.get(), shared, at);
+  const Stack<float> dz = bank_->output_slope(at, x.rows);
+  for (int r = 0; r < x.rows; ++r) {
+    const int row = first + r;
+    for (int h = 0; h < count; ++h) {
+      const Head& head = heads_[index(h)];
+      const std::size_t cell = index(row) * heads_.size() + index(h);
+      logits_[cell] = z[h](r, 0);
+      losses_[cell] = 0;
+      dz[h](r, 0) = 0;
+      if (!has_targets_) continue;
+      const std::uint8_t bits = targets(row, head.task);
+      if ((bits & head.known) == 0) continue;
+      const auto loss = math::bce<double>(z[h](r, 0), (bits & head.yes) != 0 ? 1 : 0);
+      const double weight = batch_->weights[index(row)];
+      losses_[cell] = static_cast<float>(weight * loss.value);
+      dz[h](r, 0) = static_cast<float>(scale_[index(h)] * weight * loss.slope);
+    }
+  }
+  if (!has_targets_) return;
+  bank_->backward(weights_.get(), shared, false, dz, at, own.gradients.get(), !first_tile, {});
+}
+
+bool FeedbackHeads::sum(int chunks, Threads& threads) {
+  if (heads_.empty()) return true;
+  const std::size_t cells = index(batch_->rows) * heads_.size();
+  for (std::size_t cell = 0; cell < cells; ++cell) {
+    if (!std::isfinite(logits_[cell]) || !std::isfinite(losses_[cell])) return false;
+  }
+  if (!has_targets_) return true;
+  std::vector<float*> gradients;
+  for (int c = 0; c < chunks; ++c) gradients.push_back(chunks_[index(c)].gradients.get());
+  return updater_->sum(gradients, threads);
+}
+
+void FeedbackHeads::keep(Threads& threads) {
+  if (heads_.empty()) return;
+  shares_ = next_shares_;
+  for (Head& head : heads_) head.started |= head.starts_now;
+  if (!has_targets_) return;
+  updater_->step(weights_.get(), chunks_[0].gradients.get(),
+                 static_cast<double>(batch_->rows) / batch_rows_, threads);
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    if (!(counts_[h] > 0)) continue;
+    double sum = 0;
+    for (int i = 0; i < batch_->rows; ++i) sum += losses_[index(i) * heads_.size() + h];
+    heads_[h].last_loss = sum / counts_[h];
+  }
+}
+
+void FeedbackHeads::undo() {
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    if (!heads_[h].starts_now) continue;
+    weights_[static_cast<std::size_t>(output_bias(h))] = heads_[h].bias_before;
+  }
+}
+
+double FeedbackHeads::value(int row, int head, double unknown) const {
+  if (head < 0 || !(heads_[index(head)].started || heads_[index(head)].starts_now)) return unknown;
+  return math::sigmoid(double{logits_[index(row) * heads_.size() + index(head)]});
+}
+
+std::vector<HeadReport> FeedbackHeads::report(const Schema& schema) const {
+  std::vector<HeadReport> reports;
+  for (const Head& head : heads_) {
+    if (!head.started) continue;
+    reports.push_back(
+        {schema.tasks()[index(head.task)].name, head.never ? "never" : "delayed", head.last_loss});
+  }
+  return reports;
+}
+
+void FeedbackHeads::save(StateChanges& changes) const {
+  if (heads_.empty()) return;
+  ByteWriter writer;
+  writer.put_all(std::span<const float>(weights_.get(), static_cast<std::size_t>(parameters_)));
+  updater_->save(writer);
+  shares_.save(writer);
+  for (const Head& head : heads_) writer.put(static_cast<std::uint8_t>(head.started));
+  changes.values.push_back({std::string(kValue), writer.take()});
+}
+
+bool FeedbackHeads::restore(std::string_view name, std::string_view bytes) {
+  if (name != kValue || heads_.empty()) return false;
+  ByteReader reader(bytes);
+  const std::vector<float> weights = reader.get_all<float>();
+  if (static_cast<long>(weights.size()) != parameters_) {
+    throw StateError("the saved heads of delayed feedback have another number of weights");
+  }
+  std::copy(weights.begin(), weights.end(), weights_.get());
+  updater_->restore(reader);
+  shares_.restore(reader);
+  for (Head& head : heads_) head.started = reader.get<std::uint8_t>() != 0;
+  if (!reader.at_end()) throw StateError("the saved heads of delayed feedback have a wrong size");
+  return true;
+}
+
+}  // namespace millrace

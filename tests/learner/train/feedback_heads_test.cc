@@ -1,0 +1,143 @@
+// The auxiliary heads of es_dfm and defer learn what their targets say, from x alone: known before
+// anything is known, deterministic with any number of threads, the same after a restart.
+#include "learner/train/feedback_heads.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kBatch = 300, kInputs = 3, kChunks = 3, kTile = 64;
+
+const Schema& schema() {
+  static const Schema schema(
+      {}, {Task{.name = "wait"}, Task{.name = "es", .policy = FeedbackPolicy::kEsDfm},
+           Task{.name = "de", .policy = FeedbackPolicy::kDefer}});
+  return schema;
+}
+
+struct Line {
+  explicit Line(int threads = 1) : pool(threads) {}
+
+  /// One batch; x's first column says which rate the targets have.
+  void train(std::uint64_t seed, bool keep = true) {
+    Matrix<float> x(kBatch, kInputs, static_cast<int>(seed));
+    Batch batch = empty_batch(schema(), Stream::kMatured);
+    batch.rows = kBatch;
+    batch.weights.assign(kBatch, 1);
+    batch.targets.assign(kBatch * 3, 0);
+    for (int i = 0; i < kBatch; ++i) {
+      const bool group = i % 2 == 0;
+      x(i, 0) = group ? 1 : -1;
+      const auto dice = philox(9, seed, static_cast<std::uint64_t>(i));
+      std::uint8_t& es = batch.targets[static_cast<std::size_t>(i) * 3 + 1];
+      es = target::kDelayedKnown | target::kNeverKnown;
+      if (to_unit(dice[0]) < (group ? 0.3 : 0.1)) es |= target::kDelayed;
+      if (to_unit(dice[1]) < (group ? 0.6 : 0.9)) es |= target::kNever;
+      std::uint8_t& de = batch.targets[static_cast<std::size_t>(i) * 3 + 2];
+      if (i % 3 == 0) de = target::kDelayedKnown;
+    }
+    heads.begin(batch);
+    pool.run(kChunks, [&](int c) {
+      for (int first = c * 100; first < (c + 1) * 100; first += kTile) {
+        const int rows = std::min(kTile, (c + 1) * 100 - first);
+        heads.run(c, first == c * 100, first, x.view().rows_from(first, rows));
+      }
+    });
+    ASSERT_TRUE(heads.sum(kChunks, pool));
+    if (keep) {
+      heads.keep(pool);
+    } else {
+      heads.undo();
+    }
+  }
+  std::string state() const {
+    StateChanges changes;
+    heads.save(changes);
+    return changes.values.at(0).bytes;
+  }
+
+  Threads pool;
+  FeedbackHeads heads{schema(), FeedbackOptions{}, kInputs, kBatch, kChunks, kTile, 1};
+};
+
+TEST(FeedbackHeads, LearnTheirTargets) {
+  Line line;
+  EXPECT_TRUE(line.heads.any());
+  EXPECT_EQ(line.heads.report(schema()).size(), 0U);
+  for (std::uint64_t s = 0; s < 400; ++s) line.train(s);
+  double delayed[2] = {}, never[2] = {};
+  for (int i = 0; i < kBatch; ++i) {
+    delayed[i % 2] += line.heads.delayed(i, 1) / (kBatch / 2);
+    never[i % 2] += line.heads.never(i, 1) / (kBatch / 2);
+    EXPECT_EQ(line.heads.delayed(i, 0), 0);  // a task without such heads
+    EXPECT_EQ(line.heads.never(i, 2), 1);    // defer has no such head
+    EXPECT_LT(line.heads.delayed(i, 2), 0.1);
+  }
+  EXPECT_NEAR(delayed[0], 0.3, 0.05);
+  EXPECT_NEAR(delayed[1], 0.1, 0.05);
+  EXPECT_NEAR(never[0], 0.6, 0.05);
+  EXPECT_NEAR(never[1], 0.9, 0.05);
+  EXPECT_EQ(line.heads.report(schema()).size(), 3U);
+}
+
+TEST(FeedbackHeads, NothingIsKnownToChangeBeforeTheFirstTargets) {
+  Line line;
+  Batch batch = empty_batch(schema(), Stream::kAtOnce);
+  batch.rows = 2;
+  batch.weights.assign(2, 1);
+  batch.targets.assign(6, 0);
+  Matrix<float> x(2, kInputs, 1);
+  line.heads.begin(batch);
+  line.heads.run(0, true, 0, x.view());
+  EXPECT_EQ(line.heads.delayed(0, 1), 0);
+  EXPECT_EQ(line.heads.never(1, 1), 1);
+  const std::string before = Line().state();
+  ASSERT_TRUE(line.heads.sum(1, line.pool));
+  line.heads.keep(line.pool);
+  // No target, no step; only the shares have seen the rows.
+  EXPECT_EQ(line.state().substr(0, 1000), before.substr(0, 1000));
+}
+
+TEST(FeedbackHeads, ABatchTakenBackLeavesNoTrace) {
+  Line line, other;
+  line.train(1, false);
+  EXPECT_EQ(line.state(), other.state());
+  line.train(2);
+  other.train(2);
+  EXPECT_EQ(line.state(), other.state());
+}
+
+TEST(FeedbackHeads, ThreadsAndRestartsChangeNoBit) {
+  Line one(1), two(2);
+  auto third = std::make_unique<Line>(2);
+  for (std::uint64_t s = 0; s < 20; ++s) {
+    one.train(s);
+    two.train(s);
+    third->train(s);
+    if (s != 9) continue;
+    const std::string saved = third->state();
+    third = std::make_unique<Line>(1);
+    ASSERT_TRUE(third->heads.restore("feedback", saved));
+  }
+  EXPECT_EQ(one.state(), two.state());
+  EXPECT_EQ(one.state(), third->state());
+}
+
+TEST(FeedbackHeads, RefuseDamage) {
+  Line line;
+  EXPECT_FALSE(line.heads.restore("dense", ""));
+  EXPECT_THROW(line.heads.restore("feedback", "abc"), StateError);
+  EXPECT_THROW(line.heads.restore("feedback", line.state() + "x"), StateError);
+  FeedbackHeads none(Schema({}, {Task{.name = "wait"}}), FeedbackOptions{}, 1, 1, 1, 1, 1);
+  EXPECT_FALSE(none.any());
+  EXPECT_FALSE(none.restore("feedback", line.state()));
+}
+
+}  // namespace
+}  // namespace millrace

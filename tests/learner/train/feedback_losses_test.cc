@@ -1,0 +1,101 @@
+// The slopes of labels that are trained early, on own outputs and on products: each is the weight,
+// held constant, times the slope of the loss; against finite differences in double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "learner/math/delayed_feedback.h"
+#include "learner/math/loss.h"
+#include "learner/math/product_head.h"
+#include "learner/train/task_losses.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+enum { kCtr, kCvr, kLike, kTasks };
+
+double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+
+// Task k's loss as the page has it, from double logits.
+double loss_of(const Schema& schema, int k, const double* z, double y) {
+  if (!schema.tasks()[static_cast<std::size_t>(k)].entire_space) return math::bce(z[k], y).value;
+  math::Product<double> product;
+  for (const int j : {kCtr, kCvr}) product = math::times(product, z[j]);
+  return math::product_loss(product, y);
+}
+
+double probability(const Schema& schema, int k, const double* z) {
+  const bool product = schema.tasks()[static_cast<std::size_t>(k)].entire_space;
+  return product ? sigmoid(z[kCtr]) * sigmoid(z[kCvr]) : sigmoid(z[k]);
+}
+
+double weight_of(FeedbackPolicy policy, bool positive, double p, Origin origin) {
+  if (origin == Origin::kFinal) return 1;
+  const double twice = origin == Origin::kTwice ? 2 : 1;
+  switch (policy) {
+    case FeedbackPolicy::kFnw:
+      return positive ? 1 + p : (1 - p) * (1 + p);
+    case FeedbackPolicy::kEsDfm:
+      return 1;  // heads that have seen nothing: f_dp = 0, f_rn = 1
+    case FeedbackPolicy::kDefer:
+      return twice;
+    default:
+      return 1;
+  }
+}
+
+TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
+  for (const FeedbackPolicy policy : {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc,
+                                      FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer}) {
+    const Schema schema({},
+                        {Task{.name = "ctr"},
+                         Task{.name = "cvr", .given = kCtr, .entire_space = true, .policy = policy},
+                         Task{.name = "like", .given = kCtr, .policy = policy}});
+    Batch batch = empty_batch(schema, Stream::kAtOnce);
+    batch.rows = 10;
+    Matrix<float> z(10, kTasks, 3), dz(10, kTasks);
+    for (int i = 0; i < 10; ++i) {
+      batch.weights.push_back(1 + static_cast<float>(i % 3));
+      batch.keys.push_back(0);
+      for (int k = 0; k < kTasks; ++k) {
+        batch.labels.push_back((i + k) % 3 == 0 ? 1 : (i + k) % 3 == 1 ? 0 : NAN);
+        batch.condition.push_back(1);
+        batch.targets.push_back(0);
+        batch.origin.push_back(k == kCtr ? Origin::kFinal : static_cast<Origin>(i % 5));
+      }
+    }
+    const std::vector<double> scale{0.5, 2, 3};
+    FeedbackHeads heads(schema, FeedbackOptions{}, 2, 10, 1, 10, 1);
+    Matrix<float> x(10, 2, 1);
+    heads.begin(batch);
+    heads.run(0, true, 0, x.view());
+    TaskLosses losses(schema, 10);
+    losses.begin(batch);
+    losses.run(0, z.view(), scale, heads, dz.view());
+    for (int i = 0; i < 10; ++i) {
+      const double at[] = {z(i, 0), z(i, 1), z(i, 2)};
+      for (int j = 0; j < kTasks; ++j) {
+        double expected = 0;
+        for (int k = 0; k < kTasks; ++k) {
+          const auto cell = static_cast<std::size_t>(i * kTasks + k);
+          const double y = batch.labels[cell];
+          if (std::isnan(y)) continue;
+          const double w = batch.weights[static_cast<std::size_t>(i)] *
+                           weight_of(k == kCtr ? FeedbackPolicy::kWait : policy, y > 0.5,
+                                     probability(schema, k, at), batch.origin[cell]);
+          double up[] = {at[0], at[1], at[2]}, down[] = {at[0], at[1], at[2]};
+          up[j] += 1e-5;
+          down[j] -= 1e-5;
+          expected += scale[static_cast<std::size_t>(k)] * w *
+                      (loss_of(schema, k, up, y) - loss_of(schema, k, down, y)) / 2e-5;
+        }
+        EXPECT_NEAR(dz(i, j), expected, 2e-5 * (1 + std::fabs(expected)))
+            << choice_name(policy) << " row " << i << " logit " << j;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace
