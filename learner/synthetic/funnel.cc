@@ -84,6 +84,14 @@ FunnelEvent Funnel::next() {
   return impression();
 }
 
+// What the genre is worth now, beside its mean.
+double Funnel::swing(std::size_t genre, EventTime time) const {
+  const double turns = static_cast<double>((time - options_.start).count()) /
+                           static_cast<double>(options_.conversion_turn.count()) +
+                       static_cast<double>(genre) / kGenres.size();
+  return options_.conversion_swing * std::sin(2 * std::numbers::pi * turns);
+}
+
 std::string Funnel::id_of(std::uint64_t number) const {
   return "f" + std::to_string(options_.seed) + "-" + std::to_string(number);
 }
@@ -111,8 +119,11 @@ FunnelEvent Funnel::impression() {
   const double quality = 0.8 * (2 * uniform(kQuality + 1000, item) - 1) + 0.4 * std::sin(turn);
 
   FunnelTruth truth;
-  truth.ctr = logistic(-2.6 + 1.1 * match + quality + affinity - 0.08 * std::log1p(price));
-  truth.cvr = logistic(-1.2 + 0.8 * match - 0.5 * (std::log1p(price) - 2));
+  truth.ctr =
+      logistic(options_.click_logit + 1.1 * match + quality + affinity - 0.08 * std::log1p(price));
+  double worth = options_.conversion_logit + 0.8 * match - 0.5 * (std::log1p(price) - 2);
+  if (options_.conversion_swing != 0) worth += swing(first, time);
+  truth.cvr = logistic(worth);
   truth.like = logistic(-1.5 + 1.2 * match + 0.5 * quality);
   const auto dice = philox(options_.seed, kDecide, number);
   truth.clicked = to_unit(dice[0]) < truth.ctr;

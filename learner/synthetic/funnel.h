@@ -26,6 +26,12 @@ struct FunnelOptions {
   Duration conversion_delay{7'200'000};
   /// How fast the items' quality drifts: a full turn in this much event time.
   Duration drift{6 * 3'600'000};
+  /// The mean of logit P(click), about; and of logit P(conversion | click).
+  double click_logit = -2.6, conversion_logit = -1.2;
+  /// How far what a genre is worth swings in logit P(conversion | click), each genre at its own
+  /// phase; and how long a full turn takes.
+  double conversion_swing = 0;
+  Duration conversion_turn{18 * 3'600'000};
 };
 
 /// What the simulator knows of one impression, and a model can only guess.
@@ -51,6 +57,7 @@ struct FunnelEvent {
 ///
 ///   logit P(click) = −2.6 + 1.1 match(user, item) + quality(item, time) + affinity(country, genre)
 ///                    − 0.08 log1p(price)
+///   logit P(conversion | click) = −1.2 + 0.8 match − 0.5 (log1p(price) − 2) + swing(genre, time)
 /// where match, the inner product of the user's taste and the item's character, is about N(0, 1).
 /// An endless stream in the order of event time, a function of the options alone: every number is
 /// Philox of (seed, what it is for, the impression's number). Memory: outcomes still to come.
@@ -85,6 +92,7 @@ class Funnel {
 
   Taste taste(std::uint64_t stream, std::uint64_t index) const;
   double uniform(std::uint64_t stream, std::uint64_t index) const;
+  double swing(std::size_t genre, EventTime time) const;
   FunnelEvent impression();
   FunnelEvent outcome(const Pending& pending) const;
   void plan(std::uint64_t number, EventTime time, const FunnelTruth& truth, double match);
