@@ -222,6 +222,39 @@ Batcher::Row Batcher::read(ByteReader& reader) const {
   return row;
 }
 
+std::string Batcher::carried_over(std::string_view rows, const Batcher& from,
+                                  const std::vector<int>& tasks,
+                                  const FeatureTranscoder& transcode) const {
+  std::string carried;
+  ByteReader reader(rows);
+  while (!reader.at_end()) {
+    const Row old = from.read(reader);
+    Row row;
+    row.due = old.due;
+    row.is_measured = old.is_measured;
+    row.is_last = old.is_last;
+    row.key = old.key;
+    row.weight = old.weight;
+    row.measure_weight = old.measure_weight;
+    bool any = old.is_last;  // it ends what the learner keeps of the impression
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      const auto source = static_cast<std::size_t>(tasks[k]);
+      const bool kept = tasks[k] >= 0;
+      row.labels.push_back(kept ? old.labels[source] : std::numeric_limits<float>::quiet_NaN());
+      row.condition.push_back(kept ? old.condition[source] : 0);
+      const bool has_more = kept && !old.origin.empty();
+      row.origin.push_back(has_more ? old.origin[source] : Origin::kFinal);
+      row.targets.push_back(has_more ? old.targets[source] : std::uint8_t{0});
+      any |= !std::isnan(row.labels.back()) || row.targets.back() != 0;
+    }
+    if (!any || (row.is_measured && !schema_.has_immediate())) continue;
+    const EncodedFeatures features = row.is_measured ? EncodedFeatures() : transcode(old.features);
+    row.features = features;
+    write(row, carried);
+  }
+  return carried;
+}
+
 StateChanges Batcher::save(std::uint64_t, std::span<const Cleaning>) {
   StateChanges changes;
   if (!reopened_) return changes;  // all is still as it was restored

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/encode/transcode.h"
 #include "ingest/join/joined_row.h"
 #include "learner/base/state.h"
 #include "learner/base/time.h"
@@ -55,6 +56,12 @@ class Batcher final : public Participant {
   void restore_value(std::string_view name, std::string_view bytes) override;
   void restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) override;
   void restored() override {}
+
+  /// For a migration: rows that `from` saved (a value "matured" or "at_once"), as this batcher
+  /// saves them. tasks[k] is the task of `from` whose label task k continues, or −1; rows that are
+  /// left without any label go. Error: throws StateError.
+  std::string carried_over(std::string_view rows, const Batcher& from,
+                           const std::vector<int>& tasks, const FeatureTranscoder& transcode) const;
 
  private:
   /// What a batch takes of a row; or labels to measure, which have no features.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <span>
+#include <utility>
 
 #include "learner/base/state.h"
 #include "learner/data/batch.h"
@@ -109,10 +109,42 @@ bool TrainerMigration::keeps_balance() const {
   return old_options_.balance.method == new_options_.balance.method;
 }
 
+// The tasks that have an entry each, in their order.
+bool TrainerMigration::keeps_scores() const {
+  const auto immediate = [](const Schema& schema) {
+    std::vector<std::pair<std::string, bool>> tasks;
+    for (const Task& task : schema.tasks()) {
+      if (task.policy != FeedbackPolicy::kWait) tasks.emplace_back(task.name, task.entire_space);
+    }
+    return tasks;
+  };
+  return immediate(old_schema_) == immediate(new_schema_);
+}
+
+bool TrainerMigration::keeps_heads() const {
+  const auto heads = [](const Schema& schema) {
+    std::vector<std::pair<std::string, FeedbackPolicy>> tasks;
+    for (const Task& task : schema.tasks()) {
+      if (has_short_wait(task.policy)) tasks.emplace_back(task.name, task.policy);
+    }
+    return tasks;
+  };
+  bool same_inputs = old_schema_.features().size() == features_.size();
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    same_inputs &= features_[f] == static_cast<int>(f) &&
+                   old_schema_.features()[f].context == new_schema_.features()[f].context;
+  }
+  return same_inputs && heads(old_schema_) == heads(new_schema_);
+}
+
 std::optional<std::string> TrainerMigration::value(std::string_view name,
                                                    std::string_view bytes) const {
   if (name == "counters") return std::string(bytes);
   if (name == "dense") return dense(bytes);
+  if (name == "feedback" || name == "scores_clock") {
+    const bool kept = name == "feedback" ? keeps_heads() : keeps_scores();
+    return kept ? std::optional<std::string>(bytes) : std::nullopt;
+  }
   if (name == "numeric") return numeric(bytes);
   if (name == "tables") return tables(bytes);
   if (name.starts_with("metrics/")) {
@@ -145,6 +177,7 @@ std::optional<std::string> TrainerMigration::value(std::string_view name,
 }
 
 bool TrainerMigration::keeps_set(std::string_view set) const {
+  if (set == "scores") return keeps_scores();
   const std::size_t slash = set.find('/');
   if (slash == std::string_view::npos) return false;
   const std::string_view kind = set.substr(0, slash);

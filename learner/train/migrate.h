@@ -40,6 +40,10 @@ class TrainerMigration {
   const std::vector<std::string>& dropped_tables() const { return dropped_tables_; }
   bool keeps_dense_optimizer() const;
   bool keeps_balance() const;
+  /// Whether the scores kept for labels that are learned before they are decided, and the auxiliary
+  /// heads of their policies, stay as they are: only where neither tasks nor inputs changed.
+  bool keeps_scores() const;
+  bool keeps_heads() const;
 
  private:
   std::string dense(std::string_view bytes) const;

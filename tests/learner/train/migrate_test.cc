@@ -128,9 +128,9 @@ TEST(MigrateTrainerTest, RowsAndOptimisersStayBitForBit) {
   const Shape from;
   const auto old_trainer = from.trainer();
   from.train(*old_trainer, 30, 1);
-  const StateLog before = log_of(*old_trainer);
+  StateLog before = log_of(*old_trainer);
   for (const Shape& to : {other_tasks(), other_features()}) {
-    const StateLog after = migrate(from, to, before);
+    StateLog after = migrate(from, to, before);
     for (const auto& [key, value] : after.entries()) {
       EXPECT_EQ(before.entries().at(key), value) << key.first;
     }
