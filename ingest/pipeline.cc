@@ -182,6 +182,8 @@ void Pipeline::note_progress() {
   note(probe_.join_lookups_spared, sizes.cold.spared);
   note(probe_.join_block_reads, sizes.cold.reads);
   note(probe_.join_block_loads, sizes.cold.loads);
+  note(probe_.join_refusals_kept, parts_.joiner.history().refusals());
+  note(probe_.join_decisions_kept, parts_.joiner.history().decisions());
 }
 
 }  // namespace millrace

@@ -45,6 +45,7 @@ struct PipelineProbe {
   /// As ColdCounts.
   std::atomic<std::uint64_t> join_lookups{0}, join_lookups_spared{0}, join_block_reads{0},
       join_block_loads{0};
+  std::atomic<std::uint64_t> join_refusals_kept{0}, join_decisions_kept{0};  ///< As JoinHistory.
 };
 
 /// source → merge → join → batches: one thread's work, cut into small steps between which a barrier

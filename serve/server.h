@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,8 +32,8 @@ struct LatencyHistogram {
 };
 
 /// The routes that are counted, and how their answers are: by class of status.
-enum class Route { kScore, kRank, kMetrics, kLivez, kReadyz, kTasks, kSnapshot, kOther };
-inline constexpr int kRoutes = 8;
+enum class Route { kScore, kRank, kMetrics, kLivez, kReadyz, kTasks, kJoin, kSnapshot, kOther };
+inline constexpr int kRoutes = 9;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
@@ -55,8 +56,10 @@ struct ServeParts {
   const ServingModel* serving = nullptr;
   const ScoreFormula* formula = nullptr;
   std::function<EventTime()> clock;
-  std::function<std::string()> metrics;            ///< The text of /metrics.
-  std::function<TrainerReport()> tasks;            ///< For /v1/tasks.
+  std::function<std::string()> metrics;  ///< The text of /metrics.
+  std::function<TrainerReport()> tasks;  ///< For /v1/tasks.
+  /// For /v1/join: its JSON, or nothing where this impression is not known. Error: not now.
+  std::function<Result<std::optional<std::string>>(std::string_view impression_id)> join;
   std::function<Result<SnapshotInfo>()> snapshot;  ///< For POST /v1/admin/snapshot.
   std::function<void(std::string_view level, const std::string& message)> log;
 };

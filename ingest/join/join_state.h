@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -58,6 +59,9 @@ struct JoinSizes {
   ColdCounts cold;
 };
 
+/// Told of each outcome whose time to wait is over.
+using DroppedOutcome = std::function<void(std::string_view impression_id, KeptOutcome outcome)>;
+
 /// What the join must remember: impressions that wait for labels and outcomes that wait for their
 /// impressions, with the orders in which their time comes, and what of it is in the last commit.
 ///
@@ -89,10 +93,19 @@ class JoinState {
   virtual void keep(std::string_view impression_id, KeptOutcome outcome) = 0;
   /// Hands over the outcomes that wait for this impression, in the order in which they came.
   virtual std::vector<KeptOutcome> take_kept(std::string_view impression_id) = 0;
-  /// Drops outcomes that wait until before `limit`; stops after about `most`. Returns how many.
-  virtual std::size_t drop_kept(EventTime limit, std::size_t most) = 0;
+  /// Drops outcomes that wait until before `limit`, telling each; stops after about `most`. Returns
+  /// how many.
+  virtual std::size_t drop_kept(EventTime limit, std::size_t most,
+                                const DroppedOutcome& dropped) = 0;
   /// Whether `drop_kept` has more to do.
   virtual bool has_kept_until(EventTime limit) = 0;
+
+  /// Shows a waiting impression wherever it lies, and leaves it there. False: none of this id
+  /// waits.
+  using Show = std::function<void(const WaitingImpression& impression, bool in_store)>;
+  virtual bool look_at(std::string_view id, const Show& show) = 0;
+  /// The outcomes that wait for this impression.
+  virtual std::vector<KeptOutcome> look_at_kept(std::string_view impression_id) = 0;
 
   /// These impressions will soon be asked for: what the store has of them is read at once. Changes
   /// nothing else.

@@ -23,7 +23,9 @@ struct Joiner::Parts {
         // Rows at once of several types follow the order in which outcomes came.
         state(std::make_unique<SpillingState>(schema, types, windows,
                                               labels.feedback().follows_order(),
-                                              static_cast<std::uint64_t>(options.memory.value))) {}
+                                              static_cast<std::uint64_t>(options.memory.value))),
+        tasks(static_cast<int>(schema.tasks().size())),
+        history(schema.tasks().size(), static_cast<std::size_t>(options.history)) {}
 
   void add(Impression&& impression, std::vector<JoinedRow>& rows);
   void add(Outcome&& outcome, std::vector<JoinedRow>& rows);
@@ -38,6 +40,13 @@ struct Joiner::Parts {
                     std::vector<JoinedRow>& rows);
   void next_decision(WaitingImpression& impression, std::vector<JoinedRow>& rows);
   void decide(WaitingImpression& impression, JoinedRow& row);
+  /// Remembers why an event is refused.
+  void refuse(const Impression& impression, std::string_view reason) {
+    history.refused(impression.id, {.time = impression.time, .reason = reason});
+  }
+  void refuse(std::string_view impression_id, const KeptOutcome& outcome, std::string_view reason) {
+    history.refused(impression_id, {outcome.type, outcome.time, outcome.event_id, reason});
+  }
   bool advance(std::size_t max_rows, std::vector<JoinedRow>& rows);
   /// What is due before it is decided.
   EventTime limit() const { return flushing ? EventTime::after_all() : time.value; }
@@ -46,6 +55,8 @@ struct Joiner::Parts {
   const Windows windows;
   Labels labels;
   std::unique_ptr<JoinState> state;
+  const int tasks;
+  JoinHistory history;
   Watermark time;
   ColdStart cold_start;
   Accounts accounts;
@@ -67,6 +78,14 @@ std::uint64_t Joiner::memory_bytes() const { return parts_->state->memory_bytes(
 
 JoinSizes Joiner::sizes() const { return parts_->state->sizes(); }
 JoinState::Pressure Joiner::pressure() const { return parts_->state->pressure(); }
+
+std::optional<JoinExplanation> Joiner::explain(std::string_view impression_id) const {
+  auto found = explain_impression(impression_id, *parts_->state, parts_->history, parts_->windows,
+                                  parts_->tasks);
+  if (found) found->watermark = parts_->time.value;
+  return found;
+}
+const JoinHistory& Joiner::history() const { return parts_->history; }
 
 void Joiner::prefetch(std::span<const std::string_view> ids) { parts_->state->prefetch(ids); }
 
@@ -101,10 +120,12 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
   ++counts.in;
   if (is_late(impression)) {
     ++counts.late;
+    refuse(impression, "late");
     return;
   }
   if (state->find(impression.id) != nullptr) {
     ++counts.duplicate;
+    refuse(impression, "duplicate");
     return;
   }
   cold_start.accepted(impression.time);
@@ -151,11 +172,12 @@ void Joiner::Parts::pass_overdue(WaitingImpression& impression, const TaskSet& o
 void Joiner::Parts::add(Outcome&& outcome, std::vector<JoinedRow>& rows) {
   Accounts::Outcomes& counts = accounts.outcomes;
   ++counts.in;
+  KeptOutcome kept{outcome.type, outcome.time, outcome.value, std::move(outcome.event_id)};
   if (!windows.is_used(outcome.type)) {
     ++counts.unused;
+    refuse(outcome.impression_id, kept, "unused");
     return;
   }
-  KeptOutcome kept{outcome.type, outcome.time, outcome.value, std::move(outcome.event_id)};
   if (WaitingImpression* waiting = state->find(outcome.impression_id)) {
     apply(*waiting, std::move(kept), {}, rows);
   } else if (time.value <= windows.waits_until(outcome.time)) {
@@ -163,6 +185,7 @@ void Joiner::Parts::add(Outcome&& outcome, std::vector<JoinedRow>& rows) {
     state->keep(outcome.impression_id, std::move(kept));
   } else {
     ++counts.unmatched;
+    refuse(outcome.impression_id, kept, "unmatched");
   }
 }
 
@@ -172,10 +195,13 @@ void Joiner::Parts::apply(WaitingImpression& impression, KeptOutcome outcome,
   const int type = outcome.type;
   if (!impression.open.intersects(windows.tasks_of(type))) {
     ++counts.late;
+    refuse(impression.id, outcome, "late");
   } else if (impression.applied && impression.applied->contains(outcome)) {
     ++counts.duplicate;
+    refuse(impression.id, outcome, "duplicate");
   } else if (!windows.is_inside(type, impression.time, outcome.time)) {
     ++counts.out_of_window;
+    refuse(impression.id, outcome, "out_of_window");
   } else {
     const bool first = !impression.has_applied(type);
     state->apply(impression, std::move(outcome));
@@ -255,6 +281,7 @@ void Joiner::Parts::decide(WaitingImpression& impression, JoinedRow& row) {
   row.watermark = row.due < time.value ? time.value : EventTime::after_all();
   row.weight = impression.weight;
   labels.decide(impression, row.due, cold_start, row);
+  history.decided(impression.id, row, impression.open.empty());
   if (impression.open.empty()) {
     WaitingImpression finished = state->finish(impression);
     row.impression_id = std::move(finished.id);
@@ -277,7 +304,10 @@ bool Joiner::Parts::advance(std::size_t max_rows, std::vector<JoinedRow>& rows) 
     if (impression == nullptr) break;
     next_decision(*impression, rows);
   }
-  const std::size_t dropped = state->drop_kept(limit(), max_rows);
+  const std::size_t dropped = state->drop_kept(
+      limit(), max_rows, [this](std::string_view impression_id, const KeptOutcome& outcome) {
+        refuse(impression_id, outcome, "unmatched");
+      });
   accounts.outcomes.waiting -= dropped;
   accounts.outcomes.unmatched += dropped;
   const bool more =

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 
 #include "ingest/event/event.h"
 #include "ingest/join/accounts.h"
+#include "ingest/join/explanation.h"
+#include "ingest/join/join_history.h"
 #include "ingest/join/join_state.h"
 #include "ingest/join/joined_row.h"
 #include "ingest/join/label_source.h"
@@ -76,6 +79,10 @@ class Joiner final : public Participant {
   JoinSizes sizes() const;
   /// Whether memory asks for a save.
   JoinState::Pressure pressure() const;
+  /// What is known of this impression; nothing where that is nothing at all. Changes nothing.
+  std::optional<JoinExplanation> explain(std::string_view impression_id) const;
+  /// Of what `explain` looks into.
+  const JoinHistory& history() const;
   /// Events of these impressions will be added next: what is in the store of them is read together.
   void prefetch(std::span<const std::string_view> ids);
 

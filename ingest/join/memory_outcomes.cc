@@ -96,7 +96,17 @@ std::vector<KeptOutcome> MemoryOutcomes::take(std::string_view impression_id) {
   return outcomes;
 }
 
-std::size_t MemoryOutcomes::drop(EventTime limit, std::size_t most) {
+std::vector<KeptOutcome> MemoryOutcomes::look_at(std::string_view impression_id) const {
+  std::vector<KeptOutcome> outcomes;
+  const std::uint32_t group = group_of(impression_id, hash_bytes(impression_id));
+  if (group == IdIndex::kNone) return outcomes;
+  for (std::uint32_t slot = groups_[group].first; slot != kNone; slot = kept_[slot].after) {
+    outcomes.push_back(kept_[slot].outcome);
+  }
+  return outcomes;
+}
+
+std::size_t MemoryOutcomes::drop(EventTime limit, std::size_t most, const DroppedOutcome& tell) {
   std::size_t dropped = 0;
   for (std::size_t looked_at = 0; looked_at < most && has_until(limit); looked_at += over_.size()) {
     timers_.take_earliest(over_);
@@ -104,7 +114,7 @@ std::size_t MemoryOutcomes::drop(EventTime limit, std::size_t most) {
       if (kept_[timer.slot].generation != timer.generation) continue;  // its impression came
       const std::uint32_t group = kept_[timer.slot].group;
       unlink(timer.slot);
-      release(timer.slot);
+      tell(groups_[group].id, release(timer.slot));
       ++dropped;
       if (groups_[group].first != kNone) {
         changed(group);

@@ -9,6 +9,7 @@
 #include "ingest/event/event.h"
 #include "ingest/join/change_log.h"
 #include "ingest/join/id_index.h"
+#include "ingest/join/join_state.h"
 #include "ingest/join/kept_outcome.h"
 #include "ingest/join/slot_pool.h"
 #include "ingest/join/timer_queue.h"
@@ -35,7 +36,8 @@ class MemoryOutcomes {
 
   void keep(std::string_view impression_id, KeptOutcome outcome);
   std::vector<KeptOutcome> take(std::string_view impression_id);
-  std::size_t drop(EventTime limit, std::size_t most);
+  std::size_t drop(EventTime limit, std::size_t most, const DroppedOutcome& dropped);
+  std::vector<KeptOutcome> look_at(std::string_view impression_id) const;
   bool has_until(EventTime limit) const { return timers_.earliest() < limit; }
 
   std::size_t size() const { return size_; }

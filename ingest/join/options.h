@@ -20,6 +20,7 @@ struct JoinOptions {
   Duration live_within{600'000};
   Duration max_skew{10'000};
   ByteSize memory{256LL << 20};
+  int history = 20'000;
 
   static constexpr auto fields() {
     using J = JoinOptions;
@@ -42,6 +43,9 @@ struct JoinOptions {
         field("memory", &J::memory,
               "Waiting impressions and their index held in memory; the rest lies in the store.",
               ByteSize{16 << 10}),
+        field("history", &J::history,
+              "Refused events, and decided rows, that /v1/join remembers since the start.", 0,
+              10'000'000),
     };
   }
 };

@@ -43,6 +43,16 @@ void SpillingState::take_back() {
   taken_.clear();
 }
 
+bool SpillingState::look_at(std::string_view id, const Show& show) {
+  if (const WaitingImpression* impression = hot_.find(id)) {
+    show(*impression, false);
+    return true;
+  }
+  const auto impression = cold_.look_at(id);
+  if (impression) show(*impression, true);
+  return impression.has_value();
+}
+
 void SpillingState::prefetch(std::span<const std::string_view> ids) {
   if (cold_.size() == 0) return;
   unknown_.clear();

@@ -55,11 +55,15 @@ class SpillingState final : public JoinState {
   std::vector<KeptOutcome> take_kept(std::string_view impression_id) override {
     return outcomes_.take(impression_id);
   }
-  std::size_t drop_kept(EventTime limit, std::size_t most) override {
-    return outcomes_.drop(limit, most);
+  std::size_t drop_kept(EventTime limit, std::size_t most, const DroppedOutcome& dropped) override {
+    return outcomes_.drop(limit, most, dropped);
   }
   bool has_kept_until(EventTime limit) override { return outcomes_.has_until(limit); }
 
+  bool look_at(std::string_view id, const Show& show) override;
+  std::vector<KeptOutcome> look_at_kept(std::string_view impression_id) override {
+    return outcomes_.look_at(impression_id);
+  }
   void prefetch(std::span<const std::string_view> ids) override;
   Pressure pressure() const override;
   JoinSizes sizes() const override;

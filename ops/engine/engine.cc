@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 // Events between two looks at the clock: a few milliseconds at full speed.
 constexpr std::size_t kEventsPerStep = 512;
 constexpr std::chrono::milliseconds kTickEvery{200};
+constexpr std::size_t kQuestions = 16;
+constexpr std::chrono::milliseconds kAnswerWithin{2000};
 // Where the join's memory asks for barriers.
 constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
 constexpr Duration kDeliverWithin{10'000};  // dead letters, at the end
@@ -103,7 +105,8 @@ struct Engine::Parts {
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<LearnerThread> learner;
 
-  std::atomic<std::uint64_t> batches{0};       // handed to the trainer
+  std::atomic<std::uint64_t> batches{0};  // handed to the trainer
+  JoinQuestions questions{kQuestions};
   std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
   bool dirty = false;                          // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
@@ -341,6 +344,7 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
   bool ended = false;
   while (!stop && !p.failure.happened()) {
     if (p.barrier_is_due()) p.barrier();
+    p.questions.answer_all([&](const std::string& id) { return p.joiner.explain(id); });
     if (p.joiner.pressure() == JoinState::Pressure::kStop) {
       p.wait_for_room();
       continue;
@@ -365,6 +369,7 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
       p.source->wait(Duration{20});
     }
   }
+  p.questions.close();
   if (p.options.flush && ended && !p.failure.happened()) ended = p.flush(stop, tick);
   if (tick) tick(p.progress());
   return ended;
@@ -467,6 +472,10 @@ const PublisherProbe& Engine::publisher() const { return parts_->publisher->prob
 const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
 const StageTimes& Engine::stages() const { return parts_->stages; }
 std::uint64_t Engine::batches() const { return parts_->batches; }
+JoinQuestions::Answer Engine::explain(std::string_view impression_id) const {
+  return parts_->questions.ask(impression_id, kAnswerWithin);
+}
+
 std::uint64_t Engine::joins_waited() const { return parts_->joins_waited; }
 std::size_t Engine::queued() const { return parts_->learner->queued(); }
 std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }

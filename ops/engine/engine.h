@@ -17,6 +17,7 @@
 #include "learner/publish/serving_model.h"
 #include "ops/config/config.h"
 #include "ops/engine/failure.h"
+#include "ops/engine/join_questions.h"
 #include "ops/engine/learner_thread.h"
 #include "ops/engine/publisher.h"
 #include "store/store.h"
@@ -100,7 +101,10 @@ class Engine {
   const PublisherProbe& publisher() const;
   const TrainerProbe& trainer() const;
   const StageTimes& stages() const;
-  std::uint64_t batches() const;       ///< Handed to the trainer since the start.
+  std::uint64_t batches() const;  ///< Handed to the trainer since the start.
+  /// What the join knows of one impression; nothing where that is nothing. Answered between two
+  /// steps. Error: no answer within two seconds, or none will come.
+  JoinQuestions::Answer explain(std::string_view impression_id) const;
   std::uint64_t joins_waited() const;  ///< Times that taking waited for the join's memory.
   std::size_t queued() const;
   std::size_t queue_capacity() const;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "learner/publish/score_formula.h"
+#include "ops/join_text.h"
 #include "ops/metrics/export.h"
 #include "ops/wall_clock.h"
 
@@ -29,6 +30,7 @@ struct Service::Parts {
   std::atomic<const ServeProbe*> serve_probe = nullptr;
 
   Result<SnapshotInfo> snapshot();
+  Result<std::optional<std::string>> explain(std::string_view impression_id);
 };
 
 Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
@@ -63,6 +65,7 @@ void Service::start() {
   serve.clock = wall_clock;
   serve.metrics = [&p] { return export_metrics(*p.engine, p.serve_probe.load(), wall_clock()); };
   serve.tasks = [&p] { return *p.engine->report(); };
+  serve.join = [&p](std::string_view id) { return p.explain(id); };
   serve.snapshot = [&p] { return p.snapshot(); };
   serve.log = p.log;
   auto server = Server::start(config.serve, std::move(serve));
@@ -73,6 +76,14 @@ void Service::start() {
                     config.serve.listen.substr(0, config.serve.listen.rfind(':')) + ":" +
                     std::to_string(p.server->port()));
   p.engine->connect();
+}
+
+Result<std::optional<std::string>> Service::Parts::explain(std::string_view impression_id) {
+  auto found = engine->explain(impression_id);
+  if (!found) return found.error();
+  if (!*found) return std::optional<std::string>();
+  return std::optional(
+      join_text(impression_id, **found, engine->schema(), engine->config().events));
 }
 
 Result<SnapshotInfo> Service::Parts::snapshot() {

@@ -57,12 +57,17 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_clock_steps_total", kCounter, "",
      "Times that W followed the clock because all was quiet (join.quiet_after)."},
     {"millrace_join_memory_bytes", kGauge, "",
-     "Memory of what waits in the join: impressions, outcomes, the index of what lies in the store; "
+     "Memory of what waits in the join: impressions, outcomes, the index of what lies in the "
+     "store; "
      "with what was ever needed for them."},
     {"millrace_join_memory_limit_bytes", kGauge, "",
      "join.memory: impressions beyond it lie in the store."},
     {"millrace_join_impressions", kGauge, "place",
      "Impressions that wait, now. place: memory, or store."},
+    {"millrace_join_history_entries", kGauge, "kind",
+     "What /v1/join remembers of the time since the start: refused events and decided rows, each "
+     "at "
+     "most join.history."},
     {"millrace_join_store_blocks", kGauge, "", "Blocks of impressions that lie in the store."},
     {"millrace_join_store_bytes", kGauge, "", "Bytes of the impressions that lie in the store."},
     {"millrace_join_store_lookups_total", kCounter, "result",

@@ -97,6 +97,8 @@ void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
           static_cast<double>(engine.config().join.memory.value));
   out.add("millrace_join_impressions", {{"place", "memory"}}, count(probe.join_in_memory));
   out.add("millrace_join_impressions", {{"place", "store"}}, count(probe.join_in_store));
+  out.add("millrace_join_history_entries", {{"kind", "refused"}}, count(probe.join_refusals_kept));
+  out.add("millrace_join_history_entries", {{"kind", "decided"}}, count(probe.join_decisions_kept));
   out.add("millrace_join_store_blocks", {}, count(probe.join_blocks));
   out.add("millrace_join_store_bytes", {}, count(probe.join_store_bytes));
   const std::uint64_t lookups = probe.join_lookups, spared = probe.join_lookups_spared;

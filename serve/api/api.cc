@@ -5,6 +5,7 @@
 #include "learner/base/check.h"
 #include "serve/api/admin.h"
 #include "serve/api/health.h"
+#include "serve/api/join.h"
 #include "serve/api/score.h"
 #include "serve/api/tasks.h"
 #include "serve/http/respond.h"
@@ -37,6 +38,14 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
             };
           },
           nullptr, parts.log),
+      join_(
+          {1, kInsightQueue, options.handler_timeout},
+          [&]() -> Admission::Handler {
+            return [&parts](const RouteLine&, Request& request) {
+              return answer_join(parts, request);
+            };
+          },
+          nullptr, parts.log),
       admin_(
           {1, kAdminQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
@@ -53,6 +62,7 @@ void Api::handle(const RouteLine& line, Request& request, const std::function<vo
   }
   Admission& lane = line.lane == Lane::kScore   ? score_
                     : line.lane == Lane::kAdmin ? admin_
+                    : line.lane == Lane::kJoin  ? join_
                                                 : insight_;
   if (!lane.submit(line, request, done)) {
     done(error_answer(503, "too many requests wait already; try again later", request.id));
@@ -62,6 +72,7 @@ void Api::handle(const RouteLine& line, Request& request, const std::function<vo
 void Api::close() {
   score_.close();
   insight_.close();
+  join_.close();
   admin_.close();
 }
 

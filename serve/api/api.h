@@ -12,8 +12,8 @@
 namespace millrace {
 
 /// Brings each request to what answers it, on the threads of its lane: scoring on
-/// `options.threads`, metrics and insight on one, administration on one, probes of life at once on
-/// the caller's. Threads: `handle` from one thread; `drain` from any.
+/// `options.threads`, metrics and insight on one, the join on one, administration on one, probes of
+/// life at once on the caller's. Threads: `handle` from one thread; `drain` from any.
 class Api {
  public:
   /// Borrows all three.
@@ -34,7 +34,7 @@ class Api {
 
   const ServeParts& parts_;
   std::atomic<bool> draining_{false};
-  Admission score_, insight_, admin_;
+  Admission score_, insight_, join_, admin_;
 };
 
 /// The text of openapi.yaml, as it was when this was built.

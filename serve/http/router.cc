@@ -5,16 +5,24 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<RouteLine, 8> kRouteTable{{
+constexpr std::array<RouteLine, 9> kRouteTable{{
     {"POST", "/v1/score", Endpoint::kScore, Route::kScore, Lane::kScore},
     {"POST", "/v1/rank", Endpoint::kRank, Route::kRank, Lane::kScore},
     {"GET", "/metrics", Endpoint::kMetrics, Route::kMetrics, Lane::kInsight},
     {"GET", "/livez", Endpoint::kLivez, Route::kLivez, Lane::kInline},
     {"GET", "/readyz", Endpoint::kReadyz, Route::kReadyz, Lane::kInline},
     {"GET", "/v1/tasks", Endpoint::kTasks, Route::kTasks, Lane::kInsight},
+    {"GET", "/v1/join/{impression_id}", Endpoint::kJoin, Route::kJoin, Lane::kJoin},
     {"POST", "/v1/admin/snapshot", Endpoint::kSnapshot, Route::kSnapshot, Lane::kAdmin},
     {"GET", "/openapi.yaml", Endpoint::kOpenApi, Route::kOther, Lane::kInline},
 }};
+
+bool is_path_of(const RouteLine& line, std::string_view path) {
+  const std::size_t brace = line.path.find('{');
+  if (brace == std::string_view::npos) return line.path == path;
+  return path.size() > brace && path.starts_with(line.path.substr(0, brace)) &&
+         path.find('/', brace) == std::string_view::npos;
+}
 
 }  // namespace
 
@@ -24,7 +32,7 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
   RouteMatch match;
   const std::string_view wanted = method == "HEAD" ? "GET" : method;
   for (const RouteLine& line : kRouteTable) {
-    if (line.path != path) continue;
+    if (!is_path_of(line, path)) continue;
     if (line.method == wanted) return {&line, {}};
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += line.method;
@@ -34,8 +42,8 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 }
 
 std::string_view route_name(Route route) {
-  constexpr std::array<std::string_view, kRoutes> kNames{"score",  "rank",  "metrics",  "livez",
-                                                         "readyz", "tasks", "snapshot", "other"};
+  constexpr std::array<std::string_view, kRoutes> kNames{
+      "score", "rank", "metrics", "livez", "readyz", "tasks", "join", "snapshot", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "serve/http/message.h"
+#include "serve/server.h"
+
+namespace millrace {
+
+/// GET /v1/join/{impression_id}: what the join knows of one impression. 404 where that is nothing,
+/// 400 for an id that is not properly percent-encoded, 503 where the join gave no answer.
+Answer answer_join(const ServeParts& parts, const Request& request);
+
+/// The id that the last part of this path names, its percent-encoding undone; nothing where that is
+/// broken or the id is empty.
+std::optional<std::string> impression_id_in(std::string_view path);
+
+}  // namespace millrace
