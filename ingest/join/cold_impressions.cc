@@ -380,14 +380,19 @@ void ColdImpressions::restore(std::uint64_t number, std::string_view directory,
   block.due = due;
   block.entries = static_cast<std::uint16_t>(count);
   block.left = EntryMarks(count);
+  places_.clear();
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint64_t place = reader.get<std::uint32_t>();
     place |= std::uint64_t{reader.get<std::uint8_t>() & 1U} << 32;
+    places_.push_back(place);
+    index_.prefetch(place);
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
     if (!left.empty() && (static_cast<unsigned char>(left[i / 8]) >> i % 8 & 1U) != 0) {
       block.left.add(i);
       ++block.gone;
     } else {
-      index_.insert(place, slot);
+      index_.insert(places_[i], slot);
     }
   }
   if (!reader.at_end() || block.gone == count) {
