@@ -1,7 +1,7 @@
 // What each policy of delayed feedback wins back of what waiting for labels costs
 // (tests/support/feedback_experiment.h):
 //   build/release/tests/bench/delayed_feedback_bench [--impressions N] [--seed S] [--rate R]
-//       [--swing A] [--delay 2h] [--turn 18h] [--short-wait 15m] [METHOD…]
+//       [--swing A] [--delay 2h] [--turn 3d] [--window 24h] [--short-wait 15m] [METHOD…]
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
       experiment.conversion_delay = *duration;
     } else if (word == "--turn" && duration) {
       experiment.conversion_turn = *duration;
+    } else if (word == "--window" && duration) {
+      experiment.window = *duration;
     } else if (word == "--short-wait" && duration) {
       experiment.short_wait = *duration;
     } else {

@@ -24,7 +24,7 @@ struct FeedbackExperiment {
   double impressions_per_second = 1;
   double conversion_swing = 1.5;
   Duration conversion_delay{7'200'000};
-  Duration conversion_turn{18 * 3'600'000};
+  Duration conversion_turn{72 * 3'600'000};
   Duration window{24 * 3'600'000};
   Duration short_wait{15 * 60'000};
 };
