@@ -129,6 +129,7 @@ void Batcher::append(Open& open, const Row& row, EventTime seen, std::vector<Bat
     write(row, open.rows);
     return;
   }
+  if (batch.rows == 0) batch.first_due = row.due;
   append_features(schema_, row.features, batch);
   batch.labels.insert(batch.labels.end(), row.labels.begin(), row.labels.end());
   batch.condition.insert(batch.condition.end(), row.condition.begin(), row.condition.end());

@@ -60,9 +60,12 @@ struct Batch {
   std::vector<Origin> origin;         ///< [rows, T]
   std::vector<std::uint8_t> targets;  ///< [rows, T]: of the auxiliary heads, bits of target::.
   MeasuredLabels measured;            ///< May be there without any row.
-  EventTime due;  ///< The due time of the last row: schedules and expiry go by it.
+  EventTime due;        ///< The due time of the last row: schedules and expiry go by it.
+  EventTime first_due;  ///< The due time of the first row.
   EventTime
       seen;  ///< W + allowed_lateness when the last row was decided: the age of what is learned.
+  /// Scored and measured, but not learned from: too many records are dead letters.
+  bool paused = false;
 };
 
 /// The width of everything in an empty batch follows the schema.

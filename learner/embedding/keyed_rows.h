@@ -100,6 +100,21 @@ class KeyedRows {
     return take_absent(erased_unpublished_);
   }
 
+  /// Whether holds(row) for every row that `take_unpublished` would give.
+  template <class Holds>
+  bool unpublished_hold(bool everything, Holds&& holds) const {
+    if (everything) {
+      for (Row row = 0; row < end_; ++row) {
+        if (header(row).key != 0 && !holds(row)) return false;
+      }
+      return true;
+    }
+    for (const Row row : unpublished_) {
+      if (header(row).unpublished && !holds(row)) return false;
+    }
+    return true;
+  }
+
   /// Appends the changed entries of set `set`, and those of `cleanings` (blocks of this set) whose
   /// newest put is there; all of them count as put by commit `sequence`.
   void save(std::string_view set, std::uint64_t sequence, std::span<const Cleaning> cleanings,

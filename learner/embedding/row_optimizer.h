@@ -20,9 +20,12 @@ class RowOptimizer {
   /// Optimiser values beside a row of `dimension` weights.
   static int state(int dimension) { return dimension; }
 
-  /// One update of each used row. gradients [used rows, dimension].
-  void step(std::span<const EmbeddingTable::Used> used, int dimension,
-            const float* gradients) const {
+  /// One update of each used row. gradients [used rows, dimension]. Returns the largest absolute
+  /// weight of them all afterwards; NaN where one is not finite.
+  float step(std::span<const EmbeddingTable::Used> used, int dimension,
+             const float* gradients) const {
+    constexpr int kLanes = 16;
+    float most[kLanes] = {}, marks[kLanes] = {};
     for (std::size_t u = 0; u < used.size(); ++u) {
       float* __restrict w = used[u].values;
       float* __restrict n = w + dimension;
@@ -31,7 +34,21 @@ class RowOptimizer {
         n[d] += g[d] * g[d];
         w[d] -= rate_ * g[d] / (__builtin_sqrtf(n[d]) + kEpsilon);
       }
+      for (int first = 0; first < dimension; first += kLanes) {
+        const int count = dimension - first < kLanes ? dimension - first : kLanes;
+        for (int d = 0; d < count; ++d) {
+          const float size = w[first + d] < 0 ? -w[first + d] : w[first + d];
+          most[d] = most[d] < size ? size : most[d];
+          marks[d] += 0 * size;  // 0·x is 0 for finite x alone
+        }
+      }
     }
+    float largest = 0;
+    for (int d = 0; d < kLanes; ++d) {
+      largest = largest < most[d] ? most[d] : largest;
+      marks[0] += marks[d];
+    }
+    return largest + marks[0];
   }
 
  private:

@@ -173,6 +173,15 @@ void EmbeddingTable::undo() {
   used_.clear();
 }
 
+bool EmbeddingTable::is_bounded(bool everything, float largest) const {
+  return rows_.unpublished_hold(everything, [&](KeyedRows::Row row) {
+    const float* values = rows_.values(row);
+    bool bounded = true;
+    for (int d = 0; d < shape_.dimension; ++d) bounded &= std::abs(values[d]) <= largest;
+    return bounded;  // a NaN is within no bound
+  });
+}
+
 void EmbeddingTable::publish(bool everything, std::vector<std::uint64_t>& keys,
                              std::vector<float>& weights, std::vector<std::uint64_t>& erased) {
   const auto D = static_cast<std::size_t>(shape_.dimension);

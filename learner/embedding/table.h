@@ -75,6 +75,8 @@ class EmbeddingTable {
   void keep();
   void undo();
 
+  /// Whether every weight that `publish` would give is finite and at most `largest` in size.
+  bool is_bounded(bool everything, float largest) const;
   /// What changed or went since the last call (`everything`: all rows), weights only.
   void publish(bool everything, std::vector<std::uint64_t>& keys, std::vector<float>& weights,
                std::vector<std::uint64_t>& erased);

@@ -128,9 +128,12 @@ bool InputLayer::scatter(View<const float> dx, float scale) {
   return finite;
 }
 
-void InputLayer::keep() {
+float InputLayer::keep() {
+  float largest = 0;
   for (std::size_t t = 0; t < tables_.size(); ++t) {
-    optimizer_.step(tables_[t].used(), tables_[t].shape().dimension, gradients_[t].data());
+    const float most =
+        optimizer_.step(tables_[t].used(), tables_[t].shape().dimension, gradients_[t].data());
+    if (!(most <= largest)) largest = std::isnan(largest) ? largest : most;
     tables_[t].keep();
   }
   for (std::size_t f = 0; f < moments_.size(); ++f) {
@@ -139,6 +142,7 @@ void InputLayer::keep() {
                     [&](int r) { return values[static_cast<std::size_t>(r) * moments_.size()]; });
   }
   batch_ = nullptr;
+  return largest;
 }
 
 void InputLayer::undo() {

@@ -47,8 +47,9 @@ class InputLayer {
   /// finite, or so large that its square would not be.
   bool scatter(View<const float> dx, float scale);
 
-  /// Updates the rows by their gradients and takes the batch's numbers into the statistics.
-  void keep();
+  /// Updates the rows by their gradients and takes the batch's numbers into the statistics. Returns
+  /// the largest absolute weight of the used rows; NaN where one is not finite.
+  float keep();
   void undo();
 
   const std::vector<EmbeddingTable>& tables() const { return tables_; }

@@ -2,6 +2,17 @@
 
 namespace millrace {
 
+std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task) {
+  const std::string number = "." + std::to_string(task) + ".";
+  std::vector<ParameterSlot> own;
+  for (const ParameterSlot& slot : slots) {
+    if (slot.name.starts_with("tower" + number) || slot.name.starts_with("gate" + number)) {
+      own.push_back(slot);
+    }
+  }
+  return own;
+}
+
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
                   double last_gain, std::vector<ParameterSlot>& slots) {

@@ -30,4 +30,7 @@ template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
                   double last_gain, std::vector<ParameterSlot>& slots);
 
+/// The slots that belong to task `task` alone: its tower and its gate.
+std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task);
+
 }  // namespace millrace

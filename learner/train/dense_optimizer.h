@@ -1,10 +1,12 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "learner/base/state.h"
 #include "learner/device/memory.h"
 #include "learner/device/threads.h"
+#include "learner/model/parameter_block.h"
 #include "learner/train/options.h"
 
 namespace millrace {
@@ -21,16 +23,28 @@ template <class T>
 class DenseUpdater {
  public:
   /// For a block of `count` weights. Requires: options were validated and ask for Adam.
-  DenseUpdater(const DenseOptimizerOptions& options, long count);
+  /// `slots` are the blocks that `clip` scales, each as one; none needed without it.
+  DenseUpdater(const DenseOptimizerOptions& options, long count,
+               std::vector<ParameterSlot> slots = {});
 
   /// Adds all chunks' gradients into the first, in their order: ((c₀ + c₁) + c₂) + …; returns
   /// whether every sum, and its square, is finite. This is where the gradients are read anyway, so
   /// the check costs nothing of its own. Each chunk holds `count` values.
   bool sum(std::span<T* const> chunks, Threads& threads);
 
+  /// What a step did: the norms of the weights before it and of their change, and the largest
+  /// absolute weight after it (NaN where one is not finite).
+  struct Change {
+    double norm = 0, change = 0, largest = 0;
+  };
+
   /// One step by `gradient` (of the mean loss) of a batch that is the share 0 < `share` ≤ 1 of a
-  /// full one, with the configured rate.
-  void step(T* weights, const T* gradient, double share, Threads& threads);
+  /// full one, with the configured rate. The slots of `kept` stay as they are, moments included.
+  ///
+  /// With `clip` every slot's update Δ is scaled by σ = min(1, min_i (r |w_i| + a) / |Δ_i|), r =
+  /// clip_relative, a = clip_absolute (Clippy: Tang et al. 2023, algorithm 2); the moments are not.
+  Change step(T* weights, const T* gradient, double share, Threads& threads,
+              std::span<const ParameterSlot> kept = {});
 
   /// Σ share over all steps so far.
   double steps() const { return share_sum_; }
@@ -41,10 +55,14 @@ class DenseUpdater {
   void restore(ByteReader& reader);
 
  private:
-  const double rate_;
+  void clip(T* weights, const T* before);
+
+  const DenseOptimizerOptions options_;
   const long count_;
+  const std::vector<ParameterSlot> slots_;
   double share_sum_ = 0;
   Buffer<T> m_, v_;
+  std::vector<T> before_;  ///< With clip: the weights before the step.
 };
 
 }  // namespace millrace

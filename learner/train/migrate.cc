@@ -9,6 +9,7 @@
 #include "learner/data/batch.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
+#include "learner/train/guardrail.h"
 
 namespace millrace {
 namespace {
@@ -139,6 +140,10 @@ bool TrainerMigration::keeps_heads() const {
 
 std::optional<std::string> TrainerMigration::value(std::string_view name,
                                                    std::string_view bytes) const {
+  if (name == "guardrails") {
+    return migrate_guardrails(bytes, old_schema_.tasks().size(), tasks_);
+  }
+  if (name == "guardrail_notes") return std::nullopt;
   if (name == "counters") return std::string(bytes);
   if (name == "dense") return dense(bytes);
   if (name == "feedback" || name == "scores_clock") {

@@ -13,6 +13,9 @@
 namespace millrace {
 
 enum class Device { kAuto, kCpu, kCuda };
+/// Update clipping by block: Clippy (Tang et al. 2023, "Improving training stability for multitask
+/// ranking models in recommender systems").
+enum class UpdateClipping { kOff, kClippy };
 enum class DenseOptimizer { kSgd, kAdagrad, kAdam };
 enum class EmbeddingOptimizer { kSgd, kAdagrad, kFtrl, kAdam };
 
@@ -20,6 +23,11 @@ template <>
 struct Choices<Device> {
   static constexpr std::array<Choice<Device>, 3> all{
       {{"auto", Device::kAuto}, {"cpu", Device::kCpu}, {"cuda", Device::kCuda, false}}};
+};
+template <>
+struct Choices<UpdateClipping> {
+  static constexpr std::array<Choice<UpdateClipping>, 2> all{
+      {{"off", UpdateClipping::kOff}, {"clippy", UpdateClipping::kClippy}}};
 };
 template <>
 struct Choices<DenseOptimizer> {
@@ -41,10 +49,19 @@ struct Choices<EmbeddingOptimizer> {
 struct DenseOptimizerOptions {
   DenseOptimizer optimizer = DenseOptimizer::kAdam;
   double rate = 0.003;
+  UpdateClipping clip = UpdateClipping::kOff;
+  double clip_relative = 0.5;
+  double clip_absolute = 0.01;
   static constexpr auto fields() {
     using D = DenseOptimizerOptions;
-    return std::tuple{field("optimizer", &D::optimizer, "Optimiser of the dense weights."),
-                      field("rate", &D::rate, "Learning rate of the dense weights.", 0.0, 10.0)};
+    return std::tuple{
+        field("optimizer", &D::optimizer, "Optimiser of the dense weights."),
+        field("rate", &D::rate, "Learning rate of the dense weights.", 0.0, 10.0),
+        field("clip", &D::clip,
+              "Whether a block's update is scaled down so that no weight moves by more than "
+              "clip_relative of its size plus clip_absolute."),
+        field("clip_relative", &D::clip_relative, "Of the weight's own size; with clip.", 0.0, 1e3),
+        field("clip_absolute", &D::clip_absolute, "And beside it; with clip.", 1e-12, 1e3)};
   }
 };
 

@@ -22,12 +22,12 @@ std::optional<float> OutputStart::start(const Batch& batch, int task) const {
   return static_cast<float>(std::log((sum + 0.5) / (weight - sum + 0.5)));
 }
 
-void OutputStart::add(const Batch& batch) {
+void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) {
   const std::size_t T = schema_.tasks().size();
   for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
     for (std::size_t k = 0; k < T; ++k) {
       const float label = batch.labels[i * T + k];
-      if (std::isnan(label)) continue;
+      if (std::isnan(label) || learns[k] == 0) continue;
       LabelRange& range = ranges_[k];
       range.least = seen_[k] ? std::min(range.least, label) : label;
       range.most = seen_[k] ? std::max(range.most, label) : label;

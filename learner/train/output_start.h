@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -28,8 +29,9 @@ class OutputStart {
   /// started already, or the batch has no such row.
   std::optional<float> start(const Batch& batch, int task) const;
 
-  /// Takes in a batch that was trained on: its first biases and its labels.
-  void add(const Batch& batch);
+  /// Takes in a batch that was trained on: the first biases and the labels of the tasks that
+  /// learned from it (by task, 1).
+  void add(const Batch& batch, std::span<const std::uint8_t> learns);
 
   /// Of the transformed labels of task k; {0, 0} before any.
   const std::vector<LabelRange>& ranges() const { return ranges_; }

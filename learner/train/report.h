@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "learner/evaluate/figures.h"
+#include "learner/train/guardrail_report.h"
 
 namespace millrace {
 
@@ -46,6 +47,7 @@ struct HeadReport {
 
 struct TrainerReport {
   std::string model;
+  GuardrailReport guardrails;
   std::vector<TaskReport> tasks;
   std::vector<TableReport> tables;
   std::uint64_t steps = 0, rows = 0, skipped = 0;

@@ -16,6 +16,7 @@
 #include "learner/train/dense_optimizer.h"
 #include "learner/train/feedback_heads.h"
 #include "learner/train/first_scores.h"
+#include "learner/train/guardrail.h"
 #include "learner/train/label_shares.h"
 #include "learner/train/output_start.h"
 #include "learner/train/task_losses.h"
@@ -31,6 +32,8 @@ struct ChunkMemory {
   Buffer<float> gradients;
 };
 
+constexpr double kCoinLoss = 0.6931471805599453;  // ln 2
+
 View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
   return {buffer.get(), rows, cols};
 }
@@ -40,10 +43,14 @@ View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
 struct Trainer::Parts {
   Parts(std::string name_, const Schema& schema_, const LearnerOptions& options_);
 
-  bool step(const Batch& batch);
+  enum class Done { kLearned, kMeasured, kSkipped };
+  Done step(const Batch& batch);
   void start_outputs(const Batch& batch);
-  void run_chunk(const Chunks& chunks, int chunk, int rows);
-  bool finish(const Batch& batch, const LabelShares& next_shares);
+  void run_chunk(const Chunks& chunks, int chunk, int rows, bool only_score = false);
+  Done finish(const Batch& batch, const LabelShares& next_shares);
+  void take_back();
+  bool is_bounded();
+  bool lost();
 
   const std::string name;
   const Schema schema;
@@ -61,6 +68,7 @@ struct Trainer::Parts {
   OutputStart outputs;
   TaskMetrics metrics;
   FirstScores scores;
+  Guardrail guardrail;
   std::uint64_t steps = 0, rows = 0, skipped = 0;
   EventTime seen = EventTime::before_all();
   bool published = false;  ///< Whether there was a publication since the start or a restore.
@@ -75,6 +83,9 @@ struct Trainer::Parts {
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
   std::vector<std::pair<long, float>> biases_before;
   std::vector<std::optional<double>> last_loss;
+  /// Of the last batch that was learned, where versions are published: what they are tried on.
+  Batch last;
+  std::vector<TaskLoss> last_sums;
 };
 
 Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOptions& options_)
@@ -86,7 +97,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       inputs(schema, options.embeddings, options.train.embedding.rate,
              static_cast<std::uint64_t>(options.train.seed)),
       weights(allocate_host<float>(model.parameter_count())),
-      updater(options.train.dense, model.parameter_count()),
+      updater(options.train.dense, model.parameter_count(), model.parameters()),
       balancer(make_balancer(options.balance, schema.tasks())),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
             Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
@@ -95,6 +106,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       outputs(schema),
       metrics(schema),
       scores(schema, options.train.feedback.forget_after),
+      guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),
       scale(schema.tasks().size()),
       x(allocate_host<float>(long{options.train.batch} * model.inputs())),
@@ -117,6 +129,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
 void Trainer::Parts::start_outputs(const Batch& batch) {
   biases_before.clear();
   for (int k = 0; k < model.tasks(); ++k) {
+    if (guardrail.learns()[static_cast<std::size_t>(k)] == 0) continue;
     if (const auto bias = outputs.start(batch, k)) {
       float& place = weights[static_cast<std::size_t>(model.output_bias(k))];
       biases_before.emplace_back(model.output_bias(k), place);
@@ -126,7 +139,7 @@ void Trainer::Parts::start_outputs(const Batch& batch) {
 }
 
 // Forward, loss and backward of one chunk's rows, tile by tile.
-void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows) {
+void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows, bool only_score) {
   ChunkMemory& memory = chunk_memory[static_cast<std::size_t>(chunk)];
   const int D = model.inputs(), T = model.tasks();
   for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += Chunks::kTile) {
@@ -138,13 +151,15 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows) 
     heads.run(chunk, first == chunks.begin(chunk), first, x_tile);
     model.forward(weights.get(), x_tile, *memory.work, z_tile);
     losses.run(first, z_tile, scale, heads, dz_tile);
+    if (only_score) continue;
     model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
                    first > chunks.begin(chunk), view_of(dx, batch_rows, D).rows_from(first, count));
   }
 }
 
-bool Trainer::Parts::step(const Batch& batch) {
-  inputs.advance(batch.due);
+auto Trainer::Parts::step(const Batch& batch) -> Done {
+  const std::vector<std::uint8_t>& learns = guardrail.begin(batch);
+  if (std::find(learns.begin(), learns.end(), 1) != learns.end()) inputs.advance(batch.due);
   inputs.look_up(batch);
   losses.begin(batch);
   heads.begin(batch);
@@ -158,20 +173,30 @@ bool Trainer::Parts::step(const Batch& batch) {
     const auto at = static_cast<std::size_t>(k);
     const double norm =
         full ? losses.counts()[at] : batch.rows * next_shares.share(batch.stream, k);
-    scale[at] = norm > 0 ? balancer->weights()[at] / norm : 0;
+    scale[at] = norm > 0 && learns[at] != 0 ? balancer->weights()[at] / norm : 0;
   }
   const Chunks chunks(batch.rows);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch.rows); });
   return finish(batch, next_shares);
 }
 
-// Updates everything, or nothing if a loss or a gradient is not finite.
-bool Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) {
-  const std::vector<TaskLoss> sums = losses.sums();
+// All as it was before the batch.
+void Trainer::Parts::take_back() {
+  inputs.undo();
+  heads.undo();
+  for (const auto& [place, before] : biases_before) {
+    weights[static_cast<std::size_t>(place)] = before;
+  }
+}
+
+// Updates everything that learns, or nothing if a loss or a gradient is not finite.
+auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) -> Done {
+  std::vector<TaskLoss> sums = losses.sums();
   // As a float: what a float cannot hold has no place among float weights.
-  bool finite = std::all_of(sums.begin(), sums.end(), [](const TaskLoss& loss) {
-    return std::isfinite(static_cast<float>(loss.sum));
+  const auto bad = std::find_if(sums.begin(), sums.end(), [](const TaskLoss& loss) {
+    return !std::isfinite(static_cast<float>(loss.sum));
   });
+  bool finite = bad == sums.end();
   std::vector<float*> gradients;
   const Chunks chunks(batch.rows);
   for (int c = 0; c < chunks.count; ++c) {
@@ -185,26 +210,81 @@ bool Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   finite = finite &&
            inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(batch.rows));
   if (!finite) {
-    inputs.undo();
-    heads.undo();
-    for (const auto& [place, before] : biases_before) {
-      weights[static_cast<std::size_t>(place)] = before;
-    }
-    return false;
+    take_back();
+    guardrail.skipped(batch, bad == sums.end() ? -1 : static_cast<int>(bad - sums.begin()));
+    return Done::kSkipped;
   }
   const double fraction = static_cast<double>(batch.rows) / options.train.batch;
   metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
   scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served());
-  outputs.add(batch);
+  guardrail.add(batch, view_of(z, batch.rows, model.tasks()), losses);
+  const std::vector<std::uint8_t>& learns = guardrail.learns();
+  bool any = false;
+  for (std::size_t k = 0; k < sums.size(); ++k) {
+    if (learns[k] == 0) sums[k] = {};
+    any |= sums[k].count > 0;
+  }
+  if (!any) {
+    take_back();
+    return Done::kMeasured;
+  }
+  outputs.add(batch, learns);
   shares = next_shares;
   balancer->add(sums, fraction);
-  updater.step(weights.get(), gradients[0], fraction, threads);
+  std::vector<ParameterSlot> kept;
+  for (int k = 0; k < model.tasks(); ++k) {
+    if (learns[static_cast<std::size_t>(k)] != 0) continue;
+    const std::vector<ParameterSlot> own = own_slots(model.parameters(), k);
+    kept.insert(kept.end(), own.begin(), own.end());
+  }
+  const auto change = updater.step(weights.get(), gradients[0], fraction, threads, kept);
   heads.keep(threads);
-  inputs.keep();
+  const float largest_row = inputs.keep();
+  guardrail.stepped(batch, change.norm, change.change,
+                    change.largest <= largest_row ? double{largest_row} : change.largest);
   for (std::size_t k = 0; k < sums.size(); ++k) {
     if (sums[k].count > 0) last_loss[k] = sums[k].sum / sums[k].count;
   }
-  return true;
+  if (published) {
+    last = batch;
+    last_sums = std::move(sums);
+  }
+  return Done::kLearned;
+}
+
+// Whether every weight that a version would hold is within its bound.
+bool Trainer::Parts::is_bounded() {
+  const auto most = static_cast<float>(options.guardrails.publish.max_weight);
+  const long count = model.parameter_count();
+  return std::all_of(weights.get(), weights.get() + count,
+                     [&](float weight) { return std::abs(weight) <= most; }) &&
+         std::all_of(
+             inputs.tables().begin(), inputs.tables().end(),
+             [&](const EmbeddingTable& table) { return table.is_bounded(!published, most); });
+}
+
+// Whether the last batch's loss is far above what it was before that batch was learned.
+bool Trainer::Parts::lost() {
+  if (last_sums.empty()) return false;
+  inputs.look_up(last);
+  losses.begin(last);
+  heads.begin(last);
+  const Chunks chunks(last.rows);
+  for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last.rows, true);
+  inputs.undo();
+  heads.undo();
+  const std::vector<TaskLoss> now = losses.sums();
+  for (int k = 0; k < model.tasks(); ++k) {
+    const auto at = static_cast<std::size_t>(k);
+    const std::optional<double> usual = guardrail.usual_loss(k);
+    const bool binary = schema.tasks()[at].kind == TaskKind::kBinary;
+    if (last_sums[at].count == 0 || (!usual && !binary)) continue;
+    // A few rows say little: a version is as good as what it makes of the usual row.
+    const double before =
+        std::max(last_sums[at].sum, last_sums[at].count * usual.value_or(kCoinLoss));
+    if (!(now[at].sum <= options.guardrails.publish.max_loss * before)) return true;
+  }
+  return false;
 }
 
 Trainer::Trainer(std::string name, const Schema& schema, const LearnerOptions& options)
@@ -217,15 +297,18 @@ void Trainer::train(const Batch& batch) {
   MILLRACE_CHECK(0 <= batch.rows && batch.rows <= p.options.train.batch);
   const FlushDenormals flush;
   const auto begin = std::chrono::steady_clock::now();
+  Parts::Done done = Parts::Done::kMeasured;
   if (batch.rows == 0) {
     p.seen = std::max(p.seen, batch.seen);
-  } else if (p.step(batch)) {
+  } else {
+    done = p.step(batch);
+  }
+  if (done == Parts::Done::kLearned) {
     ++p.steps;
     p.rows += static_cast<std::uint64_t>(batch.rows);
     p.seen = std::max(p.seen, batch.seen);
-  } else {
-    ++p.skipped;
   }
+  p.skipped += done == Parts::Done::kSkipped ? 1 : 0;
   // After the step: a label may be decided in the row that is its impression's first.
   p.metrics.add(batch.measured, p.scores);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
@@ -234,6 +317,21 @@ void Trainer::train(const Batch& batch) {
   p.probe.steps_skipped_not_finite = p.skipped;
   p.probe.step_seconds_total = p.probe.step_seconds_total + seconds.count();
 }
+
+std::string_view Trainer::held() {
+  Parts& p = *parts_;
+  const FlushDenormals flush;
+  if (!p.is_bounded() || p.guardrail.holds_versions()) return "unbounded";
+  return p.lost() ? "loss" : "";
+}
+
+void Trainer::freeze(std::optional<int> task, std::string reason) {
+  parts_->guardrail.freeze(task, std::move(reason));
+}
+
+bool Trainer::resume(std::optional<int> task) { return parts_->guardrail.resume(task); }
+
+std::vector<std::string> Trainer::take_notices() { return parts_->guardrail.take_notices(); }
 
 Publication Trainer::publish() {
   Parts& p = *parts_;
@@ -268,6 +366,7 @@ TrainerReport Trainer::report() const {
   report.skipped = p.skipped;
   report.scores = {p.scores.size(), p.scores.bytes(), p.scores.missed()};
   report.heads = p.heads.report(p.schema);
+  report.guardrails = p.guardrail.report();
   for (int k = 0; k < p.model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     TaskReport& task = report.tasks.emplace_back();
@@ -308,6 +407,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
     writer.put(p.skipped);
     writer.put(p.seen.ms);
   });
+  p.guardrail.save(changes);
   p.metrics.save(changes);
   p.heads.save(changes);
   p.scores.save(sequence, cleanings, changes);
@@ -318,6 +418,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
 void Trainer::restore_value(std::string_view name, std::string_view bytes) {
   Parts& p = *parts_;
   if (p.inputs.restore_value(name, bytes) || p.metrics.restore(name, bytes)) return;
+  if (p.guardrail.restore(name, bytes)) return;
   if (p.heads.restore(name, bytes) || p.scores.restore_value(name, bytes)) return;
   ByteReader reader(bytes);
   if (name == "dense") {
@@ -361,6 +462,7 @@ void Trainer::restored() {
   Parts& p = *parts_;
   if (!p.dense_restored) throw StateError("saved state of model " + p.name + " has no weights");
   p.published = false;
+  p.last_sums.clear();
   p.probe.rows = p.rows;
   p.probe.steps = p.steps;
   p.probe.steps_skipped_not_finite = p.skipped;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "learner/balance/options.h"
@@ -13,6 +14,7 @@
 #include "learner/embedding/options.h"
 #include "learner/model/options.h"
 #include "learner/publish/publication.h"
+#include "learner/train/guardrail_options.h"
 #include "learner/train/options.h"
 #include "learner/train/report.h"
 
@@ -24,13 +26,16 @@ struct LearnerOptions {
   BalanceOptions balance;
   TrainOptions train;
   EmbeddingOptions embeddings;
+  GuardrailOptions guardrails;
 };
 
 /// One model that learns from a stream of batches: each batch is scored, measured, then trained on.
 ///
 /// Deterministic: the same batches give the same bits, whatever the number of threads. All of its
 /// state is what it saves as a participant ("model/<name>").
-/// A batch with a non-finite loss or gradient updates nothing and is counted.
+/// A batch with a non-finite loss or gradient updates nothing and is counted. What of a batch is
+/// learned is decided by the guardrails (guardrail.h): a frozen task's labels have no weight, and
+/// its own parameters stay as they are, moments included; where no task learns, nothing changes.
 /// Memory: tables grow with the keys up to `embeddings.max_rows` each; all else is taken at
 /// construction. Threads: one at a time, but for `probe`.
 class Trainer final : public Participant {
@@ -42,8 +47,19 @@ class Trainer final : public Participant {
   /// Requires: batch.rows ≤ options.train.batch.
   void train(const Batch& batch);
 
+  /// What stands against publishing the weights as they are: `unbounded` (a weight that is not
+  /// finite, or one or a step beyond guardrails.publish) or `loss` (a task's loss on the last batch
+  /// rose by more than guardrails.publish.max_loss under them); empty: nothing. Changes nothing.
+  std::string_view held();
   /// What changed since the last call (everything, the first time), for the scorers.
   Publication publish();
+
+  /// An administrator's commands, between two steps; `task`: its index, or none for all. They are
+  /// part of the state. `resume` returns whether anything was frozen.
+  void freeze(std::optional<int> task, std::string reason);
+  bool resume(std::optional<int> task);
+  /// What the guardrails have to tell, each once, for the log.
+  std::vector<std::string> take_notices();
 
   const std::string& name() const;
   /// A copy of what is known of every task; cheap enough for a few times a second.

@@ -1,0 +1,311 @@
+#include "learner/train/guardrail.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "learner/math/activation.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kGrowth = 1.02;  // of the usual norm, in one step
+
+constexpr std::string_view kState = "guardrails", kNotes = "guardrail_notes";
+
+void write(const Freeze& freeze, ByteWriter& writer) {
+  writer.put(freeze.reason);
+  writer.put(freeze.since.ms);
+  writer.put_text(freeze.text);
+}
+
+void read(Freeze& freeze, ByteReader& reader) {
+  freeze.reason = reader.get<FreezeReason>();
+  if (static_cast<int>(freeze.reason) >= kFreezeReasons) {
+    throw StateError("a freeze is for a reason that this version does not know");
+  }
+  freeze.since.ms = reader.get<std::int64_t>();
+  freeze.text = reader.get_text();
+}
+
+}  // namespace
+
+Guardrail::Guardrail(const Schema& schema, const GuardrailOptions& options)
+    : schema_(schema),
+      options_(options),
+      tasks_(schema.tasks().size()),
+      passed_over_(schema.tasks().size()),
+      learns_(schema.tasks().size(), 1) {
+  for (const Task& task : schema.tasks()) {
+    watches_.emplace_back(options_, task.kind == TaskKind::kBinary);
+  }
+}
+
+std::string Guardrail::name_of(int task) const {
+  return "task " + schema_.tasks()[static_cast<std::size_t>(task)].name;
+}
+
+const std::vector<std::uint8_t>& Guardrail::begin(const Batch& batch) {
+  now_ = batch.due;
+  pause(batch.paused);
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    learns_[k] = learning_.on() || pause_.on() || tasks_[k].on() ? 0 : 1;
+  }
+  return learns_;
+}
+
+void Guardrail::pause(bool paused) {
+  if (paused && !pause_.on()) {
+    freeze(pause_, "learning", FreezeReason::kDeadLetters, "too many records are dead letters");
+  } else if (!paused) {
+    resume(pause_, "learning", "fewer records are dead letters");
+  }
+}
+
+void Guardrail::freeze(Freeze& what, const std::string& name, FreezeReason reason,
+                       std::string text) {
+  notices_.push_back(name + " is frozen (" + std::string(to_string(reason)) + "): " + text);
+  if (what.on() && what.reason == reason) {
+    what.text = std::move(text);
+    return;
+  }
+  ++freezes_[static_cast<std::size_t>(reason)];
+  what = {reason, now_, std::move(text), what.rows};
+}
+
+bool Guardrail::resume(Freeze& what, const std::string& name, std::string_view why) {
+  if (!what.on()) return false;
+  notices_.push_back(name + " goes on (" + std::string(why) + "); it was frozen (" +
+                     std::string(to_string(what.reason)) + ") for " + std::to_string(what.rows) +
+                     " rows");
+  what = {};
+  return true;
+}
+
+void Guardrail::skipped(const Batch& batch, int task) {
+  SkippedBatch skipped{
+      batch.first_due, batch.due, static_cast<std::uint64_t>(batch.rows), {}, "gradient"};
+  if (task >= 0) {
+    skipped.task = schema_.tasks()[static_cast<std::size_t>(task)].name;
+    skipped.reason = "loss";
+  }
+  notices_.push_back("a batch of " + std::to_string(batch.rows) + " rows, due " +
+                     print_rfc3339(skipped.first) + " to " + print_rfc3339(skipped.last) +
+                     ", is skipped: its " + skipped.reason +
+                     (task >= 0 ? " of " + name_of(task) : std::string()) + " is not finite");
+  quarantine_.push_back(std::move(skipped));
+  while (quarantine_.size() > static_cast<std::size_t>(options_.not_finite.quarantine)) {
+    quarantine_.pop_front();
+  }
+  ++skipped_in_a_row_;
+  if (skipped_in_a_row_ < static_cast<std::uint64_t>(options_.not_finite.limit) || learning_.on()) {
+    return;
+  }
+  freeze(learning_, "learning", FreezeReason::kNotFinite,
+         std::to_string(skipped_in_a_row_) + " batches in a row were not finite");
+}
+
+void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& losses) {
+  skipped_in_a_row_ = 0;
+  const std::size_t T = tasks_.size();
+  for (std::size_t k = 0; k < T; ++k) {
+    const int task = static_cast<int>(k);
+    const bool binary = schema_.tasks()[k].kind == TaskKind::kBinary;
+    const bool product = losses.is_product(task);
+    for (int i = 0; i < batch.rows; ++i) {
+      const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
+      if (std::isnan(label)) continue;
+      const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};
+      watch_row(task, label, binary ? math::sigmoid(logit) : logit, losses.loss(i, task));
+    }
+    if (learns_[k] == 0) {
+      const auto rows = static_cast<std::uint64_t>(losses.counts()[k]);
+      passed_over_[k] += rows;
+      tasks_[k].rows += tasks_[k].on() ? rows : 0;
+    }
+  }
+  for (Freeze* all : {&learning_, &pause_}) {
+    if (all->on()) all->rows += static_cast<std::uint64_t>(batch.rows);
+  }
+}
+
+void Guardrail::watch_row(int task, double label, double prediction, double loss) {
+  const auto k = static_cast<std::size_t>(task);
+  Freeze& freeze_of = tasks_[k];
+  // While nothing of it is learned, its figures say nothing about learning.
+  if (freeze_of.reason == FreezeReason::kSilent) {
+    if (!watches_[k].heard(label) || !options_.silent.resume) return;
+    resume(freeze_of, name_of(task), "positive labels came back");
+    watches_[k].reset();
+  } else if (!freeze_of.on() && !learning_.on() && !pause_.on()) {
+    if (auto finding = watches_[k].add(label, prediction, loss)) {
+      freeze(freeze_of, name_of(task), finding->reason, std::move(finding->text));
+      if (finding->reason != FreezeReason::kSilent) hold(name_of(task) + " was frozen");
+    }
+  }
+}
+
+void Guardrail::hold(const std::string& why) {
+  if (hold_.on == 0) notices_.push_back("no version leaves: " + why);
+  hold_.on = 1;
+  hold_.good_rows = 0;
+}
+
+bool Guardrail::all_usual() const {
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    if (!tasks_[k].on() && !watches_[k].is_usual()) return false;
+  }
+  return true;
+}
+
+void Guardrail::stepped(const Batch& batch, double norm, double change, double largest) {
+  // Weights that explode do not make the next leap look small.
+  usual_norm_ = usual_norm_ == 0 ? norm : std::min(norm, kGrowth * usual_norm_);
+  const PublishGateOptions& bounds = options_.publish;
+  if (!(change <= bounds.max_change * usual_norm_ && largest <= bounds.max_weight)) {
+    hold("a step changed the dense weights by " + std::to_string(change / usual_norm_) +
+         " times their usual norm, and the largest weight is " + std::to_string(largest));
+  }
+  if (hold_.on == 0) return;
+  hold_.rows += batch.rows;
+  hold_.good_rows += batch.rows;
+  if (hold_.good_rows * 4 >= bounds.hold && all_usual()) {
+    notices_.push_back("versions may leave again");
+    hold_ = {};
+  } else if (hold_.rows >= bounds.hold && !learning_.on()) {
+    freeze(learning_, "learning", FreezeReason::kUnbounded,
+           "versions were held for " + std::to_string(static_cast<long>(hold_.rows)) + " rows");
+  }
+}
+
+void Guardrail::freeze(std::optional<int> task, std::string text) {
+  Freeze& what = task ? tasks_[static_cast<std::size_t>(*task)] : learning_;
+  freeze(what, task ? name_of(*task) : "learning", FreezeReason::kAdministrator, std::move(text));
+}
+
+bool Guardrail::resume(std::optional<int> task) {
+  constexpr std::string_view kWhy = "an administrator says so";
+  bool any = false;
+  if (!task) {
+    any = resume(learning_, "learning", kWhy);
+    skipped_in_a_row_ = 0;
+    hold_.rows = hold_.good_rows = 0;
+  }
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    if (task && *task != k) continue;
+    if (!resume(tasks_[static_cast<std::size_t>(k)], name_of(k), kWhy)) continue;
+    any = true;
+    watches_[static_cast<std::size_t>(k)].reset();
+  }
+  return any;
+}
+
+std::optional<double> Guardrail::usual_loss(int task) const {
+  return watches_[static_cast<std::size_t>(task)].usual_loss();
+}
+
+GuardrailReport Guardrail::report() const {
+  GuardrailReport report{learning_,         pause_, tasks_, passed_over_, freezes_,
+                         skipped_in_a_row_, {},     {}};
+  report.quarantine.assign(quarantine_.begin(), quarantine_.end());
+  if (holds_versions()) report.held = "unbounded";
+  return report;
+}
+
+void Guardrail::save(StateChanges& changes) const {
+  ByteWriter state, notes;
+  for (const Freeze* all : {&learning_, &pause_}) write(*all, state);
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    write(tasks_[k], state);
+    watches_[k].save(state);
+  }
+  state.put(hold_.on);
+  state.put(hold_.rows);
+  state.put(hold_.good_rows);
+  state.put(usual_norm_);
+  changes.values.push_back({std::string(kState), state.take()});
+
+  notes.put(skipped_in_a_row_);
+  notes.put(now_.ms);
+  for (const std::uint64_t count : freezes_) notes.put(count);
+  for (const Freeze* all : {&learning_, &pause_}) notes.put(all->rows);
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    notes.put(tasks_[k].rows);
+    notes.put(passed_over_[k]);
+  }
+  notes.put(static_cast<std::uint32_t>(quarantine_.size()));
+  for (const SkippedBatch& skipped : quarantine_) {
+    notes.put(skipped.first.ms);
+    notes.put(skipped.last.ms);
+    notes.put(skipped.rows);
+    notes.put_text(skipped.task);
+    notes.put_text(skipped.reason);
+  }
+  changes.values.push_back({std::string(kNotes), notes.take(), false});
+}
+
+std::string migrate_guardrails(std::string_view bytes, std::size_t old_tasks,
+                               const std::vector<int>& old_of) {
+  const GuardrailOptions options;
+  ByteReader reader(bytes);
+  ByteWriter writer;
+  Freeze all;
+  for (int i = 0; i < 2; ++i) {
+    read(all, reader);
+    write(all, writer);
+  }
+  std::vector<Freeze> freezes(old_tasks);
+  std::vector<TaskWatch> watches(old_tasks, TaskWatch(options, true));
+  for (std::size_t k = 0; k < old_tasks; ++k) {
+    read(freezes[k], reader);
+    watches[k].restore(reader);
+  }
+  for (const int old : old_of) {
+    write(old < 0 ? Freeze{} : freezes[static_cast<std::size_t>(old)], writer);
+    (old < 0 ? TaskWatch(options, true) : watches[static_cast<std::size_t>(old)]).save(writer);
+  }
+  writer.put(reader.get<std::uint8_t>());
+  for (int i = 0; i < 3; ++i) writer.put(reader.get<double>());
+  if (!reader.at_end()) throw StateError("saved state of the guardrails has a wrong size");
+  return writer.take();
+}
+
+bool Guardrail::restore(std::string_view name, std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (name == kState) {
+    for (Freeze* all : {&learning_, &pause_}) read(*all, reader);
+    for (std::size_t k = 0; k < tasks_.size(); ++k) {
+      read(tasks_[k], reader);
+      watches_[k].restore(reader);
+    }
+    hold_.on = reader.get<std::uint8_t>();
+    hold_.rows = reader.get<double>();
+    hold_.good_rows = reader.get<double>();
+    usual_norm_ = reader.get<double>();
+  } else if (name == kNotes) {
+    skipped_in_a_row_ = reader.get<std::uint64_t>();
+    now_.ms = reader.get<std::int64_t>();
+    for (std::uint64_t& count : freezes_) count = reader.get<std::uint64_t>();
+    for (Freeze* all : {&learning_, &pause_}) all->rows = reader.get<std::uint64_t>();
+    for (std::size_t k = 0; k < tasks_.size(); ++k) {
+      tasks_[k].rows = reader.get<std::uint64_t>();
+      passed_over_[k] = reader.get<std::uint64_t>();
+    }
+    const auto count = reader.get<std::uint32_t>();
+    if (count > bytes.size()) throw StateError("the saved quarantine is longer than its bytes");
+    quarantine_.resize(count);
+    for (SkippedBatch& skipped : quarantine_) {
+      skipped.first.ms = reader.get<std::int64_t>();
+      skipped.last.ms = reader.get<std::int64_t>();
+      skipped.rows = reader.get<std::uint64_t>();
+      skipped.task = reader.get_text();
+      skipped.reason = reader.get_text();
+    }
+  } else {
+    return false;
+  }
+  if (!reader.at_end()) throw StateError("saved state of the guardrails has a wrong size");
+  return true;
+}
+
+}  // namespace millrace
