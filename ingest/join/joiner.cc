@@ -25,7 +25,8 @@ struct Joiner::Parts {
                                               labels.feedback().follows_order(),
                                               static_cast<std::uint64_t>(options.memory.value))),
         tasks(static_cast<int>(schema.tasks().size())),
-        history(schema.tasks().size(), static_cast<std::size_t>(options.history)) {}
+        history(schema.tasks().size(), static_cast<std::size_t>(options.history)),
+        delays(types) {}
 
   void add(Impression&& impression, std::vector<JoinedRow>& rows);
   void add(Outcome&& outcome, std::vector<JoinedRow>& rows);
@@ -60,9 +61,10 @@ struct Joiner::Parts {
   Watermark time;
   ColdStart cold_start;
   Accounts accounts;
+  LabelDelays delays;
   bool flushing = false;
   // The small values as they were last saved, to save only what changed.
-  std::string saved_clock, saved_accounts, saved_cold_start;
+  std::string saved_clock, saved_accounts, saved_cold_start, saved_delays;
 };
 
 Joiner::Joiner(const Schema& schema, const EventTypes& types, std::vector<LabelSource> labels,
@@ -74,6 +76,7 @@ EventTime Joiner::watermark() const { return parts_->time.value; }
 EventTime Joiner::newest() const { return parts_->time.newest; }
 const Accounts& Joiner::accounts() const { return parts_->accounts; }
 Accounts& Joiner::accounts() { return parts_->accounts; }
+const LabelDelays& Joiner::label_delays() const { return parts_->delays; }
 std::uint64_t Joiner::memory_bytes() const { return parts_->state->memory_bytes(); }
 
 JoinSizes Joiner::sizes() const { return parts_->state->sizes(); }
@@ -202,8 +205,10 @@ void Joiner::Parts::apply(WaitingImpression& impression, KeptOutcome outcome,
   } else if (!windows.is_inside(type, impression.time, outcome.time)) {
     ++counts.out_of_window;
     refuse(impression.id, outcome, "out_of_window");
+    delays.out_of_window(type);
   } else {
     const bool first = !impression.has_applied(type);
+    if (first) delays.applied(type, outcome.time - impression.time, windows.window(type));
     state->apply(impression, std::move(outcome));
     ++counts.applied;
     if (!first || !labels.feedback().any()) return;
@@ -323,14 +328,16 @@ StateChanges Joiner::save(std::uint64_t sequence, std::span<const Cleaning> clea
     saved = writer.take();
     changes.values.push_back({std::move(name), saved, in_digest});
   };
-  ByteWriter clock, accounts, cold_start;
+  ByteWriter clock, accounts, cold_start, delays;
   clock.put(parts_->time.value.ms);
   clock.put(parts_->time.newest.ms);
   write_accounts(parts_->accounts, accounts);
   parts_->cold_start.save(cold_start);
+  parts_->delays.save(delays);
   put("clock", clock, parts_->saved_clock, false);
   put("accounts", accounts, parts_->saved_accounts, false);
   put("cold_start", cold_start, parts_->saved_cold_start, true);
+  put("label_delays", delays, parts_->saved_delays, false);
   parts_->state->save(sequence, cleanings, changes);
   return changes;
 }
@@ -347,6 +354,8 @@ void Joiner::restore_value(std::string_view name, std::string_view bytes) {
   } else if (name == "cold_start") {
     parts_->cold_start.restore(reader);
     parts_->saved_cold_start = bytes;
+  } else if (name == "label_delays") {
+    parts_->delays.restore(reader);
   } else if (parts_->state->restore_value(name, bytes)) {
     return;
   } else {

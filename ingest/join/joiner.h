@@ -15,6 +15,7 @@
 #include "ingest/join/join_history.h"
 #include "ingest/join/join_state.h"
 #include "ingest/join/joined_row.h"
+#include "ingest/join/label_delays.h"
 #include "ingest/join/label_source.h"
 #include "ingest/join/options.h"
 #include "learner/base/state.h"
@@ -75,6 +76,8 @@ class Joiner final : public Participant {
   /// pipeline's to fill in. One copy is part of the commit.
   const Accounts& accounts() const;
   Accounts& accounts();
+  /// How long outcomes take against their windows. Part of the commit.
+  const LabelDelays& label_delays() const;
   std::uint64_t memory_bytes() const;
   JoinSizes sizes() const;
   /// Whether memory asks for a save.

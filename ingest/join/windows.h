@@ -45,6 +45,7 @@ class Windows {
   /// The earliest due time of the `open` tasks of an impression at `time`; after_all() of none.
   EventTime next_due(EventTime time, const TaskSet& open) const;
 
+  Duration window(int type) const { return window_[static_cast<std::size_t>(type)]; }
   /// −allowed_lateness ≤ u − t ≤ window of the type.
   bool is_inside(int type, EventTime impression, EventTime outcome) const;
   /// The last W at which an outcome still waits for its impression.
