@@ -73,7 +73,9 @@ void Pipeline::add_taken(std::vector<Batch>& closed) {
   for (Taken& taken : taken_) {
     while (more_due_) decide(closed);
     parts_.stages.begin(Stage::kJoin);
+    const std::size_t first = closed.size();
     accept(std::move(taken), closed);
+    mark_paused(closed, first);
     parts_.stages.end();
   }
   taken_.clear();
@@ -82,6 +84,7 @@ void Pipeline::add_taken(std::vector<Batch>& closed) {
 void Pipeline::accept(Taken&& taken, std::vector<Batch>& closed) {
   ++parts_.joiner.accounts().events;
   probe_.events.fetch_add(1, std::memory_order_relaxed);
+  parts_.dead_letter_watch.take(!taken.event);
   if (!taken.event) {
     reject(std::move(taken));
     return;
@@ -106,12 +109,14 @@ void Pipeline::reject(Taken&& taken) {
 }
 
 void Pipeline::decide(std::vector<Batch>& closed) {
+  const std::size_t first = closed.size();
   parts_.stages.go_on(Stage::kJoin);
   more_due_ = parts_.joiner.advance(kRowsPerCall, rows_);
   hand_over(closed);
   if (!more_due_) {
     parts_.batcher.close_passed(parts_.joiner.watermark(), parts_.joiner.newest(), closed);
   }
+  mark_paused(closed, first);
 }
 
 void Pipeline::hand_over(std::vector<Batch>& closed) {
@@ -164,6 +169,11 @@ bool Pipeline::flush(std::vector<Batch>& closed) {
   parts_.stages.end();
   note_progress();
   return flushing_;
+}
+
+void Pipeline::mark_paused(std::vector<Batch>& closed, std::size_t first) const {
+  if (!parts_.dead_letter_watch.paused()) return;
+  for (std::size_t i = first; i < closed.size(); ++i) closed[i].paused = true;
 }
 
 void Pipeline::note_progress() {

@@ -12,6 +12,7 @@
 #include "ingest/encode/batcher.h"
 #include "ingest/encode/sampling.h"
 #include "ingest/join/joiner.h"
+#include "ingest/sink/dead_letter_watch.h"
 #include "ingest/sink/dead_letters.h"
 #include "ingest/source/merge.h"
 #include "ingest/source/source.h"
@@ -61,6 +62,7 @@ class Pipeline {
     Joiner& joiner;
     Batcher& batcher;
     DeadLetterSink& dead_letters;
+    DeadLetterWatch& dead_letter_watch;
     /// Sees every row when it is emitted (`--rows`); may be empty.
     std::function<void(const JoinedRow&)> row_seen;
     /// Which rows are trained and measured, and what they weigh.
@@ -101,6 +103,8 @@ class Pipeline {
   void decide(std::vector<Batch>& closed);
   void hand_over(std::vector<Batch>& closed);
   void note_progress();
+  // Batches that close while too many records are dead letters are not learned from.
+  void mark_paused(std::vector<Batch>& closed, std::size_t first) const;
 
   Parts parts_;
   PipelineProbe probe_;

@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <iterator>
+#include <set>
 #include <string_view>
 
 #include "ingest/join/accounts_state.h"
@@ -75,11 +76,23 @@ Inspection inspect(const Store& store) {
     ByteReader reader(*bytes);
     found.accounts = read_accounts(reader);
   }
+  if (const auto bytes = store.value("join", "label_delays")) {
+    ByteReader reader(*bytes);
+    found.label_delays = LabelDelays::read(reader);
+  }
   const StateSummary summary = store.summarize();
   for (const StateSummary::Set& set : summary.sets) {
     if (!set.participant.starts_with(kModelPrefix) || !set.set.starts_with(kRowsPrefix)) continue;
     found.tables.push_back({set.participant.substr(kModelPrefix.size()),
                             set.set.substr(kRowsPrefix.size()), set.entries, set.bytes});
+  }
+  std::set<std::string> models;
+  for (const Inspection::Table& table : found.tables) models.insert(table.model);
+  for (const std::string& model : models) {
+    const std::string participant = std::string(kModelPrefix) + model;
+    const auto state = store.value(participant, "guardrails");
+    const auto notes = store.value(participant, "guardrail_notes");
+    if (state && notes) found.guardrails.emplace_back(model, read_guardrails(*state, *notes));
   }
   found.snapshots = store.snapshots();
   found.digest = summary.digest;
@@ -93,12 +106,19 @@ std::string to_json(const Inspection& inspection) {
   out["offsets"] = offsets_of(inspection);
   out["lost"] = lost_of(inspection);
   add_accounts(inspection.accounts, out);
+  add_label_delays(inspection.label_delays, out);
   json::array& tables = out["tables"].emplace_array();
   for (const Inspection::Table& table : inspection.tables) {
     tables.push_back(json::object{{"model", table.model},
                                   {"name", table.name},
                                   {"rows", table.rows},
                                   {"bytes", table.bytes}});
+  }
+  json::object& guardrails = out["guardrails"].emplace_object();
+  for (const auto& [model, saved] : inspection.guardrails) {
+    json::object one;
+    add_guardrails(saved.report, saved.tasks, one);
+    guardrails[model] = one["guardrails"];
   }
   json::array& snapshots = out["snapshots"].emplace_array();
   for (const SnapshotInfo& one : inspection.snapshots) {
@@ -133,10 +153,34 @@ std::string to_text(const Inspection& inspection) {
   for (const auto& [name, value] : accounts) {
     add_line(text, name, value.is_object() ? numbers(value.as_object()) : json::serialize(value));
   }
+  for (const LabelDelays::Of& of : inspection.label_delays) {
+    std::string line = of.name + ":";
+    for (int part = 0; part < LabelDelays::kParts && of.applied() > 0; ++part) {
+      line += fmt::format(" {:.1f} % within {} ·", 100 * of.share(part), label_delay_part(part));
+    }
+    add_line(text, "label_delays", line + fmt::format(" {} out of window", of.out_of_window));
+  }
   for (const Inspection::Table& table : inspection.tables) {
     add_line(text, "table",
              fmt::format("{} of {}: {} rows, {} bytes", table.name, table.model, table.rows,
                          table.bytes));
+  }
+  for (const auto& [model, saved] : inspection.guardrails) {
+    const auto add = [&, &name = model](const std::string& what, const Freeze& freeze) {
+      if (!freeze.on()) return;
+      add_line(text, "frozen",
+               fmt::format("{} of {} ({}): {}; {} rows passed over", what, name,
+                           to_string(freeze.reason), freeze.text, freeze.rows));
+    };
+    add("learning", saved.report.learning);
+    add("learning", saved.report.pause);
+    for (std::size_t k = 0; k < saved.tasks.size(); ++k) {
+      add("task " + saved.tasks[k], saved.report.tasks[k]);
+    }
+    if (!saved.report.quarantine.empty()) {
+      add_line(text, "quarantine",
+               fmt::format("{} batches of {}", saved.report.quarantine.size(), model));
+    }
   }
   for (const SnapshotInfo& one : inspection.snapshots) {
     add_line(text, "snapshot", fmt::format("{}, {} bytes", one.name, one.bytes));

@@ -2,12 +2,15 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ingest/join/accounts.h"
+#include "ingest/join/label_delays.h"
 #include "ingest/source/file_source.h"
 #include "ingest/source/kafka_losses.h"
 #include "ingest/source/kafka_positions.h"
+#include "learner/train/guardrail.h"
 #include "store/store.h"
 
 namespace millrace {
@@ -25,7 +28,10 @@ struct Inspection {
   KafkaLosses losses;
   std::vector<FilePosition> files;
   Accounts accounts;
+  std::vector<LabelDelays::Of> label_delays;
   std::vector<Table> tables;  ///< The embedding tables of every model.
+  /// By model: the state of its guardrails.
+  std::vector<std::pair<std::string, SavedGuardrails>> guardrails;
   std::vector<SnapshotInfo> snapshots;
   std::uint64_t digest = 0;
 };

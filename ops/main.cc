@@ -1,6 +1,7 @@
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
 #include "ops/commands/demo.h"
+#include "ops/commands/freeze.h"
 #include "ops/commands/inspect.h"
 #include "ops/commands/replay.h"
 #include "ops/commands/run.h"
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
   add_demo_command(program);
   add_inspect_command(program);
   add_snapshot_command(program);
+  add_freeze_commands(program);
   for (const char* name : {"serve", "compare", "bench"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

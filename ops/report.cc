@@ -33,6 +33,15 @@ json::object figures_with_entire(const Figures& own, const std::optional<Figures
   return out;
 }
 
+json::value freeze_value(const Freeze& freeze) {
+  if (!freeze.on()) return nullptr;
+  return json::object{{"reason", to_string(freeze.reason)},
+                      {"text", freeze.text},
+                      {"since", freeze.since.is_finite() ? json::value(print_rfc3339(freeze.since))
+                                                         : json::value(nullptr)},
+                      {"rows", freeze.rows}};
+}
+
 }  // namespace
 
 void add_accounts(const Accounts& accounts, json::object& report) {
@@ -60,6 +69,27 @@ void add_accounts(const Accounts& accounts, json::object& report) {
   report["rows"] = accounts.rows;
 }
 
+void add_guardrails(const GuardrailReport& guards, const std::vector<std::string>& names,
+                    json::object& report) {
+  json::object& out = report["guardrails"].emplace_object();
+  out["learning"] = freeze_value(guards.learning);
+  out["paused"] = freeze_value(guards.pause);
+  json::object& tasks = out["tasks"].emplace_object();
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    tasks[names[k]] = json::object{{"frozen", freeze_value(guards.tasks[k])},
+                                   {"passed_over", guards.passed_over[k]}};
+  }
+  json::array& quarantine = out["quarantine"].emplace_array();
+  for (const SkippedBatch& batch : guards.quarantine) {
+    quarantine.push_back(
+        json::object{{"first", print_rfc3339(batch.first)},
+                     {"last", print_rfc3339(batch.last)},
+                     {"rows", batch.rows},
+                     {"task", batch.task.empty() ? json::value(nullptr) : json::value(batch.task)},
+                     {"reason", batch.reason}});
+  }
+}
+
 void add_tasks(const TrainerReport& trainer, json::object& report) {
   json::object& tasks = report["tasks"].emplace_object();
   for (const TaskReport& task : trainer.tasks) {
@@ -69,16 +99,34 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
   }
 }
 
-std::string replay_report(const Accounts& accounts, const Sampling::Counts& dropped,
-                          const TrainerReport& trainer, double seconds, const StageTimes& stages,
-                          std::uint64_t digest) {
+void add_label_delays(const std::vector<LabelDelays::Of>& delays, json::object& report) {
+  json::object& out = report["label_delays"].emplace_object();
+  for (const LabelDelays::Of& of : delays) {
+    json::object& one = out[of.name].emplace_object();
+    one["applied"] = of.applied();
+    json::object& within = one["within"].emplace_object();
+    for (int part = 0; part < LabelDelays::kParts; ++part) {
+      within[label_delay_part(part)] =
+          of.applied() > 0 ? json::value(of.share(part)) : json::value(nullptr);
+    }
+    one["out_of_window"] = of.out_of_window;
+  }
+}
+
+std::string replay_report(const Accounts& accounts, const std::vector<LabelDelays::Of>& delays,
+                          const Sampling::Counts& dropped, const TrainerReport& trainer,
+                          double seconds, const StageTimes& stages, std::uint64_t digest) {
   json::object report;
   add_accounts(accounts, report);
   json::object& out = report["dropped_rows"].emplace_object();
   for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
     out[kDroppedNames[reason]] = dropped[reason];
   }
+  add_label_delays(delays, report);
   add_tasks(trainer, report);
+  std::vector<std::string> names;
+  for (const TaskReport& task : trainer.tasks) names.push_back(task.name);
+  add_guardrails(trainer.guardrails, names, report);
   report["seconds"] = seconds;
   json::object& by_stage = report["stages"].emplace_object();
   for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {

@@ -2,9 +2,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ingest/encode/sampling.h"
 #include "ingest/join/accounts.h"
+#include "ingest/join/label_delays.h"
 #include "learner/base/stages.h"
 #include "learner/train/report.h"
 
@@ -22,11 +24,20 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 /// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
+/// Adds `guardrails`: what is frozen (null where it is not), what was passed over, and the batches
+/// in quarantine. `names`: of the tasks.
+void add_guardrails(const GuardrailReport& guards, const std::vector<std::string>& names,
+                    boost::json::object& report);
+
+/// Adds `label_delays`: by outcome how many were applied (the first of each impression), the share
+/// of them within each part of the window, and how many came out of it.
+void add_label_delays(const std::vector<LabelDelays::Of>& delays, boost::json::object& report);
+
 /// The report of `replay`, as one JSON object. `dropped_rows`: joined rows that were left out, by
 /// reason. Its `stages` say in seconds where the time went.
-std::string replay_report(const Accounts& accounts, const Sampling::Counts& dropped,
-                          const TrainerReport& trainer, double seconds, const StageTimes& stages,
-                          std::uint64_t digest);
+std::string replay_report(const Accounts& accounts, const std::vector<LabelDelays::Of>& delays,
+                          const Sampling::Counts& dropped, const TrainerReport& trainer,
+                          double seconds, const StageTimes& stages, std::uint64_t digest);
 
 /// 16 hexadecimal digits.
 std::string print_digest(std::uint64_t digest);

@@ -15,6 +15,7 @@
 #include "learner/model/options.h"
 #include "learner/publish/score_formula.h"
 #include "learner/publish/serving_model.h"
+#include "learner/train/commands.h"
 #include "learner/train/report.h"
 #include "serve/options.h"
 #include "store/store.h"
@@ -32,8 +33,21 @@ struct LatencyHistogram {
 };
 
 /// The routes that are counted, and how their answers are: by class of status.
-enum class Route { kScore, kRank, kMetrics, kLivez, kReadyz, kTasks, kJoin, kSnapshot, kOther };
-inline constexpr int kRoutes = 9;
+enum class Route {
+  kScore,
+  kRank,
+  kMetrics,
+  kLivez,
+  kReadyz,
+  kTasks,
+  kJoin,
+  kSnapshot,
+  kFreeze,
+  kResume,
+  kStatus,
+  kOther
+};
+inline constexpr int kRoutes = 12;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
@@ -60,7 +74,8 @@ struct ServeParts {
   std::function<TrainerReport()> tasks;  ///< For /v1/tasks.
   /// For /v1/join: its JSON, or nothing where this impression is not known. Error: not now.
   std::function<Result<std::optional<std::string>>(std::string_view impression_id)> join;
-  std::function<Result<SnapshotInfo>()> snapshot;  ///< For POST /v1/admin/snapshot.
+  std::function<Result<SnapshotInfo>()> snapshot;        ///< For POST /v1/admin/snapshot.
+  std::function<CommandAnswer(TrainerCommand)> command;  ///< For freeze and resume.
   std::function<void(std::string_view level, const std::string& message)> log;
 };
 

@@ -28,7 +28,53 @@ void read(Freeze& freeze, ByteReader& reader) {
   freeze.text = reader.get_text();
 }
 
+// The counts and the quarantine; returns the last batch's due time.
+EventTime read_notes(ByteReader& reader, SavedGuardrails& saved) {
+  constexpr std::uint32_t kMost = 1'000'000;  // of tasks and batches; more is damage
+  const auto count = [&] {
+    const auto value = reader.get<std::uint32_t>();
+    if (value > kMost) throw StateError("saved state of the guardrails has a wrong size");
+    return value;
+  };
+  GuardrailReport& report = saved.report;
+  for (auto left = count(); left > 0; --left) saved.tasks.emplace_back(reader.get_text());
+  report.tasks.resize(saved.tasks.size());
+  report.passed_over.resize(saved.tasks.size());
+  report.skipped_in_a_row = reader.get<std::uint64_t>();
+  const EventTime now{reader.get<std::int64_t>()};
+  for (std::uint64_t& freezes : report.freezes) freezes = reader.get<std::uint64_t>();
+  for (Freeze* all : {&report.learning, &report.pause}) all->rows = reader.get<std::uint64_t>();
+  for (std::size_t k = 0; k < saved.tasks.size(); ++k) {
+    report.tasks[k].rows = reader.get<std::uint64_t>();
+    report.passed_over[k] = reader.get<std::uint64_t>();
+  }
+  for (auto left = count(); left > 0; --left) {
+    SkippedBatch& skipped = report.quarantine.emplace_back();
+    skipped.first.ms = reader.get<std::int64_t>();
+    skipped.last.ms = reader.get<std::int64_t>();
+    skipped.rows = reader.get<std::uint64_t>();
+    skipped.task = reader.get_text();
+    skipped.reason = reader.get_text();
+  }
+  return now;
+}
+
 }  // namespace
+
+SavedGuardrails read_guardrails(std::string_view state, std::string_view notes) {
+  SavedGuardrails saved;
+  ByteReader counts(notes), reader(state);
+  read_notes(counts, saved);
+  const GuardrailOptions options;
+  TaskWatch watch(options, true);
+  for (Freeze* all : {&saved.report.learning, &saved.report.pause}) read(*all, reader);
+  for (Freeze& task : saved.report.tasks) {
+    read(task, reader);
+    watch.restore(reader);
+  }
+  if (reader.get<std::uint8_t>() != 0) saved.report.held = "unbounded";
+  return saved;
+}
 
 Guardrail::Guardrail(const Schema& schema, const GuardrailOptions& options)
     : schema_(schema),
@@ -189,7 +235,8 @@ bool Guardrail::resume(std::optional<int> task) {
   if (!task) {
     any = resume(learning_, "learning", kWhy);
     skipped_in_a_row_ = 0;
-    hold_.rows = hold_.good_rows = 0;
+    any |= hold_.on != 0;
+    hold_ = {};
   }
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
     if (task && *task != k) continue;
@@ -225,6 +272,8 @@ void Guardrail::save(StateChanges& changes) const {
   state.put(usual_norm_);
   changes.values.push_back({std::string(kState), state.take()});
 
+  notes.put(static_cast<std::uint32_t>(tasks_.size()));
+  for (const Task& task : schema_.tasks()) notes.put_text(task.name);
   notes.put(skipped_in_a_row_);
   notes.put(now_.ms);
   for (const std::uint64_t count : freezes_) notes.put(count);
@@ -283,24 +332,16 @@ bool Guardrail::restore(std::string_view name, std::string_view bytes) {
     hold_.good_rows = reader.get<double>();
     usual_norm_ = reader.get<double>();
   } else if (name == kNotes) {
-    skipped_in_a_row_ = reader.get<std::uint64_t>();
-    now_.ms = reader.get<std::int64_t>();
-    for (std::uint64_t& count : freezes_) count = reader.get<std::uint64_t>();
-    for (Freeze* all : {&learning_, &pause_}) all->rows = reader.get<std::uint64_t>();
-    for (std::size_t k = 0; k < tasks_.size(); ++k) {
-      tasks_[k].rows = reader.get<std::uint64_t>();
-      passed_over_[k] = reader.get<std::uint64_t>();
-    }
-    const auto count = reader.get<std::uint32_t>();
-    if (count > bytes.size()) throw StateError("the saved quarantine is longer than its bytes");
-    quarantine_.resize(count);
-    for (SkippedBatch& skipped : quarantine_) {
-      skipped.first.ms = reader.get<std::int64_t>();
-      skipped.last.ms = reader.get<std::int64_t>();
-      skipped.rows = reader.get<std::uint64_t>();
-      skipped.task = reader.get_text();
-      skipped.reason = reader.get_text();
-    }
+    SavedGuardrails saved;
+    now_ = read_notes(reader, saved);
+    if (saved.tasks.size() != tasks_.size()) throw StateError("the guardrails have other tasks");
+    skipped_in_a_row_ = saved.report.skipped_in_a_row;
+    freezes_ = saved.report.freezes;
+    passed_over_ = saved.report.passed_over;
+    learning_.rows = saved.report.learning.rows;
+    pause_.rows = saved.report.pause.rows;
+    for (std::size_t k = 0; k < tasks_.size(); ++k) tasks_[k].rows = saved.report.tasks[k].rows;
+    quarantine_.assign(saved.report.quarantine.begin(), saved.report.quarantine.end());
   } else {
     return false;
   }

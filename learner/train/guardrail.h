@@ -51,7 +51,8 @@ class Guardrail {
   /// weight of all that was touched (NaN: one is not finite).
   void stepped(const Batch& batch, double norm, double change, double largest);
 
-  /// An administrator's commands. No task: all of learning; `resume` then ends every freeze.
+  /// An administrator's commands. No task: all of learning; `resume` then ends every freeze,
+  /// and lets versions leave.
   void freeze(std::optional<int> task, std::string text);
   /// Returns whether anything was frozen. What froze the task is watched anew, from a warm-up on.
   bool resume(std::optional<int> task);
@@ -100,6 +101,14 @@ class Guardrail {
   std::vector<std::uint8_t> learns_;
   std::vector<std::string> notices_;
 };
+
+/// What a store holds of a model's guardrails, for whoever has no model.
+struct SavedGuardrails {
+  std::vector<std::string> tasks;
+  GuardrailReport report;
+};
+/// From both values. Error: throws StateError.
+SavedGuardrails read_guardrails(std::string_view state, std::string_view notes);
 
 /// The value "guardrails" of a model of `old_tasks` tasks for another list of tasks, of which task
 /// k was old_of[k] before, or −1: what was known of a task, frozen or not, is kept; a new one

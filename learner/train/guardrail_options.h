@@ -128,6 +128,24 @@ struct PublishGateOptions {
   }
 };
 
+/// `guardrails.dead_letters`
+struct DeadLetterGuardOptions {
+  bool enabled = true;
+  double share = 0.5;
+  int records = 1000;
+  static constexpr auto fields() {
+    using D = DeadLetterGuardOptions;
+    return std::tuple{
+        field("enabled", &D::enabled, "Whether too many dead letters pause learning."),
+        field(
+            "share", &D::share,
+            "Learning pauses while so many of the last records are dead letters; it goes on below "
+            "half of that.",
+            0.001, 1.0),
+        field("records", &D::records, "How many records are the last.", 1, 10'000'000)};
+  }
+};
+
 /// The `guardrails:` section: when learning stops by itself, for one task or for all.
 struct GuardrailOptions {
   NotFiniteOptions not_finite;
@@ -135,6 +153,7 @@ struct GuardrailOptions {
   CalibrationOptions calibration;
   SilentOptions silent;
   PublishGateOptions publish;
+  DeadLetterGuardOptions dead_letters;
 
   static constexpr auto fields() {
     using G = GuardrailOptions;
@@ -143,7 +162,8 @@ struct GuardrailOptions {
         field("spike", &G::spike, "A task's loss against its own past."),
         field("calibration", &G::calibration, "A task's predictions against its labels."),
         field("silent", &G::silent, "A label that stops coming."),
-        field("publish", &G::publish, "Which weights may reach the scorers.")};
+        field("publish", &G::publish, "Which weights may reach the scorers."),
+        field("dead_letters", &G::dead_letters, "Records that cannot become events.")};
   }
 };
 

@@ -325,6 +325,11 @@ std::string_view Trainer::held() {
   return p.lost() ? "loss" : "";
 }
 
+std::optional<int> Trainer::find_task(std::string_view name) const {
+  const int task = parts_->schema.find_task(name);
+  return task < 0 ? std::nullopt : std::optional(task);
+}
+
 void Trainer::freeze(std::optional<int> task, std::string reason) {
   parts_->guardrail.freeze(task, std::move(reason));
 }

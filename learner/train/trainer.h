@@ -54,6 +54,8 @@ class Trainer final : public Participant {
   /// What changed since the last call (everything, the first time), for the scorers.
   Publication publish();
 
+  /// The index of the task of that name.
+  std::optional<int> find_task(std::string_view name) const;
   /// An administrator's commands, between two steps; `task`: its index, or none for all. They are
   /// part of the state. `resume` returns whether anything was frozen.
   void freeze(std::optional<int> task, std::string reason);

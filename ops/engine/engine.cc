@@ -70,6 +70,7 @@ struct Engine::Parts {
         service(config_identity(options.config), print_config(options.config), started),
         decoder(schema, options.config.events),
         joiner(schema, options.config.events, options.config.labels, options.config.join),
+        dead_letter_watch(options.config.learner.guardrails.dead_letters),
         batcher(schema, options.config.learner.train.batch,
                 options.config.learner.train.batch_span),
         sampling(schema, options.config.learner.train),
@@ -89,6 +90,7 @@ struct Engine::Parts {
   Decoder decoder;
   std::unique_ptr<Merge> merge;
   Joiner joiner;
+  DeadLetterWatch dead_letter_watch;
   Batcher batcher;
   Sampling sampling;
   std::unique_ptr<DeadLetterSink> dead_letters;
@@ -112,10 +114,12 @@ struct Engine::Parts {
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
   Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
   std::uint64_t positions_published = 0;
+  std::uint64_t commands = 0;  // of the trainer's, as of the last barrier
 
   mutable std::mutex status_mutex;
   Accounts barrier_accounts, committed_accounts;
   Sampling::Counts barrier_dropped{}, committed_dropped{};
+  LabelDelays barrier_delays, committed_delays;
   std::vector<PartitionStatus> partitions;
   KafkaLosses::Counts losses{};
   std::uint64_t left_out = 0, dead_letters_waiting = 0;
@@ -169,6 +173,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
     parts->dead_letters = std::move(outbox).value();
   }
   parts->before_trainer.push_back(&parts->joiner);
+  parts->before_trainer.push_back(&parts->dead_letter_watch);
   parts->before_trainer.push_back(&parts->batcher);
   parts->before_trainer.push_back(&parts->sampling);
   parts->before_trainer.push_back(&parts->service);
@@ -222,8 +227,8 @@ void Engine::Parts::make_merge() {
     merge_options.clock = [first = service.first_start()] { return first; };
   }
   merge = std::make_unique<Merge>(*source, decoder, merge_options);
-  Pipeline::Parts pipeline_parts{*source,       *merge, joiner,   batcher,
-                                 *dead_letters, {},     sampling, sampler};
+  Pipeline::Parts pipeline_parts{*source,           *merge, joiner,   batcher, *dead_letters,
+                                 dead_letter_watch, {},     sampling, sampler};
   if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
   pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
 }
@@ -249,7 +254,14 @@ void Engine::Parts::first_commit() {
   MILLRACE_FAILPOINT("recovery.after_first_commit");
   committed_accounts = joiner.accounts();
   committed_dropped = sampling.dropped();
-  if (options.live) serving.apply(trainers.champion().publish(), {sequence, 0});
+  committed_delays = joiner.label_delays();
+  if (!options.live) return;
+  if (const std::string held(trainers.champion().held()); !held.empty()) {
+    options.log("error", "the store's weights are not served (" + held +
+                             "): roll back to a snapshot, or resume learning to serve them anyway");
+    return;
+  }
+  serving.apply(trainers.champion().publish(), {sequence, 0});
 }
 
 void Engine::Parts::start_threads() {
@@ -266,6 +278,8 @@ void Engine::Parts::start_threads() {
                            .stages = stages,
                            .publisher = publisher.get(),
                            .publish_every = options.config.serve.publish_every,
+                           .commands = options.commands,
+                           .log = options.log,
                            .queue = static_cast<std::size_t>(options.config.learner.train.queue)});
 }
 
@@ -275,6 +289,7 @@ void Engine::Parts::landed() {
     const std::lock_guard lock(status_mutex);
     committed_accounts = barrier_accounts;
     committed_dropped = barrier_dropped;
+    committed_delays = barrier_delays;
   }
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
@@ -318,6 +333,7 @@ void Engine::Parts::barrier() {
     const std::lock_guard lock(status_mutex);
     barrier_accounts = joiner.accounts();
     barrier_dropped = sampling.dropped();
+    barrier_delays = joiner.label_delays();
   }
   if (rows) rows->flush();
   learner->send(std::move(barrier));
@@ -357,6 +373,7 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
     if (at_end && p.options.live && join.quiet_after) {
       p.pipeline->at_end(p.options.clock(), quiet, closed);
     }
+    p.dirty |= p.learner->commands() != std::exchange(p.commands, p.learner->commands());
     p.dirty |= probe.events + probe.rows + probe.clock_steps != before;
     if (!p.send(closed)) break;
     if (at_end && !p.options.live) {
@@ -466,11 +483,17 @@ Sampling::Counts Engine::dropped_rows() const {
   return parts_->committed_dropped;
 }
 
+std::vector<LabelDelays::Of> Engine::label_delays() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->committed_delays.all();
+}
+
 std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
 const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
 const StageTimes& Engine::stages() const { return parts_->stages; }
+std::uint64_t Engine::held(std::size_t reason) const { return parts_->learner->held(reason); }
 std::uint64_t Engine::batches() const { return parts_->batches; }
 JoinQuestions::Answer Engine::explain(std::string_view impression_id) const {
   return parts_->questions.ask(impression_id, kAnswerWithin);

@@ -46,6 +46,7 @@ struct EngineOptions {
   std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.
   std::function<EventTime()> clock = {};
   EngineLog log = {};
+  TrainerCommands* commands = nullptr;  ///< Of an administrator; outlives the engine.
   std::function<bool()> stopping = {};  ///< Asked while the start waits for the broker.
 };
 
@@ -96,12 +97,15 @@ class Engine {
   Accounts accounts() const;  ///< As of the last barrier's commit.
   /// Joined rows that were neither trained nor measured, by reason; as of the same.
   Sampling::Counts dropped_rows() const;
+  /// How long outcomes take against their windows; as of the last commit.
+  std::vector<LabelDelays::Of> label_delays() const;
   std::shared_ptr<const TrainerReport> report() const;
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;
   const TrainerProbe& trainer() const;
   const StageTimes& stages() const;
-  std::uint64_t batches() const;  ///< Handed to the trainer since the start.
+  std::uint64_t held(std::size_t reason) const;  ///< Publications held, by kHeldReasons.
+  std::uint64_t batches() const;                 ///< Handed to the trainer since the start.
   /// What the join knows of one impression; nothing where that is nothing. Answered between two
   /// steps. Error: no answer within two seconds, or none will come.
   JoinQuestions::Answer explain(std::string_view impression_id) const;

@@ -19,7 +19,11 @@ constexpr std::chrono::milliseconds kReportEvery{500};
 
 LearnerThread::LearnerThread(Parts parts)
     : parts_(parts), queue_(parts.queue), last_publish_(Clock::now()), last_report_(Clock::now()) {
+  // A first version that was held may leave later.
+  unpublished_ = parts_.publisher != nullptr && !parts_.publisher->has_version();
+  log_notices();
   refresh_report();
+  if (parts_.commands != nullptr) parts_.commands->open();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -54,22 +58,72 @@ void LearnerThread::work() {
       std::optional<Message> message = queue_.pop_for(poll);
       if (message && message->batch) train(*message->batch);
       if (message && message->barrier) complete(*message->barrier);
+      carry_out_commands();
       publish_if_due();
       if (Clock::now() - last_report_ >= kReportEvery) refresh_report();
       if (!message && queue_.is_closed() && queue_.size() == 0) break;
     }
     refresh_report();
+    if (parts_.commands != nullptr) parts_.commands->close("learning has ended");
   } catch (const std::exception& error) {
     parts_.failure.report(std::string("training failed: ") + error.what());
     queue_.close();
+    if (parts_.commands != nullptr) parts_.commands->close(parts_.failure.message());
   }
+}
+
+void LearnerThread::log(std::string_view level, const std::string& message) const {
+  if (parts_.log) parts_.log(level, message);
+}
+
+void LearnerThread::log_notices() {
+  for (const auto& trainer : parts_.trainers) {
+    for (const std::string& notice : trainer->take_notices()) {
+      log("warning", "model " + trainer->name() + ": " + notice);
+    }
+  }
+}
+
+void LearnerThread::carry_out_commands() {
+  if (parts_.commands == nullptr) return;
+  const std::size_t done = parts_.commands->work_off(
+      [this](const TrainerCommand& command) { return carry_out(command); });
+  if (done == 0) return;
+  commands_ += done;
+  unpublished_ = true;
+  log_notices();
+}
+
+// Between two steps: every model obeys.
+CommandAnswer LearnerThread::carry_out(const TrainerCommand& command) {
+  using Status = CommandAnswer::Status;
+  if (parts_.failure.happened()) return {Status::kUnavailable, parts_.failure.message()};
+  bool any = false;
+  for (const auto& trainer : parts_.trainers) {
+    std::optional<int> task;
+    if (!command.task.empty()) {
+      task = trainer->find_task(command.task);
+      if (!task) return {Status::kUnknownTask, "there is no task " + command.task};
+    }
+    if (command.kind == TrainerCommand::Kind::kFreeze) {
+      trainer->freeze(task, command.reason);
+    } else {
+      any |= trainer->resume(task);
+    }
+  }
+  refresh_report();
+  const std::string what = command.task.empty() ? "learning" : "task " + command.task;
+  if (command.kind == TrainerCommand::Kind::kFreeze) return {Status::kDone, what + " is frozen"};
+  return {Status::kDone, any ? what + " goes on" : what + " was not frozen"};
 }
 
 void LearnerThread::train(const Batch& batch) {
   const StageTimer training(parts_.stages, Stage::kTrain);
   MILLRACE_FAILPOINT("train.batch");
+  const std::uint64_t steps = parts_.trainers.champion().probe().steps;
   parts_.trainers.train(batch);
-  unpublished_ = true;
+  unpublished_ |= batch.rows == 0 || parts_.trainers.champion().probe().steps != steps;
+  log_notices();
 }
 
 void LearnerThread::complete(Barrier& barrier) {
@@ -87,6 +141,18 @@ void LearnerThread::publish_if_due() {
   const auto now = Clock::now();
   if (now - last_publish_ < parts_.publish_every) return;
   last_publish_ = now;
+  const std::string held(parts_.trainers.champion().held());
+  if (!held.empty()) {
+    for (std::size_t r = 0; r < kHeldReasons.size(); ++r)
+      held_counts_[r] += kHeldReasons[r] == held;
+    if (held != held_) {
+      log("warning", "no version leaves (" + held + "); the last good one is served on");
+    }
+    held_ = held;
+    return;
+  }
+  if (!held_.empty()) log("info", "versions leave again");
+  held_.clear();
   unpublished_ = false;
   parts_.publisher->publish(parts_.trainers.champion().publish());
 }

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,6 +13,7 @@
 #include "learner/base/queue.h"
 #include "learner/base/stages.h"
 #include "learner/data/batch.h"
+#include "learner/train/commands.h"
 #include "learner/train/trainer.h"
 #include "learner/train/trainers.h"
 #include "ops/engine/committer.h"
@@ -17,6 +21,9 @@
 #include "ops/engine/publisher.h"
 
 namespace millrace {
+
+/// Why a version that was due did not leave (Trainer::held).
+inline constexpr std::array<std::string_view, 2> kHeldReasons{"unbounded", "loss"};
 
 /// Travels with the batches: everything before it belongs to its commit.
 struct Barrier {
@@ -36,6 +43,9 @@ class LearnerThread {
     StageTimes& stages;
     Publisher* publisher = nullptr;  ///< Null: nothing is published.
     Duration publish_every{500};
+    TrainerCommands* commands = nullptr;  ///< Null: no administrator.
+    /// Of what the guardrails do; may be empty.
+    std::function<void(std::string_view level, const std::string& message)> log = {};
     std::size_t queue = 64;  ///< Batches and barriers that may wait.
   };
   explicit LearnerThread(Parts parts);
@@ -47,6 +57,11 @@ class LearnerThread {
   bool send(Barrier barrier);
   /// No more will be sent; returns when everything sent has been worked off.
   void finish();
+
+  /// Commands that were carried out since the start.
+  std::uint64_t commands() const { return commands_; }
+  /// Due publications that were held since the start, by kHeldReasons.
+  std::uint64_t held(std::size_t reason) const { return held_counts_[reason]; }
 
   /// What was known of the champion's tasks not long ago.
   std::shared_ptr<const TrainerReport> report() const;
@@ -63,11 +78,18 @@ class LearnerThread {
   void train(const Batch& batch);
   void complete(Barrier& barrier);
   void publish_if_due();
+  void carry_out_commands();
+  CommandAnswer carry_out(const TrainerCommand& command);
+  void log_notices();
+  void log(std::string_view level, const std::string& message) const;
   void refresh_report();
 
   Parts parts_;
   BoundedQueue<Message> queue_;
   bool unpublished_ = false;
+  std::string held_;  ///< Why the last due publication was held; empty: it left.
+  std::atomic<std::uint64_t> commands_{0};
+  std::array<std::atomic<std::uint64_t>, kHeldReasons.size()> held_counts_{};
   std::chrono::steady_clock::time_point last_publish_, last_report_;
   mutable std::mutex report_mutex_;
   std::shared_ptr<const TrainerReport> report_;

@@ -15,8 +15,8 @@ Publisher::Publisher(ServingModel& model, Failure& failure, std::function<std::u
       failure_(failure),
       durable_(std::move(durable)),
       clock_(std::move(clock)),
-      version_(model_.pin().version()) {
-  probe_.published_ms = clock_().ms;
+      version_(model_.has_version() ? model_.pin().version() : VersionNumber{}) {
+  if (model_.has_version()) probe_.published_ms = clock_().ms;
   thread_ = std::thread([this] { work(); });
 }
 

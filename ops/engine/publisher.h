@@ -24,12 +24,15 @@ struct PublisherProbe {
 /// Threads: `idle` and `publish` on the trainer's thread.
 class Publisher {
  public:
-  /// Borrows both; the model's first version was just made visible. `durable` gives the sequence of
-  /// the last durable commit: a version's name is that and the count of publications since.
+  /// Borrows both; the model's first version was just made visible, if it may be seen. `durable`
+  /// gives the sequence of the last durable commit: a version's name is that and the count of
+  /// publications since.
   Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
             std::function<EventTime()> clock);
   ~Publisher();
 
+  /// Whether any version is visible.
+  bool has_version() const { return model_.has_version(); }
   /// Whether the last publication is visible on both sides.
   bool idle() const { return idle_; }
   /// Requires: idle().

@@ -22,6 +22,7 @@ std::vector<std::string> task_names(const std::vector<Task>& tasks) {
 }  // namespace
 
 struct Service::Parts {
+  std::unique_ptr<TrainerCommands> commands;  // before the engine, whose trainer takes them
   std::unique_ptr<Engine> engine;
   ScoreFormula formula;
   EngineLog log;
@@ -43,10 +44,13 @@ Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
   options.clock = wall_clock;
   options.log = log;
   options.stopping = std::move(stopping);
+  auto commands = std::make_unique<TrainerCommands>();
+  options.commands = commands.get();
   auto engine = Engine::make(std::move(options));
   if (!engine) return engine.error();
-  return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(new Parts{
-      std::move(engine).value(), std::move(formula).value(), std::move(log), nullptr, nullptr})));
+  return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(
+      new Parts{std::move(commands), std::move(engine).value(), std::move(formula).value(),
+                std::move(log), nullptr, nullptr})));
 }
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -66,6 +70,9 @@ void Service::start() {
   serve.metrics = [&p] { return export_metrics(*p.engine, p.serve_probe.load(), wall_clock()); };
   serve.tasks = [&p] { return *p.engine->report(); };
   serve.join = [&p](std::string_view id) { return p.explain(id); };
+  serve.command = [&p](TrainerCommand command) {
+    return p.commands->run(std::move(command), Duration{5'000});
+  };
   serve.snapshot = [&p] { return p.snapshot(); };
   serve.log = p.log;
   auto server = Server::start(config.serve, std::move(serve));

@@ -51,6 +51,13 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_rows_dropped_total", kCounter, "reason",
      "Joined rows that were neither trained nor measured (train.negative_sampling, train.shed); as "
      "of the last commit."},
+    {"millrace_label_coverage_ratio", kGauge, "task,within",
+     "Share of the task's outcomes (the first of each impression that was applied) that came "
+     "within "
+     "this part of the window, 1/64 to 1; as of the last commit. Where it is flat before 1, a "
+     "shorter window loses little."},
+    {"millrace_outcomes_out_of_window_total", kCounter, "outcome",
+     "Outcomes that came after their window, by type; as of the last commit."},
     {"millrace_watermark_timestamp_seconds", kGauge, "", "The join's watermark W, in event time."},
     {"millrace_watermark_lag_seconds", kGauge, "", "Wall clock minus W."},
     {"millrace_newest_event_timestamp_seconds", kGauge, "", "F, the largest event time taken."},
@@ -102,6 +109,16 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_feedback_head_loss", kGauge, "model,task,head",
      "Mean cross-entropy of the nets beside es_dfm and defer in the last batch with targets. head: "
      "delayed (a 1 is still to come), never (a 0 stays)."},
+    {"millrace_learning_frozen", kGauge, "model,reason",
+     "1 where all of learning is frozen, for that reason; dead_letters: while they are too many."},
+    {"millrace_task_frozen", kGauge, "model,task,reason",
+     "1 where the task is frozen, for that reason."},
+    {"millrace_freezes_total", kCounter, "model,reason",
+     "Times that a task or all of learning was frozen, since the store began."},
+    {"millrace_task_rows_passed_over_total", kCounter, "model,task",
+     "Rows with the task's label that it did not learn from while frozen, since the store began."},
+    {"millrace_quarantined_batches", kGauge, "model",
+     "Skipped batches that are remembered (guardrails.not_finite.quarantine)."},
     {"millrace_task_rows_total", kCounter, "model,task", "Rows measured since the store began."},
     {"millrace_task_positives_total", kCounter, "model,task",
      "Positive labels of a binary task since the store began."},
@@ -141,6 +158,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_snapshots_total", kCounter, "", "Snapshots taken since the start of the process."},
 
     {"millrace_publications_total", kCounter, "", "Versions published since the start."},
+    {"millrace_publications_held_total", kCounter, "reason",
+     "Times that a due version did not leave, since the start. reason: unbounded, loss."},
     {"millrace_version_commit", kGauge, "", "First number of the visible version."},
     {"millrace_version_publication", kGauge, "", "Second number of the visible version."},
     {"millrace_publish_timestamp_seconds", kGauge, "", "When the visible version was published."},

@@ -83,6 +83,24 @@ void add_accounts(const Accounts& accounts, MetricFamilies& out) {
   out.add("millrace_rows_total", {}, count(accounts.rows));
 }
 
+void add_label_delays(const Engine& engine, MetricFamilies& out) {
+  const std::vector<LabelDelays::Of> delays = engine.label_delays();
+  for (const LabelDelays::Of& of : delays) {
+    out.add("millrace_outcomes_out_of_window_total", {{"outcome", of.name}},
+            count(of.out_of_window));
+  }
+  const Config& config = engine.config();
+  for (std::size_t k = 0; k < config.tasks.size(); ++k) {
+    const int outcome = config.labels[k].outcome;
+    if (outcome < 0) continue;
+    const LabelDelays::Of& of = delays[static_cast<std::size_t>(outcome)];
+    for (int part = 0; part < LabelDelays::kParts && of.applied() > 0; ++part) {
+      out.add("millrace_label_coverage_ratio",
+              {{"task", config.tasks[k].name}, {"within", label_delay_part(part)}}, of.share(part));
+    }
+  }
+}
+
 void add_join(const Engine& engine, EventTime now, MetricFamilies& out) {
   const PipelineProbe& probe = engine.pipeline();
   const EventTime watermark{probe.watermark_ms}, newest{probe.newest_ms};
@@ -150,6 +168,30 @@ void add_task(std::string_view model, const TaskReport& task, MetricFamilies& ou
   out.add("millrace_task_label_ratio", {{"model", model}, {"task", task.name}}, task.label_share);
 }
 
+void add_guardrails(const TrainerReport& report, MetricFamilies& out) {
+  const GuardrailReport& guards = report.guardrails;
+  const std::string& model = report.model;
+  for (int r = 1; r < kFreezeReasons; ++r) {
+    const auto reason = static_cast<FreezeReason>(r);
+    const std::string_view name = to_string(reason);
+    const bool all = guards.learning.reason == reason || guards.pause.reason == reason;
+    out.add("millrace_learning_frozen", {{"model", model}, {"reason", name}}, all ? 1 : 0);
+    out.add("millrace_freezes_total", {{"model", model}, {"reason", name}},
+            count(guards.freezes[static_cast<std::size_t>(r)]));
+    for (std::size_t k = 0; k < report.tasks.size(); ++k) {
+      out.add("millrace_task_frozen",
+              {{"model", model}, {"task", report.tasks[k].name}, {"reason", name}},
+              guards.tasks[k].reason == reason ? 1 : 0);
+    }
+  }
+  for (std::size_t k = 0; k < report.tasks.size(); ++k) {
+    out.add("millrace_task_rows_passed_over_total",
+            {{"model", model}, {"task", report.tasks[k].name}}, count(guards.passed_over[k]));
+  }
+  out.add("millrace_quarantined_batches", {{"model", model}},
+          static_cast<double>(guards.quarantine.size()));
+}
+
 void add_learner(const Engine& engine, MetricFamilies& out) {
   out.add("millrace_train_queue_batches", {}, count(engine.queued()));
   out.add("millrace_train_queue_capacity_batches", {}, count(engine.queue_capacity()));
@@ -169,6 +211,7 @@ void add_learner(const Engine& engine, MetricFamilies& out) {
     out.add("millrace_feedback_head_loss",
             {{"model", model}, {"task", head.task}, {"head", head.head}}, head.loss);
   }
+  add_guardrails(*report, out);
   for (const TaskReport& task : report->tasks) add_task(model, task, out);
   for (const TableReport& table : report->tables) {
     auto add = [&](std::string_view name, std::uint64_t value) {
@@ -198,6 +241,10 @@ void add_store(const Engine& engine, MetricFamilies& out) {
 void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
   const PublisherProbe& probe = engine.publisher();
   out.add("millrace_publications_total", {}, count(probe.publications));
+  for (std::size_t r = 0; r < kHeldReasons.size(); ++r) {
+    out.add("millrace_publications_held_total", {{"reason", kHeldReasons[r]}},
+            count(engine.held(r)));
+  }
   out.add("millrace_publish_seconds", {}, probe.last_seconds);
   const ServingModel& serving = engine.serving();
   if (serving.has_version()) {
@@ -216,13 +263,11 @@ void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
 }
 
 void add_serve(const ServeProbe& probe, MetricFamilies& out) {
-  constexpr std::array<std::string_view, kRoutes> kRouteNames{
-      "score", "rank", "metrics", "livez", "readyz", "tasks", "snapshot", "other"};
   constexpr std::array<std::string_view, 6> kClasses{"", "1xx", "2xx", "3xx", "4xx", "5xx"};
-  for (std::size_t route = 0; route < kRouteNames.size(); ++route) {
+  for (std::size_t route = 0; route < static_cast<std::size_t>(kRoutes); ++route) {
     for (const std::size_t status : {2UL, 4UL, 5UL}) {
       out.add("millrace_requests_total",
-              {{"route", kRouteNames[route]}, {"status", kClasses[status]}},
+              {{"route", route_name(static_cast<Route>(route))}, {"status", kClasses[status]}},
               count(probe.answers[route][status]));
     }
   }
@@ -254,6 +299,7 @@ std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventT
             count(dropped[reason]));
   }
   add_join(engine, now, out);
+  add_label_delays(engine, out);
   add_learner(engine, out);
   add_store(engine, out);
   add_versions(engine, now, out);

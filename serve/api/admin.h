@@ -11,4 +11,13 @@ namespace millrace {
 /// commit, size and time. 503 with the reason where it could not be made.
 Answer answer_snapshot(const ServeParts& parts, std::string_view request_id);
 
+/// POST /v1/admin/freeze {"task": optional, "reason": optional} and /v1/admin/resume {"task":
+/// optional}: carried out between two steps, and part of the next commit. Without a task (no body
+/// is fine) all of learning. Answers as `answer_status`, with what was done as "message". 400: the
+/// body, or there is no such task; 503 with the reason where learning takes no commands.
+Answer answer_command(const ServeParts& parts, bool freeze, const Request& request);
+
+/// GET /v1/admin/status: the state of the guardrails.
+Answer answer_status(const ServeParts& parts);
+
 }  // namespace millrace

@@ -33,6 +33,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           {1, kInsightQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
             return [&parts](const RouteLine& line, Request&) {
+              if (line.endpoint == Endpoint::kStatus) return answer_status(parts);
               return line.endpoint == Endpoint::kMetrics ? answer_metrics(parts)
                                                          : answer_tasks(parts);
             };
@@ -49,8 +50,10 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
       admin_(
           {1, kAdminQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
-            return [&parts](const RouteLine&, Request& request) {
-              return answer_snapshot(parts, request.id);
+            return [&parts](const RouteLine& line, Request& request) {
+              return line.endpoint == Endpoint::kSnapshot
+                         ? answer_snapshot(parts, request.id)
+                         : answer_command(parts, line.endpoint == Endpoint::kFreeze, request);
             };
           },
           nullptr, parts.log) {}

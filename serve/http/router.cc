@@ -5,7 +5,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<RouteLine, 9> kRouteTable{{
+constexpr std::array<RouteLine, 12> kRouteTable{{
     {"POST", "/v1/score", Endpoint::kScore, Route::kScore, Lane::kScore},
     {"POST", "/v1/rank", Endpoint::kRank, Route::kRank, Lane::kScore},
     {"GET", "/metrics", Endpoint::kMetrics, Route::kMetrics, Lane::kInsight},
@@ -14,6 +14,9 @@ constexpr std::array<RouteLine, 9> kRouteTable{{
     {"GET", "/v1/tasks", Endpoint::kTasks, Route::kTasks, Lane::kInsight},
     {"GET", "/v1/join/{impression_id}", Endpoint::kJoin, Route::kJoin, Lane::kJoin},
     {"POST", "/v1/admin/snapshot", Endpoint::kSnapshot, Route::kSnapshot, Lane::kAdmin},
+    {"POST", "/v1/admin/freeze", Endpoint::kFreeze, Route::kFreeze, Lane::kAdmin},
+    {"POST", "/v1/admin/resume", Endpoint::kResume, Route::kResume, Lane::kAdmin},
+    {"GET", "/v1/admin/status", Endpoint::kStatus, Route::kStatus, Lane::kInsight},
     {"GET", "/openapi.yaml", Endpoint::kOpenApi, Route::kOther, Lane::kInline},
 }};
 
@@ -42,8 +45,9 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 }
 
 std::string_view route_name(Route route) {
-  constexpr std::array<std::string_view, kRoutes> kNames{
-      "score", "rank", "metrics", "livez", "readyz", "tasks", "join", "snapshot", "other"};
+  constexpr std::array<std::string_view, kRoutes> kNames{"score",  "rank",   "metrics", "livez",
+                                                         "readyz", "tasks",  "join",    "snapshot",
+                                                         "freeze", "resume", "status",  "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

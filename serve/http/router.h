@@ -22,6 +22,9 @@ enum class Endpoint {
   kTasks,
   kJoin,
   kSnapshot,
+  kFreeze,
+  kResume,
+  kStatus,
   kOpenApi
 };
 
