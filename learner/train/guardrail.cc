@@ -186,20 +186,24 @@ void Guardrail::watch_row(int task, double label, double prediction, double loss
   } else if (!freeze_of.on() && !learning_.on() && !pause_.on()) {
     if (auto finding = watches_[k].add(label, prediction, loss)) {
       freeze(freeze_of, name_of(task), finding->reason, std::move(finding->text));
-      if (finding->reason != FreezeReason::kSilent) hold(name_of(task) + " was frozen");
+      if (finding->reason != FreezeReason::kSilent) hold(1, name_of(task) + " was frozen");
     }
   }
 }
 
-void Guardrail::hold(const std::string& why) {
+void Guardrail::hold(std::uint8_t cause, const std::string& why) {
   if (hold_.on == 0) notices_.push_back("no version leaves: " + why);
-  hold_.on = 1;
+  hold_.on = std::max(hold_.on, cause);
   hold_.good_rows = 0;
 }
 
 bool Guardrail::all_usual() const {
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
     if (!tasks_[k].on() && !watches_[k].is_usual()) return false;
+    // After a leap of the weights a task that was frozen has nothing to show for itself.
+    const FreezeReason reason = tasks_[k].reason;
+    const bool spoiled = reason == FreezeReason::kSpike || reason == FreezeReason::kCalibration;
+    if (hold_.on > 1 && spoiled) return false;
   }
   return true;
 }
@@ -209,8 +213,8 @@ void Guardrail::stepped(const Batch& batch, double norm, double change, double l
   usual_norm_ = usual_norm_ == 0 ? norm : std::min(norm, kGrowth * usual_norm_);
   const PublishGateOptions& bounds = options_.publish;
   if (!(change <= bounds.max_change * usual_norm_ && largest <= bounds.max_weight)) {
-    hold("a step changed the dense weights by " + std::to_string(change / usual_norm_) +
-         " times their usual norm, and the largest weight is " + std::to_string(largest));
+    hold(2, "a step changed the dense weights by " + std::to_string(change / usual_norm_) +
+                " times their usual norm, and the largest weight is " + std::to_string(largest));
   }
   if (hold_.on == 0) return;
   hold_.rows += batch.rows;

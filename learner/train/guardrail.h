@@ -76,7 +76,7 @@ class Guardrail {
   void freeze(Freeze& what, const std::string& name, FreezeReason reason, std::string text);
   bool resume(Freeze& what, const std::string& name, std::string_view why);
   void pause(bool paused);
-  void hold(const std::string& why);
+  void hold(std::uint8_t cause, const std::string& why);
   bool all_usual() const;
   void watch_row(int task, double label, double prediction, double loss);
   std::string name_of(int task) const;
@@ -89,7 +89,7 @@ class Guardrail {
   EventTime now_ = EventTime::before_all();  ///< The last batch's due time.
   /// Versions are held since a step beyond the bounds, or a task that was frozen for its loss.
   struct Hold {
-    std::uint8_t on = 0;
+    std::uint8_t on = 0;             ///< 1: for a task's loss; 2: for a step.
     double rows = 0, good_rows = 0;  ///< Learned since it began; since the last cause of it.
   } hold_;
   double usual_norm_ = 0;  ///< What a step's change is measured by; 0: before a first step.

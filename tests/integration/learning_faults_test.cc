@@ -216,6 +216,8 @@ TEST_F(LearningFaults, ARateTimesAThousandIsStoppedAndNeverServed) {
   replay();
   write(60'000);
   const json::object report = replay({"train.dense.rate=3", "train.embedding.rate=10"});
+  EXPECT_NE(log_.find("no version leaves"), std::string::npos) << log_;
+  EXPECT_NE(reason(frozen(report, "ctr")), "") << log_;
   EXPECT_EQ(reason(report.at("guardrails").at("learning")), "unbounded") << log_;
   // The store's weights were spoiled before that was known: they are not served.
   EXPECT_FALSE(serve_and_score());
