@@ -61,6 +61,43 @@ json::array offsets_of(const Inspection& inspection) {
   return offsets;
 }
 
+json::array history_of(const Inspection& inspection) {
+  json::array events;
+  for (const StoreEvent& one : inspection.history) {
+    const bool lost = one.kind == StoreEvent::Kind::kLost;
+    json::object event{{"event", lost ? "lost" : "rollback"},
+                       {"from", one.from},
+                       {"to", one.to},
+                       {"commit", one.commit}};
+    if (!lost) {
+      event["snapshot"] = one.snapshot;
+      event["offsets"] = one.keeps_offsets ? "keep" : "rewind";
+      event["time"] = print_rfc3339(one.time);
+    }
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+void add_history(const Inspection& inspection, std::string& text) {
+  for (const StoreEvent& one : inspection.history) {
+    if (one.kind == StoreEvent::Kind::kLost) {
+      add_line(text, "lost commits",
+               fmt::format("{} to {}; they were acknowledged", one.to + 1, one.from));
+    } else {
+      add_line(
+          text, "rollback",
+          fmt::format("{}: commit {} to {}, as {}, offsets {}", print_rfc3339(one.time), one.from,
+                      one.snapshot, one.commit, one.keeps_offsets ? "kept" : "rewound"));
+    }
+  }
+  if (inspection.lost_commits) {
+    add_line(text, "lost commits",
+             fmt::format("{} to {}; not opened since", inspection.lost_commits->recovered + 1,
+                         inspection.lost_commits->acknowledged));
+  }
+}
+
 }  // namespace
 
 Inspection inspect(const Store& store) {
@@ -96,6 +133,8 @@ Inspection inspect(const Store& store) {
   }
   found.snapshots = store.snapshots();
   found.digest = summary.digest;
+  found.history = store.history();
+  found.lost_commits = store.lost();
   return found;
 }
 
@@ -128,6 +167,12 @@ std::string to_json(const Inspection& inspection) {
                                      {"bytes", one.bytes}});
   }
   out["digest"] = print_digest(inspection.digest);
+  out["history"] = history_of(inspection);
+  json::value& lost = out["lost_commits"];
+  if (inspection.lost_commits) {
+    lost = json::object{{"acknowledged", inspection.lost_commits->acknowledged},
+                        {"recovered", inspection.lost_commits->recovered}};
+  }
   return json::serialize(out);
 }
 
@@ -185,6 +230,7 @@ std::string to_text(const Inspection& inspection) {
   for (const SnapshotInfo& one : inspection.snapshots) {
     add_line(text, "snapshot", fmt::format("{}, {} bytes", one.name, one.bytes));
   }
+  add_history(inspection, text);
   return text;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,8 @@ struct Inspection {
   std::vector<std::pair<std::string, SavedGuardrails>> guardrails;
   std::vector<SnapshotInfo> snapshots;
   std::uint64_t digest = 0;
+  std::vector<StoreEvent> history;          ///< Losses and rollbacks.
+  std::optional<Store::Lost> lost_commits;  ///< Not yet noticed by a start.
 };
 
 /// Reads all of the state. Error: throws StoreError, StateError.
@@ -42,7 +45,9 @@ Inspection inspect(const Store& store);
 /// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
 /// path, position in bytes, lines), `lost` (what `kafka.on_lost: skip` skipped last: topic,
 /// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
-/// report, `tables`, `snapshots`, `digest`.
+/// report, `tables`, `snapshots`, `digest`, `history` (a list: `event` "lost" or "rollback",
+/// `from`, `to`, `commit`; of a rollback also `snapshot`, `offsets`, `time`), `lost_commits` (null,
+/// or `acknowledged` and `recovered`).
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t kFreedTogether = 8192;
 
 [[noreturn]] void damaged(const std::string& what) {
-  throw StoreError("the store is damaged: " + what);
+  throw StoreDamagedError("the store is damaged: " + what);
 }
 
 bool has_left(std::string_view left, std::size_t entry) {
@@ -27,6 +27,7 @@ void for_each_cold_block(const Database& database, std::string_view prefix,
   std::optional<keys::ColdKey> left_of;
   std::string left;
   database.scan(Family::kColdIndex, prefix, [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto at = keys::parse_cold_index(key);
     if (!at) damaged("family cold_index holds a key that is none of ours");
     if (at->second == keys::ColdPart::kLeft) {

@@ -58,8 +58,14 @@ std::vector<WrittenPiece> encode_commit(const Commit& commit,
     changes.erase(Family::kBlocks, key);
     changes.erase(Family::kIndex, key);
   }
-  changes.put(Family::kMeta, keys::kSequence, {bytes_of(commit.sequence)});
+  put_sequence(commit.sequence, changes);
   return written;
+}
+
+void put_sequence(std::uint64_t sequence, WriteSet& changes) {
+  const std::string bytes = bytes_of(sequence);
+  changes.put(Family::kMeta, keys::kSequence, {bytes});
+  for (const Family family : kMarkedFamilies) changes.put(family, keys::kMark, {bytes});
 }
 
 }  // namespace millrace

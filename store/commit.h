@@ -5,11 +5,10 @@
 #include <vector>
 
 #include "learner/base/state.h"
+#include "store/database.h"
 #include "store/keys.h"
 
 namespace millrace {
-
-class WriteSet;
 
 /// Everything up to one barrier, of every participant.
 struct Commit {
@@ -33,5 +32,12 @@ struct WrittenPiece {
 std::vector<WrittenPiece> encode_commit(const Commit& commit,
                                         const std::vector<keys::PieceKey>& cleaned,
                                         WriteSet& changes);
+
+/// The families that carry the number of the state beside `kMeta` (keys::kMark).
+inline constexpr Family kMarkedFamilies[] = {Family::kValues, Family::kIndex, Family::kBlocks,
+                                             Family::kColdIndex};
+
+/// Puts the number of the state into all of them.
+void put_sequence(std::uint64_t sequence, WriteSet& changes);
 
 }  // namespace millrace

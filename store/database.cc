@@ -2,6 +2,7 @@
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
@@ -9,9 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -50,12 +53,12 @@ bool is_locked(const rocksdb::Status& status) {
   }
   const std::string what = "cannot " + doing + " the store in " + folder + ": ";
   if (status.IsNoSpace()) {
-    throw StoreError(what + "the disk is full (" + status.ToString() +
-                     "); make room and start again, the last commit is safe");
+    throw StoreFullError(what + "the disk is full (" + status.ToString() +
+                         "); make room, the last commit is safe");
   }
-  if (status.IsCorruption()) {
-    throw StoreError(what + "it is damaged (" + status.ToString() +
-                     "); go on from a snapshot below its folder `snapshots`");
+  // A file that the database names and that is not there is damage, too.
+  if (status.IsCorruption() || status.IsPathNotFound()) {
+    throw StoreDamagedError(what + "it is damaged (" + status.ToString() + ")");
   }
   throw StoreError(what + status.ToString());
 }
@@ -64,6 +67,27 @@ void check(const rocksdb::Status& status, const std::string& folder, const std::
   if (!status.ok()) fail(status, folder, doing);
 }
 
+// Remembers the first failure of RocksDB's own threads, and keeps it from going on by itself.
+class Watch final : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    const std::lock_guard lock(mutex_);
+    if (first_.ok()) first_ = *status;
+  }
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* recover_by_itself) override {
+    *recover_by_itself = false;
+  }
+  rocksdb::Status first() const {
+    const std::lock_guard lock(mutex_);
+    return first_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  rocksdb::Status first_;
+};
+
 rocksdb::DBOptions database_options(Database::Access access) {
   rocksdb::DBOptions options;
   options.create_if_missing = access == Database::Access::kWrite;
@@ -71,6 +95,11 @@ rocksdb::DBOptions database_options(Database::Access access) {
   // A reader holds every file from the start, so that a writer may delete them under it.
   options.max_open_files = -1;
   options.max_total_wal_size = kMaxLog;
+  // Of a log with a torn end everything before the tear is taken: positions go back with the
+  // weights, so that is one state, if an older one.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.paranoid_checks = true;
+  options.max_bgerror_resume_count = 0;
   options.max_background_jobs = 2;
   options.bytes_per_sync = 1 << 20;
   options.max_manifest_file_size = 4 << 20;
@@ -127,6 +156,19 @@ std::vector<rocksdb::ColumnFamilyDescriptor> families_in(const std::string& fold
   return families;
 }
 
+// Without CURRENT RocksDB would begin a new database over the files of the old one.
+void refuse_headless(const std::string& folder) {
+  std::error_code none;
+  if (fs::exists(fs::path(folder) / "CURRENT", none)) return;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    const fs::path extension = entry.path().extension();
+    if (extension == ".sst" || extension == ".log") {
+      throw StoreDamagedError("cannot open the store in " + folder +
+                              ": it is damaged (its file CURRENT is missing)");
+    }
+  }
+}
+
 // The log of changes to the set of files, as it stands: while it stays the same, no write-ahead log
 // was given up.
 std::string version_of(const std::string& folder) {
@@ -145,6 +187,7 @@ struct Database::Parts {
   Access access = Access::kRead;
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  std::shared_ptr<Watch> watch = std::make_shared<Watch>();
 
   ~Parts() {
     for (rocksdb::ColumnFamilyHandle* handle : handles) db->DestroyColumnFamilyHandle(handle);
@@ -185,7 +228,8 @@ std::unique_ptr<Database> Database::open_once(const std::string& folder, Access 
   parts->folder = folder;
   parts->access = access;
   const auto families = families_in(folder);
-  const rocksdb::DBOptions options = database_options(access);
+  rocksdb::DBOptions options = database_options(access);
+  options.listeners.push_back(parts->watch);
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
       access == Access::kWrite
@@ -197,20 +241,23 @@ std::unique_ptr<Database> Database::open_once(const std::string& folder, Access 
 }
 
 std::unique_ptr<Database> Database::open(const std::string& folder, Access access) {
-  if (access == Access::kWrite) return open_once(folder, access);
+  if (access == Access::kWrite) {
+    refuse_headless(folder);
+    return open_once(folder, access);
+  }
   // A writer may replace files while they are opened: then one is missing, or, worse, a log that
   // held the newest changes is gone without a word. Both show as a changed version.
   for (int attempt = 1;; ++attempt) {
     const std::string before = version_of(folder);
-    std::optional<StoreError> problem;
+    std::exception_ptr problem;
     try {
       auto database = open_once(folder, access);
       if (!before.empty() && version_of(folder) == before) return database;
-    } catch (const StoreError& error) {
-      problem = error;
+    } catch (const StoreError&) {
+      problem = std::current_exception();
     }
     const bool stands_still = !before.empty() && version_of(folder) == before;
-    if (problem && (stands_still || attempt == kOpenAttempts)) throw StoreError(*problem);
+    if (problem && (stands_still || attempt == kOpenAttempts)) std::rethrow_exception(problem);
     if (attempt == kOpenAttempts) {
       throw StoreError("the store in " + folder + " changes too fast to be read; try again");
     }
@@ -240,8 +287,8 @@ std::vector<std::string> Database::get_all(Family family, std::span<const std::s
   values.reserve(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) {
-      throw StoreError("the store in " + parts_->folder + " is damaged: a value of family " +
-                       kFamilyNames[index_of(family)] + " is missing");
+      throw StoreDamagedError("the store in " + parts_->folder + " is damaged: a value of family " +
+                              kFamilyNames[index_of(family)] + " is missing");
     }
     check(statuses[i], parts_->folder, "read");
     values.emplace_back(found[i].data(), found[i].size());
@@ -276,6 +323,7 @@ void Database::write(WriteSet& changes) {
   MILLRACE_CHECK(parts_->access == Access::kWrite);
   rocksdb::WriteOptions options;
   options.sync = true;
+  check(parts_->watch->first(), parts_->folder, "write");
   check(parts_->db->Write(options, &changes.parts_->batch), parts_->folder, "write");
 }
 

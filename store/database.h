@@ -46,7 +46,11 @@ class WriteSet {
 
 /// RocksDB as the store uses it: six families of ordered keys, synced atomic writes, checkpoints.
 /// No other file knows RocksDB. Every failure is thrown as StoreError, a held lock as
-/// StoreLockedError; both name the folder.
+/// StoreLockedError, damage as StoreDamagedError, a full disk as StoreFullError; all name the
+/// folder. Checksums of every block, log record and list of files are verified as they are read.
+///
+/// An object that failed to write, or whose background work failed, is done with: it is closed and
+/// opened again. RocksDB's own ways to go on after an error are switched off.
 ///
 /// Tuned for few large values: uncompressed (floats and keys), 64 MiB write buffers, a bounded
 /// write-ahead log. Memory: about 256 MiB of write buffers at most, and 1 % of what cold blocks
@@ -73,7 +77,8 @@ class Database {
   /// All entries of a family in descending order of their keys.
   void scan_back(Family family, const Visit& visit) const;
 
-  /// Writes and syncs. Requires: opened with kWrite.
+  /// Writes and syncs. Throws also where RocksDB's own work (moving files, merging them) has failed
+  /// since it was opened. Requires: opened with kWrite.
   void write(WriteSet& changes);
 
   /// Frees what lies in files that hold nothing but keys in [begin, end): of a family in which keys

@@ -161,7 +161,7 @@ void add_empty_sets(const Database& database, StateSummary& summary) {
   for (const StateSummary::Set& one : summary.sets) known.emplace(one.participant, one.set);
   database.scan(Family::kMeta, keys::kLivePrefix, [&](std::string_view key, std::string_view) {
     const auto names = keys::parse_live(key);
-    if (!names) throw StoreError("the store is damaged: family meta holds an unknown key");
+    if (!names) throw StoreDamagedError("the store is damaged: family meta holds an unknown key");
     if (known.contains({std::string(names->first), std::string(names->second)})) return;
     StateSummary::Set empty;
     empty.participant = names->first;
@@ -175,16 +175,19 @@ void add_empty_sets(const Database& database, StateSummary& summary) {
 StateSummary summarize(const Database& database) {
   StateSummary summary;
   database.scan(Family::kValues, "", [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto names = keys::parse_value(key);
-    if (!names || value.empty()) throw StoreError("the store is damaged: a value has no flag");
+    if (!names || value.empty())
+      throw StoreDamagedError("the store is damaged: a value has no flag");
     if (value.front() == 0) return;
     const std::uint64_t seed = hash_bytes(names->second, hash_bytes(names->first, kValueSeed));
     summary.digest += hash_bytes(value.substr(1), seed);
   });
   Reader reader(summary);
   database.scan_back(Family::kBlocks, [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto piece = keys::parse_piece(key);
-    if (!piece) throw StoreError("the store is damaged: family blocks holds an unknown key");
+    if (!piece) throw StoreDamagedError("the store is damaged: family blocks holds an unknown key");
     reader.piece(*piece, value);
   });
   reader.finish();

@@ -13,5 +13,13 @@ struct StoreError : std::runtime_error {
 struct StoreLockedError : StoreError {
   using StoreError::StoreError;
 };
+/// The disk is full, or nearly so.
+struct StoreFullError : StoreError {
+  using StoreError::StoreError;
+};
+/// What is on the disk is not what was written: nothing of it may be used.
+struct StoreDamagedError : StoreError {
+  using StoreError::StoreError;
+};
 
 }  // namespace millrace

@@ -72,6 +72,29 @@ void rename_in_folder(const fs::path& from, const fs::path& to) {
   sync_folder(to.parent_path());
 }
 
+void rename_across(const fs::path& from, const fs::path& to) {
+  rename_in_folder(from, to);
+  sync_folder(from.parent_path());
+}
+
+void copy_file_synced(const fs::path& from, const fs::path& to) {
+  const Handle source(from, O_RDONLY);
+  const Handle target(to, O_WRONLY | O_CREAT | O_EXCL);
+  std::string chunk(1 << 20, '\0');
+  for (;;) {
+    const ssize_t got = ::read(source.get(), chunk.data(), chunk.size());
+    if (got < 0) fail("read", from, errno);
+    if (got == 0) break;
+    std::string_view left(chunk.data(), static_cast<std::size_t>(got));
+    while (!left.empty()) {
+      const ssize_t written = ::write(target.get(), left.data(), left.size());
+      if (written < 0) fail("write", to, errno);
+      left.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }
+  if (::fsync(target.get()) != 0) fail("sync", to, errno);
+}
+
 std::uint64_t hash_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("open", path, errno);

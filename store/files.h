@@ -21,6 +21,12 @@ void write_file(const std::filesystem::path& path, std::string_view text);
 /// Renames inside one folder, and syncs that folder.
 void rename_in_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// Renames from one folder to another of the same disk, and syncs both.
+void rename_across(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Copies a file to a new one, and syncs that.
+void copy_file_synced(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// The hash of a file's bytes: h₀ = 0, hᵢ = hash_bytes(the i-th MiB, hᵢ₋₁).
 std::uint64_t hash_file(const std::filesystem::path& path);
 

@@ -18,6 +18,11 @@ namespace millrace::keys {
 /// Family meta.
 inline constexpr std::string_view kSchema = "schema";
 inline constexpr std::string_view kSequence = "sequence";
+/// In the other families: the same number, so that one that stands elsewhere is noticed. No name
+/// begins with a zero byte. Not in `cold`, whose files are moved only as long as their keys are
+/// apart; that one is held against its index when it is read.
+inline constexpr std::string_view kMark{"\0sequence", 9};
+inline constexpr std::string_view kHistory = "history";
 inline constexpr std::string_view kLivePrefix = "live/";
 
 /// Where one piece of a block stands: families index and blocks.

@@ -24,13 +24,18 @@ struct StoreOptions {
   std::string path = "./state";
   std::optional<Duration> commit_every = Duration{500};
   SnapshotOptions snapshots;
+  ByteSize free_space{256LL << 20};
   static constexpr auto fields() {
     using S = StoreOptions;
     return std::tuple{field("path", &S::path, "The folder that holds everything."),
                       field("commit_every", &S::commit_every,
                             "How often everything is committed; off (`replay` only): at the end.",
                             Duration{10}, Duration{60'000}),
-                      field("snapshots", &S::snapshots, "Snapshots of the whole store.")};
+                      field("snapshots", &S::snapshots, "Snapshots of the whole store."),
+                      field("free_space", &S::free_space,
+                            "Where less is free on the disk, learning pauses and serving goes on; "
+                            "0: never looked at.",
+                            ByteSize{0})};
   }
 };
 

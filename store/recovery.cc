@@ -1,6 +1,7 @@
 #include "store/recovery.h"
 
 #include "store/cold_blocks.h"
+#include "store/commit.h"
 #include "store/error.h"
 #include "store/keys.h"
 
@@ -10,16 +11,27 @@ namespace {
 template <class T>
 T number_in(std::string_view bytes, std::string_view what) {
   if (bytes.size() != sizeof(T)) {
-    throw StoreError("the store is damaged: its entry \"" + std::string(what) + "\" has " +
-                     std::to_string(bytes.size()) + " bytes instead of " +
-                     std::to_string(sizeof(T)));
+    throw StoreDamagedError("the store is damaged: its entry \"" + std::string(what) + "\" has " +
+                            std::to_string(bytes.size()) + " bytes instead of " +
+                            std::to_string(sizeof(T)));
   }
   return ByteReader(bytes).get<T>();
 }
 
 [[noreturn]] void unknown_key(std::string_view family) {
-  throw StoreError("the store is damaged: family " + std::string(family) +
-                   " holds a key that is none of ours");
+  throw StoreDamagedError("the store is damaged: family " + std::string(family) +
+                          " holds a key that is none of ours");
+}
+
+// All families stand at one commit, or a part of the database is gone.
+void check_marks(const Database& database, std::uint64_t sequence) {
+  for (const Family family : kMarkedFamilies) {
+    const auto bytes = database.get(family, keys::kMark);
+    const std::uint64_t mark = bytes ? number_in<std::uint64_t>(*bytes, "mark") : 0;
+    if (mark == sequence) continue;
+    throw StoreDamagedError("the store is damaged: one part of it stands at commit " +
+                            std::to_string(mark) + ", another at " + std::to_string(sequence));
+  }
 }
 
 }  // namespace
@@ -54,6 +66,7 @@ Recovered recover(const Database& database) {
   if (const auto bytes = database.get(Family::kMeta, keys::kSequence)) {
     recovered.sequence = number_in<std::uint64_t>(*bytes, keys::kSequence);
   }
+  check_marks(database, recovered.sequence);
   database.scan(
       Family::kMeta, keys::kLivePrefix, [&](std::string_view key, std::string_view value) {
         const auto names = keys::parse_live(key);
@@ -62,11 +75,13 @@ Recovered recover(const Database& database) {
                                        number_in<std::uint64_t>(value, keys::kLivePrefix));
       });
   database.scan(Family::kValues, "", [&](std::string_view key, std::string_view) {
+    if (key == keys::kMark) return;
     const auto names = keys::parse_value(key);
     if (!names) unknown_key("values");
     recovered.participants.emplace(names->first);
   });
   database.scan(Family::kIndex, "", [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto piece = keys::parse_piece(key);
     if (!piece) unknown_key("index");
     recovered.index.add(*piece, number_in<std::uint64_t>(value, "index"));

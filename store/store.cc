@@ -1,10 +1,12 @@
 #include "store/store.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "learner/base/check.h"
 #include "learner/base/failpoint.h"
@@ -12,8 +14,11 @@
 #include "store/database.h"
 #include "store/files.h"
 #include "store/keys.h"
+#include "store/lock.h"
 #include "store/piece_index.h"
 #include "store/recovery.h"
+#include "store/rollback.h"
+#include "store/side_file.h"
 
 namespace millrace {
 
@@ -22,10 +27,13 @@ namespace fs = std::filesystem;
 struct Store::Parts {
   const std::string path;
   const Access access;
+  std::optional<FolderLock> lock;  // let go of after the database
   std::unique_ptr<Database> database;
   SnapshotFolder snapshots;
   Recovered now{};  // its sequence is that of the next member
   std::atomic<std::uint64_t> sequence{0};
+  std::optional<Lost> lost{};
+  std::uint64_t named = 0;                // of the side file
   std::vector<keys::PieceKey> cleaned{};  // handed out since the last commit
   bool failed = false;
   StoreProbe probe{};
@@ -45,6 +53,8 @@ struct Store::Parts {
     probe.block_bytes = totals.bytes;
     probe.live_bytes = totals.live_bytes;
   }
+  void compare(const std::optional<Acknowledged>& told);
+  void acknowledge();
   std::vector<keys::PieceKey> cleaned_by(const Commit& commit) const;
   void committed(const Commit& commit, const std::vector<keys::PieceKey>& removed,
                  const std::vector<WrittenPiece>& written);
@@ -58,19 +68,78 @@ namespace {
 
 std::string database_folder(const std::string& path) { return (fs::path(path) / "db").string(); }
 
-std::unique_ptr<Database> open_database(const std::string& path, Store::Access access) {
-  if (access == Store::Access::kRead) {
-    if (!fs::exists(fs::path(database_folder(path)) / "CURRENT")) {
-      no_store(path);
+constexpr int kWaitsForRollback = 50;
+
+// A database that is being swapped is away for a moment.
+bool has_database(const std::string& path) {
+  for (int wait = 0;; ++wait) {
+    if (fs::exists(fs::path(database_folder(path)) / "CURRENT")) return true;
+    if (!rollback_is_open(path)) return false;
+    if (wait == kWaitsForRollback) {
+      throw StoreError("a rollback of the store in " + path +
+                       " was broken off; the next `millrace run` finishes it");
     }
-    auto database = Database::open(database_folder(path), Database::Access::kRead);
-    if (!has_schema(*database, path)) no_store(path);
-    return database;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+// Commits were acknowledged, so a database without any is not a new one.
+void refuse_empty(const std::string& path, const std::optional<Acknowledged>& told) {
+  if (!told || told->commit == 0) return;
+  throw StoreDamagedError("the store in " + path + " is damaged: it is empty, though commit " +
+                          std::to_string(told->commit) + " was written to it");
+}
+
+std::unique_ptr<Database> open_to_read(const std::string& path,
+                                       const std::optional<Acknowledged>& told) {
+  if (!has_database(path)) no_store(path);
+  auto database = Database::open(database_folder(path), Database::Access::kRead);
+  if (!has_schema(*database, path)) {
+    refuse_empty(path, told);
+    no_store(path);
+  }
+  return database;
+}
+
+std::unique_ptr<Database> open_to_write(const std::string& path,
+                                        const std::optional<Acknowledged>& told) {
+  if (!fs::exists(database_folder(path))) refuse_empty(path, told);
   make_folder(database_folder(path));
   auto database = Database::open(database_folder(path), Database::Access::kWrite);
-  if (!has_schema(*database, path)) begin_schema(*database);
+  if (!has_schema(*database, path)) {
+    refuse_empty(path, told);
+    begin_schema(*database);
+  }
   return database;
+}
+
+bool is_snapshot(const std::string& path) { return fs::exists(fs::path(path) / "manifest.json"); }
+
+// What to do about a damaged store.
+std::string way_back(const std::string& path) {
+  if (is_snapshot(path)) return "";
+  const auto good = SnapshotFolder(fs::path(path) / "snapshots").newest_good();
+  if (!good) {
+    return "; no snapshot of it is whole. To begin anew, name another store.path: events that the "
+           "topics still hold are learned again";
+  }
+  return "; its newest good snapshot is " + good->name + " (commit " +
+         std::to_string(good->commit) + "): go back to it by `millrace snapshot rollback --store " +
+         path + " --to " + good->name +
+         " --offsets rewind`, then the events since are learned again";
+}
+
+// Runs what reads the store, and adds the way back to what it says of damage.
+template <class Action>
+auto with_way_back(const std::string& path, const Action& action) {
+  try {
+    return action();
+  } catch (const StoreDamagedError& error) {
+    throw StoreDamagedError(error.what() + way_back(path));
+  } catch (const StateError& error) {
+    throw StoreDamagedError("the store in " + path + " is damaged (" + error.what() + ")" +
+                            way_back(path));
+  }
 }
 
 }  // namespace
@@ -79,24 +148,66 @@ Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Store::~Store() = default;
 
 std::unique_ptr<Store> Store::open(const std::string& path, Access access) {
-  auto database = open_database(path, access);
-  MILLRACE_FAILPOINT("recovery.opened");
   auto parts = std::unique_ptr<Parts>(
-      new Parts{path, access, std::move(database), SnapshotFolder(fs::path(path) / "snapshots")});
-  if (access == Access::kWrite) parts->snapshots.remove_incomplete();
-  parts->now = recover(*parts->database);
-  parts->sequence = parts->now.sequence;
-  parts->count_sizes();
+      new Parts{path, access, std::nullopt, nullptr, SnapshotFolder(fs::path(path) / "snapshots")});
+  Parts& p = *parts;
+  if (access == Access::kWrite) {
+    make_folder(path);
+    p.lock = FolderLock::take(path, FolderLock::Kind::kAlone);
+    if (!p.lock) {
+      throw StoreLockedError("the store in " + path +
+                             " is held by another process; stop it, or use another store.path");
+    }
+    settle_rollback(path);
+    p.snapshots.remove_incomplete();
+  } else if (is_snapshot(path)) {
+    p.lock = FolderLock::take(path, FolderLock::Kind::kShared);  // it is not removed meanwhile
+  }
+  // Read before the database: what another process acknowledges meanwhile is in there then.
+  const std::optional<Acknowledged> told = read_acknowledged(path);
+  with_way_back(path, [&] {
+    p.database = access == Access::kWrite ? open_to_write(path, told) : open_to_read(path, told);
+    MILLRACE_FAILPOINT("recovery.opened");
+    p.now = recover(*p.database);
+    p.compare(told);
+  });
+  p.sequence = p.now.sequence;
+  p.count_sizes();
   return std::unique_ptr<Store>(new Store(std::move(parts)));
 }
 
+void Store::Parts::compare(const std::optional<Acknowledged>& told) {
+  if (!told) return;
+  named = told->named;
+  const std::uint64_t recovered = now.sequence;
+  if (recovered < told->commit) lost = Lost{told->commit, recovered};
+  const std::uint64_t last = std::max(told->commit, told->named);
+  if (access == Access::kRead || recovered >= last) return;
+  // The same state under a number that nobody has heard of yet.
+  WriteSet changes(*database);
+  if (lost) {
+    add_to_history(
+        read_history(*database),
+        {.kind = StoreEvent::Kind::kLost, .from = told->commit, .to = recovered, .commit = last},
+        changes);
+  } else {
+    put_sequence(last, changes);
+  }
+  database->write(changes);
+  now.sequence = last;
+}
+
+bool Store::exists(const std::string& path) { return has_database(path); }
+
 std::uint64_t Store::sequence() const { return parts_->sequence; }
+std::optional<Store::Lost> Store::lost() const { return parts_->lost; }
+std::vector<StoreEvent> Store::history() const { return read_history(*parts_->database); }
 
 void Store::restore(Participant& participant) const {
   const std::string name = participant.participant_name();
   participant.use_cold(
       parts_->cold_readers.try_emplace(name, *parts_->database, name).first->second);
-  restore_participant(*parts_->database, participant);
+  with_way_back(parts_->path, [&] { restore_participant(*parts_->database, participant); });
 }
 
 std::vector<std::string> Store::participants() const {
@@ -106,7 +217,9 @@ std::vector<std::string> Store::participants() const {
 std::optional<std::string> Store::value(std::string_view participant, std::string_view name) const {
   auto bytes = parts_->database->get(Family::kValues, keys::value(participant, name));
   if (!bytes) return std::nullopt;
-  if (bytes->empty()) throw StoreError("the store in " + parts_->path + " is damaged: no flag");
+  if (bytes->empty()) {
+    throw StoreDamagedError("the store in " + parts_->path + " is damaged: a value has no flag");
+  }
   return bytes->substr(1);
 }
 
@@ -130,6 +243,8 @@ void Store::write(const Commit& commit) {
     throw;
   }
   parts_->committed(commit, removed, written);
+  parts_->acknowledge();
+  MILLRACE_FAILPOINT("commit.acknowledged");
 
   StoreProbe& probe = parts_->probe;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
@@ -168,6 +283,15 @@ void Store::Parts::committed(const Commit& commit, const std::vector<keys::Piece
   count_sizes();
 }
 
+// The commit is safe whatever becomes of the side file: without it a torn log would not be noticed.
+void Store::Parts::acknowledge() {
+  try {
+    write_acknowledged(path, {sequence, named});
+  } catch (const StoreError&) {
+    ++probe.side_file_failures;
+  }
+}
+
 std::vector<Cleaning> Store::cleanings() {
   parts_->check_writable();
   parts_->cleaned = parts_->now.index.to_clean();
@@ -176,8 +300,8 @@ std::vector<Cleaning> Store::cleanings() {
   for (const keys::PieceKey& piece : parts_->cleaned) {
     auto bytes = parts_->database->get(Family::kBlocks, keys::piece(piece));
     if (!bytes) {
-      throw StoreError("the store in " + parts_->path + " is damaged: a piece of " +
-                       piece.participant + '/' + piece.set + " is in the index only");
+      throw StoreDamagedError("the store in " + parts_->path + " is damaged: a piece of " +
+                              piece.participant + '/' + piece.set + " is in the index only");
     }
     handed.push_back({piece.participant, piece.set, piece.sequence, std::move(*bytes)});
   }
@@ -194,7 +318,7 @@ SnapshotInfo Store::snapshot(EventTime now, int keep) {
     SnapshotInfo info = parts_->snapshots.take(*parts_->database, now, keep);
     ++parts_->probe.snapshots;
     return info;
-  } catch (const StoreError&) {
+  } catch (...) {
     ++parts_->probe.failures;
     throw;
   }

@@ -12,6 +12,7 @@
 #include "store/commit.h"
 #include "store/digest.h"
 #include "store/error.h"
+#include "store/history.h"
 #include "store/probe.h"
 #include "store/snapshot.h"
 
@@ -33,17 +34,36 @@ class Store {
   enum class Access { kWrite, kRead };
   /// Opens or (kWrite) creates. kRead also works beside a process that writes: it changes nothing,
   /// and sees the last commit at the moment of the call. A snapshot is opened by its folder's path.
-  /// Error: throws StoreLockedError, StoreError (no store there, a newer schema, damage).
+  /// kWrite finishes or undoes a rollback that was broken off, and where acknowledged commits are
+  /// gone (see `lost`) keeps that in the history.
+  /// Error: throws StoreLockedError, StoreFullError, StoreError (no store there, a newer schema),
+  /// StoreDamagedError, which says how to go back to the newest good snapshot.
   static std::unique_ptr<Store> open(const std::string& path, Access access);
   ~Store();
 
-  /// The sequence of the last durable commit; 0 for a new store.
+  /// Whether there is a store at all.
+  static bool exists(const std::string& path);
+
+  /// The sequence of the last durable commit; 0 for a new store. Above every number that a version
+  /// was ever named after, so that the next commit's is new.
   std::uint64_t sequence() const;
+
+  /// What was acknowledged as written and is not there: the end of the write-ahead log was torn, or
+  /// files were put back by hand. The state is that of an earlier commit, positions included, so
+  /// the events since are learned again.
+  struct Lost {
+    std::uint64_t acknowledged = 0;  ///< The last commit that was,
+    std::uint64_t recovered = 0;     ///< and the one that is there.
+  };
+  std::optional<Lost> lost() const;
+
+  /// Losses and rollbacks, oldest first; the last few.
+  std::vector<StoreEvent> history() const;
 
   /// Restores a participant from the last commit; does nothing where the store has none of it. A
   /// large block comes in several pieces, in order, each with the block's sequence. Of cold blocks
   /// the directories come; from now on, also of a new store, it reads their bytes here.
-  /// Error: throws StoreError, and what the participant throws.
+  /// Error: throws StoreError; StoreDamagedError also for what the participant cannot read.
   void restore(Participant& participant) const;
   /// The names of all participants of the last commit.
   std::vector<std::string> participants() const;
@@ -68,7 +88,8 @@ class Store {
   /// The digest, and the size of each set.
   StateSummary summarize() const;
 
-  /// Takes a snapshot (hard links) under the store's folder; removes all but the newest `keep`.
+  /// Takes a snapshot (hard links) under the store's folder; removes all but the newest `keep` and
+  /// those in use.
   /// Commits go on meanwhile. Requires: keep ≥ 1. Error: throws StoreError.
   SnapshotInfo snapshot(EventTime now, int keep);
   /// The complete ones, oldest first.

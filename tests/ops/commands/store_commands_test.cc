@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -95,14 +96,75 @@ TEST(StoreCommands, AHeldStoreIsListedButTheApiMustTakeTheSnapshot) {
   EXPECT_TRUE(contains(list.out, daemon->snapshots()[0].name)) << list.out;
 }
 
-TEST(StoreCommands, WhatIsNotBuiltYetIsRefusedByName) {
-  for (const char* name : {"export", "rollback"}) {
-    const Outcome outcome = millrace({"snapshot", name, "--store", "x", "--to", "y"});
-    EXPECT_EQ(outcome.exit, kExitUsage);
-    EXPECT_TRUE(contains(outcome.error, name)) << outcome.error;
-    EXPECT_TRUE(contains(outcome.error, "not built yet")) << outcome.error;
+TEST(StoreCommands, ASnapshotGoesToAnotherStoreAndBack) {
+  const TempFolder folder;
+  {
+    const auto store = Store::open(folder / "store", Store::Access::kWrite);
+    store->write({7, {}});
+    store->snapshot(EventTime{1'700'000'000'000}, 3);
+    store->write({9, {}});
   }
-  EXPECT_EQ(millrace({"snapshot"}).exit, kExitUsage);
+  Store::open(folder / "other", Store::Access::kWrite)->write({1, {}});
+  const std::string tar = folder / "s.tar";
+  const Outcome exported =
+      millrace({"snapshot", "export", "--store", folder / "store", "--to", tar});
+  EXPECT_EQ(exported.exit, kExitDone) << exported.error;
+  EXPECT_EQ(millrace({"snapshot", "export", "--store", folder / "store", "--to", tar}).exit,
+            kExitFailed)
+      << "nothing is written over";
+  const Outcome imported =
+      millrace({"snapshot", "import", "--store", folder / "other", "--from", tar, "--json"});
+  EXPECT_EQ(imported.exit, kExitDone) << imported.error;
+  EXPECT_EQ(boost::json::parse(imported.out).at("commit").to_number<int>(), 7);
+  EXPECT_EQ(millrace({"snapshot", "list", "--store", folder / "other"}).out, exported.out);
+
+  const Outcome verified = millrace({"snapshot", "verify", "--store", folder / "other", "--json"});
+  EXPECT_EQ(verified.exit, kExitDone);
+  EXPECT_TRUE(boost::json::parse(verified.out).at(0).at("good").as_bool());
+  const std::string name(boost::json::parse(imported.out).at("name").as_string());
+  std::ofstream(folder / ("other/snapshots/" + name + "/db/CURRENT")) << "MANIFEST-000000";
+  const Outcome damaged = millrace({"snapshot", "verify", "--store", folder / "other"});
+  EXPECT_EQ(damaged.exit, kExitFailed);
+  EXPECT_TRUE(contains(damaged.error, "CURRENT")) << damaged.error;
+}
+
+TEST(StoreCommands, RollbackSaysWhatItDidAndInspectRemembers) {
+  const TempFolder folder;
+  const std::string path = folder / "store";
+  {
+    const auto store = Store::open(path, Store::Access::kWrite);
+    store->write({7, {}});
+    store->snapshot(EventTime{1'700'000'000'000}, 3);
+    store->write({9, {}});
+  }
+  const std::vector<std::string> rollback{"snapshot", "rollback", "--store",
+                                          path,       "--to",     "latest"};
+  auto with = [&](const std::string& offsets, const std::string& more = "--json") {
+    std::vector<std::string> arguments = rollback;
+    arguments.insert(arguments.end(), {"--offsets", offsets, more});
+    return millrace(arguments);
+  };
+  EXPECT_EQ(with("maybe").exit, kExitUsage);
+  EXPECT_EQ(millrace(rollback).exit, kExitUsage) << "the policy must be named";
+  const Outcome done = with("rewind");
+  EXPECT_EQ(done.exit, kExitDone) << done.error;
+  const auto result = boost::json::parse(done.out);
+  EXPECT_EQ(result.at("from_commit").to_number<int>(), 9);
+  EXPECT_EQ(result.at("to_commit").to_number<int>(), 7);
+  EXPECT_EQ(result.at("commit").to_number<int>(), 10);
+
+  const auto found = boost::json::parse(millrace({"inspect", "--store", path, "--json"}).out);
+  EXPECT_EQ(found.at("commit").to_number<int>(), 10);
+  EXPECT_EQ(found.at("history").at(0).at("event"), "rollback");
+  EXPECT_EQ(found.at("history").at(0).at("offsets"), "rewind");
+  EXPECT_TRUE(found.at("lost_commits").is_null());
+  EXPECT_TRUE(contains(millrace({"inspect", "--store", path}).out, "rollback"));
+
+  const auto daemon = Store::open(path, Store::Access::kWrite);
+  const Outcome held = with("keep");
+  EXPECT_EQ(held.exit, kExitFailed);
+  EXPECT_TRUE(contains(held.error, "/v1/admin/rollback")) << held.error;
+  EXPECT_EQ(daemon->sequence(), 10u);
 }
 
 }  // namespace
