@@ -17,7 +17,9 @@
 #include "learner/publish/serving_model.h"
 #include "learner/train/commands.h"
 #include "learner/train/report.h"
+#include "serve/learning_status.h"
 #include "serve/options.h"
+#include "store/rollback.h"
 #include "store/store.h"
 
 namespace millrace {
@@ -45,9 +47,10 @@ enum class Route {
   kFreeze,
   kResume,
   kStatus,
+  kRollback,
   kOther
 };
-inline constexpr int kRoutes = 12;
+inline constexpr int kRoutes = 13;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
@@ -74,8 +77,12 @@ struct ServeParts {
   std::function<TrainerReport()> tasks;  ///< For /v1/tasks.
   /// For /v1/join: its JSON, or nothing where this impression is not known. Error: not now.
   std::function<Result<std::optional<std::string>>(std::string_view impression_id)> join;
+  std::function<LearningStatus()> learning = {};         ///< For /readyz; absent: not told.
   std::function<Result<SnapshotInfo>()> snapshot;        ///< For POST /v1/admin/snapshot.
   std::function<CommandAnswer(TrainerCommand)> command;  ///< For freeze and resume.
+  /// For POST /v1/admin/rollback; returns once the new version is served. Absent: 501.
+  std::function<Result<RolledBack, RollbackRefusal>(const std::string& snapshot, Offsets offsets)>
+      roll_back = {};
   std::function<void(std::string_view level, const std::string& message)> log;
 };
 

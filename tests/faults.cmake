@@ -22,7 +22,7 @@ target_link_libraries(test_faults PUBLIC millrace::ops RocksDB::rocksdb-shared)
 add_executable(millrace-faults ${CMAKE_SOURCE_DIR}/ops/main.cc)
 target_link_libraries(millrace-faults PRIVATE test_faults)
 
-millrace_tests(faults DEPENDS test_faults test_support)
+millrace_tests(faults DEPENDS test_faults test_support Boost::json)
 if(TARGET faults_test)
   add_dependencies(faults_test millrace-faults)
 endif()

@@ -96,17 +96,19 @@ std::unique_ptr<Service> start_service(const std::string& brokers, const std::st
 }
 
 DemoView view_of(const Service& service, const SimulatedUsers& users, double seconds) {
-  const Engine& engine = service.engine();
-  const std::shared_ptr<const TrainerReport> report = engine.report();
   DemoView view;
   view.seconds = seconds;
   view.sent = users.sent();
-  view.taken = engine.pipeline().events;
-  view.trained = report->rows;
+  service.read([&](const Engine* engine) {
+    if (engine == nullptr) return;
+    const std::shared_ptr<const TrainerReport> report = engine->report();
+    view.taken = engine->pipeline().events;
+    view.trained = report->rows;
+    view.tasks = report->tasks;
+  });
   view.address = "http://127.0.0.1:" + std::to_string(service.port());
-  view.tasks = report->tasks;
   for (const TaskReport& task : view.tasks) view.best_auc.push_back(users.best_auc(task.name));
-  const ServingModel::Pin pin = engine.serving().pin();
+  const ServingModel::Pin pin = service.serving().pin();
   view.version = print_version(pin.version());
   if (pin.seen().is_finite()) {
     view.age_seconds = static_cast<double>((wall_clock() - pin.seen()).count()) / 1000;

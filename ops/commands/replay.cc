@@ -85,9 +85,9 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
     return kExitBadConfig;
   }
   ProgressBar bar("replay");
-  const bool ended = engine.run(stop, [&](const Progress& progress) {
-    bar.show(progress.events, progress.done, progress.in_all);
-  });
+  const bool ended = engine.run(
+      [&stop] { return stop.load(); },
+      [&](const Progress& progress) { bar.show(progress.events, progress.done, progress.in_all); });
   engine.finish();
   if (!ended) {
     std::fprintf(stderr, "stopped; everything taken is committed, the same command goes on\n");

@@ -19,13 +19,14 @@ int run(const LoadedConfig& loaded) {
     return kExitBadConfig;
   }
   Service& service = **made;
+  bool well = false;
   try {
     service.start();
+    well = service.run(stop, {});
   } catch (const IdentityError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return kExitBadConfig;
   }
-  const bool well = service.run(stop, {});
   log_line("info", "stopped");
   return well ? kExitDone : kExitFailed;
 }

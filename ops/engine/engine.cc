@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "ingest/sink/file_dead_letters.h"
@@ -14,6 +15,8 @@
 #include "ops/config/load.h"
 #include "ops/engine/committer.h"
 #include "ops/engine/parts.h"
+#include "store/free_space.h"
+#include "store/side_file.h"
 
 namespace millrace {
 namespace {
@@ -27,7 +30,7 @@ constexpr std::size_t kQuestions = 16;
 constexpr std::chrono::milliseconds kAnswerWithin{2000};
 // Where the join's memory asks for barriers.
 constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
-constexpr Duration kDeliverWithin{10'000};  // dead letters, at the end
+constexpr std::chrono::milliseconds kLookForRoomEvery{100};
 
 std::vector<std::string> topics_of(const EventTypes& types) {
   std::vector<std::string> topics;
@@ -75,7 +78,8 @@ struct Engine::Parts {
                 options.config.learner.train.batch_span),
         sampling(schema, options.config.learner.train),
         trainers(make_trainers(options.config, schema)),
-        serving(schema) {}
+        space(options.config.store.path,
+              static_cast<std::uint64_t>(options.config.store.free_space.value)) {}
 
   EngineOptions options;
   const Schema schema;
@@ -102,7 +106,7 @@ struct Engine::Parts {
   StageTimes stages;
   StageSampler sampler{stages};
   Trainers trainers;
-  ServingModel serving;
+  const FreeSpace space;
   std::unique_ptr<Committer> committer;
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<LearnerThread> learner;
@@ -111,7 +115,7 @@ struct Engine::Parts {
   JoinQuestions questions{kQuestions};
   std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
   bool dirty = false;                          // something changed since the last barrier
-  Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now();
+  Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now(), last_look{};
   Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
   std::uint64_t positions_published = 0;
   std::uint64_t commands = 0;  // of the trainer's, as of the last barrier
@@ -124,8 +128,10 @@ struct Engine::Parts {
   KafkaLosses::Counts losses{};
   std::uint64_t left_out = 0, dead_letters_waiting = 0;
   DecodeCounts decode_counts;
+  std::string paused;  // why
 
   bool from_files() const { return !options.files.empty(); }
+  void check_identity() const;
   void make_merge();
   Commit commit_without_trainer(std::uint64_t sequence, std::span<const Cleaning> cleanings);
   void first_commit();
@@ -134,11 +140,13 @@ struct Engine::Parts {
   void barrier();
   bool barrier_is_due() const;
   void wait_for_room();
+  bool room_is_doubtful() const { return Clock::now() - last_look >= kTickEvery; }
+  bool has_room();
   bool send(std::vector<Batch>& closed);
   void note_status();
   void tick(const std::function<void(const Progress&)>& tell);
   Progress progress() const;
-  bool flush(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tell);
+  bool flush(const std::function<bool()>& stop, const std::function<void(const Progress&)>& tell);
 };
 
 Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
@@ -189,15 +197,26 @@ Engine::~Engine() {
   parts_->committer.reset();
 }
 
+void Engine::Parts::check_identity() const {
+  if (service.stored_identity().empty()) return;
+  const std::string difference =
+      identity_difference(service.stored_identity(), config_identity(options.config));
+  if (!difference.empty()) throw IdentityError(difference);
+}
+
 void Engine::open() {
   Parts& p = *parts_;
+  if (!p.space.enough()) throw StoreFullError(p.space.complaint());
   p.store = Store::open(p.options.config.store.path, Store::Access::kWrite);
+  if (const auto lost = p.store->lost()) {
+    p.options.log("error", "the commits " + std::to_string(lost->recovered + 1) + " to " +
+                               std::to_string(lost->acknowledged) +
+                               " were acknowledged and are lost (the end of the write-ahead log is "
+                               "damaged); going on from commit " +
+                               std::to_string(lost->recovered) + ", its events are taken again");
+  }
   p.store->restore(p.service);
-  const std::string difference =
-      p.service.stored_identity().empty()
-          ? std::string()
-          : identity_difference(p.service.stored_identity(), config_identity(p.options.config));
-  if (!difference.empty()) throw IdentityError(difference);
+  p.check_identity();
   for (Participant* participant : p.before_trainer) {
     if (participant != &p.service) p.store->restore(*participant);
   }
@@ -208,6 +227,20 @@ void Engine::open() {
   p.make_merge();
   p.first_commit();
   p.start_threads();
+}
+
+void Engine::show() {
+  Parts& p = *parts_;
+  const std::string& path = p.options.config.store.path;
+  VersionNumber version;
+  if (Store::exists(path)) {
+    const auto store = Store::open(path, Store::Access::kRead);
+    store->restore(p.service);
+    p.check_identity();
+    store->restore(p.trainers.champion());
+    version.commit = name_without_commit(path, store->sequence());
+  }
+  p.options.serving->apply(p.trainers.champion().publish(), version);
 }
 
 void Engine::connect() {
@@ -261,7 +294,7 @@ void Engine::Parts::first_commit() {
                              "): roll back to a snapshot, or resume learning to serve them anyway");
     return;
   }
-  serving.apply(trainers.champion().publish(), {sequence, 0});
+  options.serving->apply(trainers.champion().publish(), {sequence, 0});
 }
 
 void Engine::Parts::start_threads() {
@@ -269,7 +302,7 @@ void Engine::Parts::start_threads() {
       std::make_unique<Committer>(*store, failure, stages, [this](std::uint64_t) { landed(); });
   if (options.live) {
     publisher = std::make_unique<Publisher>(
-        serving, failure, [this] { return store->sequence(); }, options.clock);
+        *options.serving, failure, [this] { return store->sequence(); }, options.clock);
   }
   learner = std::make_unique<LearnerThread>(
       LearnerThread::Parts{.trainers = trainers,
@@ -294,6 +327,10 @@ void Engine::Parts::landed() {
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
   last_snapshot = Clock::now();
+  if (!space.enough()) {
+    options.log("warning", "no snapshot: " + space.complaint());
+    return;
+  }
   try {
     const SnapshotInfo taken = store->snapshot(options.clock(), snapshots.keep);
     options.log("info", "snapshot " + taken.name);
@@ -318,6 +355,20 @@ void Engine::Parts::wait_for_room() {
   } else {
     committer->wait();
   }
+}
+
+// Looked at before each barrier, and now and then; says so once.
+bool Engine::Parts::has_room() {
+  last_look = Clock::now();
+  const bool enough = space.enough();
+  const std::string complaint = enough ? "" : space.complaint();
+  const std::lock_guard lock(status_mutex);
+  if (enough != paused.empty()) {
+    options.log(enough ? "info" : "error", enough ? "there is room on the disk; learning goes on"
+                                                  : "learning pauses: " + complaint);
+  }
+  paused = complaint;
+  return enough;
 }
 
 void Engine::Parts::barrier() {
@@ -350,7 +401,8 @@ bool Engine::Parts::send(std::vector<Batch>& closed) {
   return true;
 }
 
-bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {
+bool Engine::run(const std::function<bool()>& stop,
+                 const std::function<void(const Progress&)>& tick) {
   Parts& p = *parts_;
   const JoinOptions& join = p.options.config.join;
   const QuietOptions quiet{.quiet_after = join.quiet_after.value_or(Duration{0}),
@@ -358,7 +410,13 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
                            .live_within = join.live_within};
   std::vector<Batch> closed;
   bool ended = false;
-  while (!stop && !p.failure.happened()) {
+  while (!stop() && !p.failure.happened()) {
+    if ((p.barrier_is_due() || p.room_is_doubtful()) && !p.has_room()) {
+      if (!p.options.live) throw StoreFullError(p.space.complaint());
+      std::this_thread::sleep_for(kLookForRoomEvery);
+      if (tick) tick(p.progress());
+      continue;
+    }
     if (p.barrier_is_due()) p.barrier();
     p.questions.answer_all([&](const std::string& id) { return p.joiner.explain(id); });
     if (p.joiner.pressure() == JoinState::Pressure::kStop) {
@@ -393,12 +451,15 @@ bool Engine::run(const std::atomic<bool>& stop, const std::function<void(const P
 }
 
 // A flush that is stopped half-way has decided a part of what waits; the next one decides the rest.
-bool Engine::Parts::flush(const std::atomic<bool>& stop,
+bool Engine::Parts::flush(const std::function<bool()>& stop,
                           const std::function<void(const Progress&)>& tell) {
   std::vector<Batch> closed;
   bool more = true;
-  while (more && !stop && !failure.happened()) {
-    if (barrier_is_due()) barrier();
+  while (more && !stop() && !failure.happened()) {
+    if (barrier_is_due()) {
+      if (!has_room()) throw StoreFullError(space.complaint());
+      barrier();
+    }
     more = pipeline->flush(closed);
     dirty = true;
     if (!send(closed)) break;
@@ -407,11 +468,11 @@ bool Engine::Parts::flush(const std::atomic<bool>& stop,
   return !more;
 }
 
-void Engine::finish() {
+void Engine::finish(Duration deliver_within) {
   Parts& p = *parts_;
-  if (p.learner && !p.failure.happened() && p.committer->wait()) {
+  if (p.learner && !p.failure.happened() && p.committer->wait() && p.has_room()) {
     // What is not delivered by then waits in the commit.
-    if (!p.dead_letters->flush(kDeliverWithin)) {
+    if (!p.dead_letters->flush(deliver_within)) {
       p.options.log("warning",
                     "some dead letters wait for their delivery; the next start sends them");
     }
@@ -464,13 +525,15 @@ Progress Engine::Parts::progress() const {
   return progress;
 }
 
-void Engine::fail(const std::string& message) { parts_->failure.report(message); }
+std::string Engine::paused() const {
+  const std::lock_guard lock(parts_->status_mutex);
+  return parts_->paused;
+}
 EventTime Engine::started() const { return parts_->started; }
 const Config& Engine::config() const { return parts_->options.config; }
 const Failure& Engine::failure() const { return parts_->failure; }
 Store& Engine::store() { return *parts_->store; }
 const Store& Engine::store() const { return *parts_->store; }
-const ServingModel& Engine::serving() const { return parts_->serving; }
 const Schema& Engine::schema() const { return parts_->schema; }
 
 Accounts Engine::accounts() const {

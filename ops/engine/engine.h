@@ -41,6 +41,7 @@ struct EngineOptions {
   /// `run`: follows the stream and the clock, and publishes to scorers. Otherwise `replay`: goes up
   /// to the present ends and stops.
   bool live = false;
+  ServingModel* serving = nullptr;  ///< Of `run`: where versions are published; outlives engines.
   std::vector<std::string> files = {};                      ///< Replay of files; none: Kafka.
   bool flush = false;                                       ///< Decide all that waits at the end.
   std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.
@@ -58,9 +59,10 @@ struct Progress {
 
 /// The whole path in one object: source, join, trainer, commits and versions, each on its thread.
 ///
-/// Life: make → open → connect → run → finish. Threads: these from one thread; what is read from
+/// Life: make → open → connect → run → finish. After a failure an engine is of no more use: it
+/// goes, and a new one restores the last commit. Threads: these from one thread; what is read from
 /// outside
-/// (`accounts`, `report`, `serving`, the probes) from any.
+/// (`accounts`, `report`, the probes) from any, once `open` has returned.
 class Engine {
  public:
   /// Error: the configuration asks for something that only a library can judge (a Kafka property).
@@ -68,30 +70,35 @@ class Engine {
   ~Engine();
 
   /// Opens the store, restores everything, commits a higher sequence and publishes the first
-  /// version. Throws IdentityError, StoreError, StateError.
+  /// version. Throws IdentityError, StoreError (StoreFullError where less than `store.free_space`
+  /// is free).
   void open();
+
+  /// Instead of `open`: publishes what the last commit holds, and writes nothing but the number
+  /// that the version is named by. For a start that waits for room on the disk. Throws as `open`.
+  void show();
 
   /// Goes to the source: files, or the broker, which it waits for. What is published is served
   /// meanwhile. Throws SourceError.
   void connect();
 
-  /// Takes events until `stop` is set, the end is reached (replay) or learning fails. `tick` is
-  /// called a few times a second. Returns whether the end was reached.
-  bool run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick);
+  /// Takes events until `stop` says so, the end is reached (replay) or learning fails. `tick` is
+  /// called a few times a second. Returns whether the end was reached. While less than
+  /// `store.free_space` is free a daemon takes nothing (`paused`); a replay ends by StoreFullError.
+  bool run(const std::function<bool()>& stop, const std::function<void(const Progress&)>& tick);
 
-  /// Commits what is there and ends all threads but serving's. Throws LearningError if learning
-  /// failed.
-  void finish();
+  /// Commits what is there and ends all threads; waits for dead letters at most so long. Throws
+  /// LearningError if learning failed.
+  void finish(Duration deliver_within = Duration{10'000});
 
-  /// Something outside failed: learning stops where it stands.
-  void fail(const std::string& message);
+  /// Why nothing is taken just now; empty where all is well.
+  std::string paused() const;
 
   EventTime started() const;  ///< When the object was made, by the wall clock.
   const Config& config() const;
   const Failure& failure() const;
   Store& store();
   const Store& store() const;
-  const ServingModel& serving() const;
   const Schema& schema() const;
 
   Accounts accounts() const;  ///< As of the last barrier's commit.

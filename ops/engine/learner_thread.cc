@@ -56,6 +56,7 @@ void LearnerThread::work() {
   try {
     while (true) {
       std::optional<Message> message = queue_.pop_for(poll);
+      if (parts_.failure.happened()) break;  // nothing of it will ever be committed
       if (message && message->batch) train(*message->batch);
       if (message && message->barrier) complete(*message->barrier);
       carry_out_commands();
@@ -64,7 +65,11 @@ void LearnerThread::work() {
       if (!message && queue_.is_closed() && queue_.size() == 0) break;
     }
     refresh_report();
-    if (parts_.commands != nullptr) parts_.commands->close("learning has ended");
+    queue_.close();
+    if (parts_.commands != nullptr) {
+      parts_.commands->close(parts_.failure.happened() ? parts_.failure.message()
+                                                       : "learning has ended");
+    }
   } catch (const std::exception& error) {
     parts_.failure.report(std::string("training failed: ") + error.what());
     queue_.close();

@@ -1,7 +1,7 @@
 #include "ops/engine/service.h"
 
 #include <chrono>
-#include <thread>
+#include <mutex>
 #include <utility>
 
 #include "learner/publish/score_formula.h"
@@ -19,18 +19,47 @@ std::vector<std::string> task_names(const std::vector<Task>& tasks) {
   return names;
 }
 
+// What an engine told last; answered while there is none.
+struct LastWords {
+  std::mutex mutex;
+  std::string metrics;
+  TrainerReport report;
+
+  void hear(const Engine& engine, std::uint64_t past_failures) {
+    std::string text = export_engine(engine, past_failures, wall_clock());
+    const std::lock_guard lock(mutex);
+    metrics = std::move(text);
+    report = *engine.report();
+  }
+};
+
 }  // namespace
 
 struct Service::Parts {
-  std::unique_ptr<TrainerCommands> commands;  // before the engine, whose trainer takes them
-  std::unique_ptr<Engine> engine;
+  Parts(Config given, ScoreFormula parsed, EngineLog logged)
+      : config(std::move(given)),
+        schema(config.schema()),
+        started(wall_clock()),
+        serving(schema),
+        formula(std::move(parsed)),
+        log(std::move(logged)) {}
+
+  const Config config;
+  const Schema schema;
+  const EventTime started;
+  TrainerCommands commands;  // outlives the engines, whose trainers take them
+  ServingModel serving;
   ScoreFormula formula;
   EngineLog log;
+  LastWords last_words;
+  std::unique_ptr<Supervisor> supervisor;
   std::unique_ptr<Server> server;
   /// Null until the server is there: its threads may ask for metrics before `start` has returned.
   std::atomic<const ServeProbe*> serve_probe = nullptr;
 
-  Result<SnapshotInfo> snapshot();
+  ServeParts serve_parts();
+  std::string metrics();
+  TrainerReport report();
   Result<std::optional<std::string>> explain(std::string_view impression_id);
 };
 
@@ -38,98 +67,116 @@ Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
                                                std::function<bool()> stopping) {
   auto formula = ScoreFormula::parse(config.score, task_names(config.tasks));
   if (!formula) return Error{"score: " + formula.error().message};
+  auto parts = std::make_unique<Parts>(std::move(config), std::move(formula).value(), log);
   EngineOptions options;
-  options.config = std::move(config);
+  options.config = parts->config;
   options.live = true;
+  options.serving = &parts->serving;
   options.clock = wall_clock;
-  options.log = log;
+  options.log = std::move(log);
   options.stopping = std::move(stopping);
-  auto commands = std::make_unique<TrainerCommands>();
-  options.commands = commands.get();
-  auto engine = Engine::make(std::move(options));
-  if (!engine) return engine.error();
-  return std::unique_ptr<Service>(new Service(std::unique_ptr<Parts>(
-      new Parts{std::move(commands), std::move(engine).value(), std::move(formula).value(),
-                std::move(log), nullptr, nullptr})));
+  options.commands = &parts->commands;
+  const auto possible = Engine::make(options);  // what only a library can judge is said here
+  if (!possible) return possible.error();
+  parts->supervisor = std::make_unique<Supervisor>(Supervisor::Options{
+      .engine = std::move(options), .before_end = [p = parts.get()](const Engine& engine) {
+        p->last_words.hear(engine, p->supervisor->past_failures());
+      }});
+  return std::unique_ptr<Service>(new Service(std::move(parts)));
 }
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Service::~Service() = default;
 
-void Service::start() {
-  Parts& p = *parts_;
-  p.engine->open();
-  const Config& config = p.engine->config();
+ServeParts Service::Parts::serve_parts() {
   ServeParts serve;
   serve.model = config.name;
-  serve.schema = &p.engine->schema();
+  serve.schema = &schema;
   serve.model_options = config.learner.model;
-  serve.serving = &p.engine->serving();
-  serve.formula = &p.formula;
+  serve.serving = &serving;
+  serve.formula = &formula;
   serve.clock = wall_clock;
-  serve.metrics = [&p] { return export_metrics(*p.engine, p.serve_probe.load(), wall_clock()); };
-  serve.tasks = [&p] { return *p.engine->report(); };
-  serve.join = [&p](std::string_view id) { return p.explain(id); };
-  serve.command = [&p](TrainerCommand command) {
-    return p.commands->run(std::move(command), Duration{5'000});
+  serve.metrics = [this] { return metrics(); };
+  serve.tasks = [this] { return report(); };
+  serve.join = [this](std::string_view id) { return explain(id); };
+  serve.command = [this](TrainerCommand command) {
+    return commands.run(std::move(command), Duration{5'000});
   };
-  serve.snapshot = [&p] { return p.snapshot(); };
-  serve.log = p.log;
-  auto server = Server::start(config.serve, std::move(serve));
+  serve.learning = [this] { return supervisor->status(); };
+  serve.snapshot = [this] { return supervisor->snapshot(); };
+  serve.roll_back = [this](const std::string& snapshot, Offsets offsets) {
+    return supervisor->roll_back(snapshot, offsets);
+  };
+  serve.log = log;
+  return serve;
+}
+
+void Service::start() {
+  Parts& p = *parts_;
+  p.supervisor->start();
+  auto server = Server::start(p.config.serve, p.serve_parts());
   if (!server) throw StartError(server.error().message);
   p.server = std::move(server).value();
   p.serve_probe = &p.server->probe();
   p.log("info", "serving at http://" +
-                    config.serve.listen.substr(0, config.serve.listen.rfind(':')) + ":" +
+                    p.config.serve.listen.substr(0, p.config.serve.listen.rfind(':')) + ":" +
                     std::to_string(p.server->port()));
-  p.engine->connect();
+}
+
+std::string Service::Parts::metrics() {
+  const EventTime now = wall_clock();
+  ServiceMetrics of_service;
+  of_service.started = started;
+  of_service.learning = supervisor->status();
+  of_service.serving = &serving;
+  of_service.serve = serve_probe.load();
+  std::string text = export_service(of_service, now);
+  supervisor->read([&](const Engine* engine) {
+    if (engine != nullptr) last_words.hear(*engine, supervisor->past_failures());
+  });
+  const std::lock_guard lock(last_words.mutex);
+  return text + last_words.metrics;
 }
 
 Result<std::optional<std::string>> Service::Parts::explain(std::string_view impression_id) {
-  auto found = engine->explain(impression_id);
-  if (!found) return found.error();
-  if (!*found) return std::optional<std::string>();
-  return std::optional(
-      join_text(impression_id, **found, engine->schema(), engine->config().events));
+  Result<std::optional<std::string>> answer = Error{"learning does not run just now"};
+  supervisor->ask([&](Engine& engine) {
+    auto found = engine.explain(impression_id);
+    if (!found) {
+      answer = found.error();
+    } else if (!*found) {
+      answer = std::optional<std::string>();
+    } else {
+      answer = std::optional(join_text(impression_id, **found, schema, config.events));
+    }
+  });
+  return answer;
 }
 
-Result<SnapshotInfo> Service::Parts::snapshot() {
-  try {
-    return engine->store().snapshot(wall_clock(), engine->config().store.snapshots.keep);
-  } catch (const std::exception& error) {
-    return Error{error.what()};
-  }
+TrainerReport Service::Parts::report() {
+  std::shared_ptr<const TrainerReport> now;
+  supervisor->read([&](const Engine* engine) {
+    if (engine != nullptr) now = engine->report();
+  });
+  if (now) return *now;
+  const std::lock_guard lock(last_words.mutex);
+  return last_words.report;
 }
 
 bool Service::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {
   Parts& p = *parts_;
-  try {
-    p.engine->run(stop, tick);
-  } catch (const std::exception& error) {
-    p.engine->fail(std::string("reading failed: ") + error.what());
-  }
-  if (p.engine->failure().happened()) {
-    p.log("error", p.engine->failure().message() +
-                       "; learning has stopped, scores are served from memory until the end");
-    while (!stop) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      if (tick) tick({});
-    }
-  }
+  p.supervisor->run(stop, tick);
   p.server->drain();
-  bool well = true;
-  try {
-    p.engine->finish();
-  } catch (const std::exception& error) {
-    p.log("error", error.what());
-    well = false;
-  }
+  const bool well = p.supervisor->finish();
   p.server->stop(Duration{5000});
   return well;
 }
 
 int Service::port() const { return parts_->server->port(); }
-const Engine& Service::engine() const { return *parts_->engine; }
+const ServingModel& Service::serving() const { return parts_->serving; }
+void Service::read(const std::function<void(const Engine*)>& reader) const {
+  parts_->supervisor->read(reader);
+}
 const ServeProbe& Service::serve_probe() const { return parts_->server->probe(); }
 
 }  // namespace millrace

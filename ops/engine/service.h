@@ -5,12 +5,14 @@
 #include <memory>
 
 #include "ops/engine/engine.h"
+#include "ops/engine/supervisor.h"
 #include "serve/server.h"
 
 namespace millrace {
 
-/// The daemon: the engine, following the stream, and the HTTP endpoint before it.
-/// Life: make → start → run. Threads: these from one thread; what is read, from any.
+/// The daemon: the HTTP endpoint and what it serves from, and the supervisor that keeps learning
+/// alive behind it. Life: make → start → run. Threads: these from one thread; what is read, from
+/// any.
 class Service {
  public:
   /// `stopping` is asked while the start waits for the broker.
@@ -19,16 +21,18 @@ class Service {
                                                std::function<bool()> stopping = {});
   ~Service();
 
-  /// Opens the store and the endpoint, then goes to the broker: scores are served while it waits.
-  /// Throws as Engine::open; StartError where the address is taken.
+  /// Opens the store and the endpoint. Throws as Supervisor::start; StartError where the address is
+  /// taken.
   void start();
-  /// Learns until `stop` is set; where learning fails, serves on until then. `tick` is called a few
-  /// times a second while learning goes on. Then drains: not ready, requests in flight answered,
-  /// the last commit. Returns whether all went well.
+  /// Goes to the broker and learns until `stop` is set; scores are served all the time, whatever
+  /// fails. `tick` is called a few times a second. Then drains: not ready, requests in flight
+  /// answered, the last commit. Returns whether all went well. Throws as Supervisor::run.
   bool run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick);
 
   int port() const;
-  const Engine& engine() const;
+  const ServingModel& serving() const;
+  /// As Supervisor::read.
+  void read(const std::function<void(const Engine*)>& reader) const;
   const ServeProbe& serve_probe() const;
 
  private:

@@ -12,7 +12,13 @@ using enum MetricKind;
 constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_build_info", kGauge, "version", "1; the version is in the label."},
     {"millrace_learning_stopped", kGauge, "",
-     "1 once a failure stopped learning; serving goes on."},
+     "1 while learning does not run, for whatever reason; serving goes on."},
+    {"millrace_learning_state", kGauge, "state",
+     "1 for the state that learning is in: running, paused (store.free_space), restarting (after a "
+     "failure, by itself), stopped (a person has to act), rolling_back."},
+    {"millrace_learning_restarts_total", kCounter, "",
+     "Times that learning was started again from the last commit, since the start of the process. "
+     "Counters of its parts begin anew each time."},
     {"process_resident_memory_bytes", kGauge, "", "Resident memory of the process."},
     {"process_cpu_seconds_total", kCounter, "", "Processor time of the process, user and system."},
     {"process_start_time_seconds", kGauge, "", "When the process started, since the epoch."},
@@ -156,6 +162,10 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_store_block_bytes", kGauge, "", "Their bytes."},
     {"millrace_store_live_bytes", kGauge, "", "Bytes of them that still count."},
     {"millrace_snapshots_total", kCounter, "", "Snapshots taken since the start of the process."},
+    {"millrace_side_file_failures_total", kCounter, "",
+     "Commits that are safe, but whose number could not be kept beside the store."},
+    {"millrace_lost_commits", kGauge, "",
+     "Acknowledged commits that were not there when the store was last opened."},
 
     {"millrace_publications_total", kCounter, "", "Versions published since the start."},
     {"millrace_publications_held_total", kCounter, "reason",

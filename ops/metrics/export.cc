@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "ops/metrics/families.h"
@@ -225,20 +226,33 @@ void add_learner(const Engine& engine, MetricFamilies& out) {
   }
 }
 
-void add_store(const Engine& engine, MetricFamilies& out) {
+void add_store(const Engine& engine, std::uint64_t past_failures, MetricFamilies& out) {
   const StoreProbe& probe = engine.store().probe();
   out.add("millrace_commit_sequence", {}, count(engine.store().sequence()));
   out.add("millrace_commits_total", {}, count(probe.commits));
-  out.add("millrace_commit_failures_total", {}, count(probe.failures));
+  out.add("millrace_commit_failures_total", {}, count(past_failures + probe.failures));
   out.add("millrace_commit_seconds_total", {}, probe.commit_seconds_total);
   out.add("millrace_commit_bytes_total", {}, count(probe.commit_bytes));
   out.add("millrace_store_blocks", {}, count(probe.blocks));
   out.add("millrace_store_block_bytes", {}, count(probe.block_bytes));
   out.add("millrace_store_live_bytes", {}, count(probe.live_bytes));
   out.add("millrace_snapshots_total", {}, count(probe.snapshots));
+  out.add("millrace_side_file_failures_total", {}, count(probe.side_file_failures));
+  const auto lost = engine.store().lost();
+  out.add("millrace_lost_commits", {}, lost ? count(lost->acknowledged - lost->recovered) : 0);
 }
 
-void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
+void add_learning(const LearningStatus& learning, MetricFamilies& out) {
+  using State = LearningStatus::State;
+  out.add("millrace_learning_stopped", {}, learning.state == State::kRunning ? 0 : 1);
+  for (int state = 0; state < int{std::size(kLearningStates)}; ++state) {
+    out.add("millrace_learning_state", {{"state", kLearningStates[state]}},
+            learning.state == static_cast<State>(state) ? 1 : 0);
+  }
+  out.add("millrace_learning_restarts_total", {}, count(learning.restarts));
+}
+
+void add_publisher(const Engine& engine, MetricFamilies& out) {
   const PublisherProbe& probe = engine.publisher();
   out.add("millrace_publications_total", {}, count(probe.publications));
   for (std::size_t r = 0; r < kHeldReasons.size(); ++r) {
@@ -246,7 +260,12 @@ void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
             count(engine.held(r)));
   }
   out.add("millrace_publish_seconds", {}, probe.last_seconds);
-  const ServingModel& serving = engine.serving();
+  if (probe.published_ms != 0) {
+    out.add("millrace_publish_timestamp_seconds", {}, seconds({probe.published_ms}));
+  }
+}
+
+void add_serving(const ServingModel& serving, EventTime now, MetricFamilies& out) {
   if (serving.has_version()) {
     const ServingModel::Pin pin = serving.pin();
     out.add("millrace_version_commit", {}, count(pin.version().commit));
@@ -254,9 +273,6 @@ void add_versions(const Engine& engine, EventTime now, MetricFamilies& out) {
     if (pin.seen().is_finite()) {
       out.add("millrace_version_age_seconds", {}, seconds(now) - seconds(pin.seen()));
     }
-  }
-  if (probe.published_ms != 0) {
-    out.add("millrace_publish_timestamp_seconds", {}, seconds({probe.published_ms}));
   }
   out.add("millrace_serving_rows", {}, count(serving.rows()));
   out.add("millrace_serving_bytes", {}, 2 * count(serving.bytes()));
@@ -287,10 +303,17 @@ void add_serve(const ServeProbe& probe, MetricFamilies& out) {
 
 }  // namespace
 
-std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventTime now) {
+std::string export_service(const ServiceMetrics& service, EventTime now) {
   MetricFamilies out;
-  add_process(engine.started(), out);
-  out.add("millrace_learning_stopped", {}, engine.failure().happened() ? 1 : 0);
+  add_process(service.started, out);
+  add_learning(service.learning, out);
+  add_serving(*service.serving, now, out);
+  if (service.serve != nullptr) add_serve(*service.serve, out);
+  return out.text();
+}
+
+std::string export_engine(const Engine& engine, std::uint64_t past_failures, EventTime now) {
+  MetricFamilies out;
   add_ingest(engine, out);
   add_accounts(engine.accounts(), out);
   const Sampling::Counts dropped = engine.dropped_rows();
@@ -301,9 +324,8 @@ std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventT
   add_join(engine, now, out);
   add_label_delays(engine, out);
   add_learner(engine, out);
-  add_store(engine, out);
-  add_versions(engine, now, out);
-  if (serve != nullptr) add_serve(*serve, out);
+  add_store(engine, past_failures, out);
+  add_publisher(engine, out);
   return out.text();
 }
 

@@ -4,12 +4,23 @@
 
 #include "learner/base/time.h"
 #include "ops/engine/engine.h"
+#include "serve/learning_status.h"
 #include "serve/server.h"
 
 namespace millrace {
 
-/// The text of /metrics: every number that the parts count, under its public name.
-/// Threads: any; it only reads.
-std::string export_metrics(const Engine& engine, const ServeProbe* serve, EventTime now);
+/// What there is to tell whether learning runs or not.
+struct ServiceMetrics {
+  EventTime started;
+  LearningStatus learning;
+  const ServingModel* serving = nullptr;
+  const ServeProbe* serve = nullptr;  ///< Null before the endpoint is open.
+};
+
+/// The text of /metrics in two halves that have no name in common: every number that the parts
+/// count, under its public name. `past_failures`: commits that failed in engines before this one.
+/// Threads: any; they only read.
+std::string export_service(const ServiceMetrics& service, EventTime now);
+std::string export_engine(const Engine& engine, std::uint64_t past_failures, EventTime now);
 
 }  // namespace millrace

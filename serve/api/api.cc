@@ -6,6 +6,7 @@
 #include "serve/api/admin.h"
 #include "serve/api/health.h"
 #include "serve/api/join.h"
+#include "serve/api/rollback.h"
 #include "serve/api/score.h"
 #include "serve/api/tasks.h"
 #include "serve/http/respond.h"
@@ -51,9 +52,9 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           {1, kAdminQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
             return [&parts](const RouteLine& line, Request& request) {
-              return line.endpoint == Endpoint::kSnapshot
-                         ? answer_snapshot(parts, request.id)
-                         : answer_command(parts, line.endpoint == Endpoint::kFreeze, request);
+              if (line.endpoint == Endpoint::kSnapshot) return answer_snapshot(parts, request.id);
+              if (line.endpoint == Endpoint::kRollback) return answer_rollback(parts, request);
+              return answer_command(parts, line.endpoint == Endpoint::kFreeze, request);
             };
           },
           nullptr, parts.log) {}
@@ -84,7 +85,7 @@ Answer Api::answer_at_once(const RouteLine& line, const Request& request) const 
     case Endpoint::kLivez:
       return answer_livez();
     case Endpoint::kReadyz:
-      return answer_readyz(*parts_.serving, draining_.load(std::memory_order_relaxed), request.id);
+      return answer_readyz(parts_, draining_.load(std::memory_order_relaxed), request.id);
     case Endpoint::kOpenApi: {
       Answer answer;
       answer.content_type = "application/yaml";

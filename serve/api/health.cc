@@ -11,7 +11,8 @@ Answer answer_livez() {
   return answer;
 }
 
-Answer answer_readyz(const ServingModel& serving, bool draining, std::string_view request_id) {
+Answer answer_readyz(const ServeParts& parts, bool draining, std::string_view request_id) {
+  const ServingModel& serving = *parts.serving;
   if (draining) return error_answer(503, "not ready: the service is stopping", request_id);
   if (!serving.has_version()) {
     return error_answer(503, "not ready: no version of the weights was published yet", request_id);
@@ -23,6 +24,15 @@ Answer answer_readyz(const ServingModel& serving, bool draining, std::string_vie
   json.text("ready");
   json.key("version");
   json.text(print_version(serving.pin().version()));
+  if (parts.learning) {
+    const LearningStatus learning = parts.learning();
+    json.key("learning");
+    json.text(state_name(learning.state));
+    if (!learning.reason.empty()) {
+      json.key("reason");
+      json.text(learning.reason);
+    }
+  }
   json.end_object();
   answer.body += '\n';
   return answer;

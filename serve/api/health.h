@@ -13,7 +13,8 @@ namespace millrace {
 Answer answer_livez();
 
 /// GET /readyz: 200 once a version was published, until draining begins; else 503 with the reason.
-Answer answer_readyz(const ServingModel& serving, bool draining, std::string_view request_id);
+/// It is about scores: while they are served it is 200 though learning may not run, which it says.
+Answer answer_readyz(const ServeParts& parts, bool draining, std::string_view request_id);
 
 /// GET /metrics: the text that ops makes.
 Answer answer_metrics(const ServeParts& parts);

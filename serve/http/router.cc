@@ -5,7 +5,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<RouteLine, 12> kRouteTable{{
+constexpr std::array<RouteLine, 13> kRouteTable{{
     {"POST", "/v1/score", Endpoint::kScore, Route::kScore, Lane::kScore},
     {"POST", "/v1/rank", Endpoint::kRank, Route::kRank, Lane::kScore},
     {"GET", "/metrics", Endpoint::kMetrics, Route::kMetrics, Lane::kInsight},
@@ -17,6 +17,7 @@ constexpr std::array<RouteLine, 12> kRouteTable{{
     {"POST", "/v1/admin/freeze", Endpoint::kFreeze, Route::kFreeze, Lane::kAdmin},
     {"POST", "/v1/admin/resume", Endpoint::kResume, Route::kResume, Lane::kAdmin},
     {"GET", "/v1/admin/status", Endpoint::kStatus, Route::kStatus, Lane::kInsight},
+    {"POST", "/v1/admin/rollback", Endpoint::kRollback, Route::kRollback, Lane::kAdmin},
     {"GET", "/openapi.yaml", Endpoint::kOpenApi, Route::kOther, Lane::kInline},
 }};
 
@@ -45,9 +46,9 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 }
 
 std::string_view route_name(Route route) {
-  constexpr std::array<std::string_view, kRoutes> kNames{"score",  "rank",   "metrics", "livez",
-                                                         "readyz", "tasks",  "join",    "snapshot",
-                                                         "freeze", "resume", "status",  "other"};
+  constexpr std::array<std::string_view, kRoutes> kNames{
+      "score",    "rank",   "metrics", "livez",  "readyz",   "tasks", "join",
+      "snapshot", "freeze", "resume",  "status", "rollback", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

@@ -25,6 +25,7 @@ enum class Endpoint {
   kFreeze,
   kResume,
   kStatus,
+  kRollback,
   kOpenApi
 };
 
