@@ -56,8 +56,8 @@ bool is_locked(const rocksdb::Status& status) {
     throw StoreFullError(what + "the disk is full (" + status.ToString() +
                          "); make room, the last commit is safe");
   }
-  // A file that the database names and that is not there is damage, too.
-  if (status.IsCorruption() || status.IsPathNotFound()) {
+  // A file that the database names and that is not there is damage, too, and so is a family.
+  if (status.IsCorruption() || status.IsPathNotFound() || status.IsInvalidArgument()) {
     throw StoreDamagedError(what + "it is damaged (" + status.ToString() + ")");
   }
   throw StoreError(what + status.ToString());

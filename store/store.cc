@@ -90,14 +90,21 @@ void refuse_empty(const std::string& path, const std::optional<Acknowledged>& to
                           std::to_string(told->commit) + " was written to it");
 }
 
+// Whether it was ever begun as a store of ours.
+bool is_begun(const Database& database, const std::string& path,
+              const std::optional<Acknowledged>& told) {
+  if (!database.get(Family::kMeta, keys::kSchema)) refuse_empty(path, told);
+  return has_schema(database, path);
+}
+
 std::unique_ptr<Database> open_to_read(const std::string& path,
                                        const std::optional<Acknowledged>& told) {
-  if (!has_database(path)) no_store(path);
-  auto database = Database::open(database_folder(path), Database::Access::kRead);
-  if (!has_schema(*database, path)) {
+  if (!has_database(path)) {
     refuse_empty(path, told);
     no_store(path);
   }
+  auto database = Database::open(database_folder(path), Database::Access::kRead);
+  if (!is_begun(*database, path, told)) no_store(path);
   return database;
 }
 
@@ -106,10 +113,7 @@ std::unique_ptr<Database> open_to_write(const std::string& path,
   if (!fs::exists(database_folder(path))) refuse_empty(path, told);
   make_folder(database_folder(path));
   auto database = Database::open(database_folder(path), Database::Access::kWrite);
-  if (!has_schema(*database, path)) {
-    refuse_empty(path, told);
-    begin_schema(*database);
-  }
+  if (!is_begun(*database, path, told)) begin_schema(*database);
   return database;
 }
 

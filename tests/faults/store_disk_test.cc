@@ -91,14 +91,13 @@ class DiskTest : public ::testing::Test {
 TEST_F(DiskTest, AnErrorAtAnyOperationLosesNothing) {
   int failures = 0;
   for (const char* operation : {"write", "sync", "create", "rename", "link"}) {
-    for (int at : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 45}) {
-      for (const char* what : {"EIO", "ENOSPC"}) {
-        failures += expect_recovery(std::string(operation) + '=' + what + '@' + std::to_string(at));
-        if (::testing::Test::HasFailure()) return;
-      }
+    for (int at : {1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 31}) {
+      const char* what = at % 2 == 0 ? "EIO" : "ENOSPC";
+      failures += expect_recovery(std::string(operation) + '=' + what + '@' + std::to_string(at));
+      if (::testing::Test::HasFailure()) return;
     }
   }
-  EXPECT_GT(failures, 60) << "too few of the faults met anything";
+  EXPECT_GT(failures, 25) << "too few of the faults met anything";
 }
 
 TEST_F(DiskTest, HalfAWriteIsNoCommit) {
@@ -294,7 +293,7 @@ class DamageTest : public ::testing::Test {
       }
     }
   }
-  void harm_all(const std::string& kind) {
+  void harm_all(const std::string& kind, int places = 6) {
     std::vector<fs::path> names;
     for (const auto& entry : fs::directory_iterator(folder_ / "base/db")) {
       const std::string name = entry.path().filename().string();
@@ -303,17 +302,21 @@ class DamageTest : public ::testing::Test {
     }
     ASSERT_FALSE(names.empty()) << kind;
     for (const fs::path& name : names) {
-      for (int place = 0; place < 6; ++place) {
+      for (int place = 0; place < places; ++place) {
         harm(name, [&](const fs::path& file) {
-          const auto at = static_cast<std::streamoff>(fs::file_size(file) * place / 6 + 3);
+          const auto at = static_cast<std::streamoff>(
+              fs::file_size(file) * static_cast<unsigned>(place) / static_cast<unsigned>(places) +
+              3);
           std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
           stream.seekg(at);
           const char byte = static_cast<char>(stream.get());
           stream.seekp(at);
           stream.put(static_cast<char>(byte ^ 0x10));
         });
-        harm(name,
-             [&](const fs::path& file) { fs::resize_file(file, fs::file_size(file) * place / 6); });
+        harm(name, [&](const fs::path& file) {
+          fs::resize_file(file, fs::file_size(file) * static_cast<unsigned>(place) /
+                                    static_cast<unsigned>(places));
+        });
         if (HasFatalFailure()) return;
       }
       harm(name, [](const fs::path& file) { fs::remove(file); });
@@ -334,8 +337,8 @@ TEST_F(DamageTest, OfTheListOfFilesIsRefused) {
   EXPECT_GT(refused_, 6) << opened_ << ' ' << lost_;
 }
 TEST_F(DamageTest, OfItsHeadIsRefused) {
-  harm_all("CURRENT");
-  EXPECT_GT(refused_, 6) << opened_ << ' ' << lost_;
+  harm_all("CURRENT", 2);
+  EXPECT_GT(refused_, 4) << opened_ << ' ' << lost_;
 }
 
 }  // namespace
