@@ -3,9 +3,9 @@
 // for its conversion, so that at each size as many are decided as come. A tenth is clicked, a
 // twentieth converts within days; ids are new, as in life.
 //
-//   join_size_bench [--waiting 4M] [--ratio 10] [--events 1M] [--in-memory]
+//   join_size_bench [--from 1M] [--waiting 4M] [--ratio 10] [--events 1M] [--in-memory]
 //
-// Runs with a million waiting impressions, twice that, and so on up to `--waiting`, each in a new
+// Runs with `--from` waiting impressions, twice that, and so on up to `--waiting`, each in a new
 // store below the temporary folder with join.memory a `--ratio`th of the state (`--in-memory`: all
 // of it). Rates are events per second of one core: what all threads of the process use counts,
 // RocksDB's among them, but not what makes the records. A commit is written every 200,000 events,
@@ -225,7 +225,7 @@ class Run {
 };
 
 struct Arguments {
-  std::uint64_t waiting = 4'000'000, events = 1'000'000;
+  std::uint64_t from = 1'000'000, waiting = 4'000'000, events = 1'000'000;
   double ratio = 10;
   bool in_memory = false;
 };
@@ -282,13 +282,16 @@ int main(int argc, char** argv) {
     }
     if (value > 0 && name == "--waiting")
       arguments.waiting = value;
+    else if (value > 0 && name == "--from")
+      arguments.from = value;
     else if (value > 0 && name == "--events")
       arguments.events = value;
     else if (value > 0 && name == "--ratio")
       arguments.ratio = static_cast<double>(value);
     else {
-      std::fprintf(stderr,
-                   "join_size_bench [--waiting 4M] [--ratio 10] [--events 1M] [--in-memory]\n");
+      std::fprintf(
+          stderr,
+          "join_size_bench [--from 1M] [--waiting 4M] [--ratio 10] [--events 1M] [--in-memory]\n");
       return 64;
     }
     ++i;
@@ -297,7 +300,7 @@ int main(int argc, char** argv) {
               "filling", "events/s", "with sync", "rows", "found", "reads", "open", "restore");
   std::printf("%8s %9s %7s %10s %10s %10s %7s %7s %7s %7s %7s\n", "million", "million", "MiB",
               "a core", "a core", "wall", "/event", "/event", "/event", "s", "s");
-  for (std::uint64_t waiting = std::min<std::uint64_t>(1'000'000, arguments.waiting);;
+  for (std::uint64_t waiting = std::min(arguments.from, arguments.waiting);;
        waiting = std::min(arguments.waiting, 2 * waiting)) {
     run(waiting, arguments);
     if (waiting == arguments.waiting) return 0;
