@@ -211,12 +211,14 @@ bool ShopDaemon::wait_ready(double seconds) {
 }
 
 bool ShopDaemon::wait_taken(std::uint64_t events, double seconds) {
-  const auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
+  auto deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
   double taken = -1;
   if (!is_up()) start();
   while (is_up() && steady_clock::now() < deadline) {
     const Metrics metrics = scrape(shop_.port());
-    if (!metrics.empty()) taken = metrics.at("millrace_events_taken_total");
+    const double now = metrics.empty() ? taken : metrics.at("millrace_events_taken_total");
+    if (now > taken) deadline = steady_clock::now() + std::chrono::duration<double>(seconds);
+    taken = now;
     if (taken >= static_cast<double>(events)) return true;
     std::this_thread::sleep_for(50ms);
   }

@@ -81,8 +81,8 @@ class ShopDaemon {
   const std::string& store() const { return store_; }
 
   /// Waits until this many events are committed; starts it first where it was killed. False, with a
-  /// test failure, after `seconds`, or where it ends by itself.
-  bool wait_taken(std::uint64_t events, double seconds = 180);
+  /// test failure, where nothing is taken for `seconds`, or it ends by itself.
+  bool wait_taken(std::uint64_t events, double seconds = 240);
   bool wait_ready(double seconds = 60);
   std::string log() const;
 
