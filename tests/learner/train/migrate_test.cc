@@ -154,7 +154,8 @@ TEST(MigrateTrainerTest, KeptTasksKeepTheirMetricsAndNewOnesLearn) {
   EXPECT_EQ(after.tasks[0].all.rows, 0U);
   to.train(*trainer, 60, 2);
   EXPECT_GT(trainer->report().tasks[0].all.rows, 0U);
-  for (const float weight : trainer->publish().dense->parameters) {
+  const Publication publication = trainer->publish();  // keeps what the loop reads
+  for (const float weight : publication.dense->parameters) {
     ASSERT_TRUE(std::isfinite(weight));
   }
 }
