@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -191,6 +192,22 @@ void prepare(const fs::path& store, const fs::path& snapshot, const RolledBack& 
   database->write(last);
 }
 
+// Puts what `make` leaves in `<store>/.rollback/db` in the place of the database.
+void replace(const fs::path& store, const std::function<void()>& make) {
+  try {
+    write_journal(store, kPrepare);
+    MILLRACE_FAILPOINT("rollback.begun");
+    make();
+    MILLRACE_FAILPOINT("rollback.prepared");
+    write_journal(store, kSwap);
+  } catch (...) {
+    remove_journal(store);
+    throw;
+  }
+  MILLRACE_FAILPOINT("rollback.decided");
+  swap_in(store);
+}
+
 }  // namespace
 
 bool rollback_is_open(const fs::path& store) { return fs::exists(store / kJournal); }
@@ -225,21 +242,24 @@ RolledBack roll_back(const std::string& path, const std::string& name, Offsets o
   const Now now = look_at(store);
   RolledBack wanted{found->name, now.sequence, found->commit,
                     std::max(now.sequence, found->commit) + 1, offsets};
-  try {
-    write_journal(store, kPrepare);
-    MILLRACE_FAILPOINT("rollback.begun");
-    prepare(store, snapshots.folder_of(*found) / "db", wanted, now, time);
-    MILLRACE_FAILPOINT("rollback.prepared");
-    write_journal(store, kSwap);
-  } catch (...) {
-    remove_journal(store);
-    throw;
-  }
-  MILLRACE_FAILPOINT("rollback.decided");
-  swap_in(store);
+  replace(store, [&] { prepare(store, snapshots.folder_of(*found) / "db", wanted, now, time); });
   return wanted;
 } catch (const fs::filesystem_error& error) {
   throw StoreError(std::string("cannot roll back: ") + error.what());
+}
+
+void replace_database(const std::string& path,
+                      const std::function<void(const std::string&)>& make) try {
+  const fs::path store = path;
+  const auto lock = FolderLock::take(store, FolderLock::Kind::kAlone);
+  if (!lock) throw StoreLockedError("the store in " + path + " is held by another process");
+  settle_rollback(store);
+  replace(store, [&] {
+    make_folder(store / kBeside);
+    make((store / kBeside).string());
+  });
+} catch (const fs::filesystem_error& error) {
+  throw StoreError(std::string("cannot replace the database: ") + error.what());
 }
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "learner/base/time.h"
@@ -40,6 +41,12 @@ struct RollbackRefusal {
 /// another configuration with kKeep); the store is then as it was.
 RolledBack roll_back(const std::string& store, const std::string& snapshot, Offsets offsets,
                      EventTime now);
+
+/// Puts a database that `make(folder)` writes as `<folder>/db` in the place of the store's, by the
+/// same journal: for a migration. Requires: nobody holds the store. Error: as `roll_back`, and what
+/// `make` throws; the store is then as it was.
+void replace_database(const std::string& store,
+                      const std::function<void(const std::string& folder)>& make);
 
 /// Finishes or undoes what a dead process began. Requires: the caller holds the store.
 /// Error: throws StoreError.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/commands/migrate.h"
 #include "ops/commands/with_config.h"
 #include "ops/engine/engine.h"
 #include "ops/log.h"
@@ -23,7 +24,7 @@ namespace {
 struct Arguments {
   ConfigArguments config;
   std::vector<std::string> events;
-  bool flush = false;
+  bool flush = false, migrate = false;
   std::string rows, dead_letters, report;
 };
 
@@ -60,6 +61,7 @@ std::string clash_of_paths(const Arguments& arguments) {
 }
 
 int replay(const Arguments& arguments, const LoadedConfig& loaded) {
+  if (arguments.migrate && !migrate_and_tell(loaded.config)) return kExitBadConfig;
   const auto start = std::chrono::steady_clock::now();
   const std::atomic<bool>& stop = stop_on_signals();
   EngineOptions options;
@@ -113,6 +115,7 @@ void add_replay_command(Command& program) {
   command.add_option("--events", arguments->events,
                      "A file of events, one JSON object a line; several are merged by time.");
   command.add_flag("--flush", arguments->flush, "Decide all that still waits at the end.");
+  add_migrate_option(command, arguments->migrate);
   command.add_option("--rows", arguments->rows, "Write each joined row to this file.");
   command.add_option("--dead-letters", arguments->dead_letters,
                      "Write records that cannot become events to this file.");

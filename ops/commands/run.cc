@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "ops/commands/migrate.h"
 #include "ops/commands/with_config.h"
 #include "ops/engine/service.h"
 #include "ops/log.h"
@@ -11,7 +12,8 @@
 namespace millrace {
 namespace {
 
-int run(const LoadedConfig& loaded) {
+int run(const LoadedConfig& loaded, bool migrate) {
+  if (migrate && !migrate_and_tell(loaded.config)) return kExitBadConfig;
   const std::atomic<bool>& stop = stop_on_signals();
   auto made = Service::make(loaded.config, log_line, [&stop] { return stop.load(); });
   if (!made) {
@@ -34,11 +36,19 @@ int run(const LoadedConfig& loaded) {
 }  // namespace
 
 void add_run_command(Command& program) {
-  auto arguments = std::make_shared<ConfigArguments>();
+  struct Arguments {
+    ConfigArguments config;
+    bool migrate = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
   Command& command =
       program.add_command("run", "Consumes, joins, learns, commits and serves until SIGTERM.");
-  add_config_options(command, *arguments);
-  command.run([arguments] { return with_config(*arguments, run); });
+  add_config_options(command, arguments->config);
+  add_migrate_option(command, arguments->migrate);
+  command.run([arguments] {
+    return with_config(arguments->config,
+                       [&](const LoadedConfig& loaded) { return run(loaded, arguments->migrate); });
+  });
 }
 
 }  // namespace millrace
