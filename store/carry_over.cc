@@ -8,6 +8,7 @@
 #include "learner/base/hash.h"
 #include "learner/base/state.h"
 #include "store/cold_blocks.h"
+#include "store/commit.h"
 #include "store/error.h"
 #include "store/keys.h"
 #include "store/recovery.h"
@@ -18,8 +19,8 @@ namespace {
 constexpr std::uint64_t kBatchBytes = 16 << 20;
 
 [[noreturn]] void unknown_key(std::string_view family) {
-  throw StoreError("the store is damaged: family " + std::string(family) +
-                   " holds a key that is none of ours");
+  throw StoreDamagedError("the store is damaged: family " + std::string(family) +
+                          " holds a key that is none of ours");
 }
 
 // Changes in several synced writes of bounded size.
@@ -57,8 +58,8 @@ std::vector<keys::PieceKey> pieces_of(const Database& database, std::string_view
 std::string piece_bytes(const Database& database, const keys::PieceKey& piece) {
   auto bytes = database.get(Family::kBlocks, keys::piece(piece));
   if (!bytes) {
-    throw StoreError("the store is damaged: a piece of " + piece.participant + '/' + piece.set +
-                     " is in the index only");
+    throw StoreDamagedError("the store is damaged: a piece of " + piece.participant + '/' +
+                            piece.set + " is in the index only");
   }
   return std::move(*bytes);
 }
@@ -100,6 +101,7 @@ void carry_over(const Database& from, const Keeps& keeps, Database& into) {
   begin_schema(into);
   BoundedWriter writer(into);
   from.scan(Family::kValues, "", [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto names = keys::parse_value(key);
     if (!names) unknown_key("values");
     if (keeps.value(names->first, names->second)) writer.put(Family::kValues, key, value);
@@ -110,6 +112,7 @@ void carry_over(const Database& from, const Keeps& keeps, Database& into) {
     if (keeps.set(names->first, names->second)) writer.put(Family::kMeta, key, value);
   });
   from.scan(Family::kIndex, "", [&](std::string_view key, std::string_view value) {
+    if (key == keys::kMark) return;
     const auto piece = keys::parse_piece(key);
     if (!piece) unknown_key("index");
     if (!keeps.set(piece->participant, piece->set)) return;
@@ -119,10 +122,10 @@ void carry_over(const Database& from, const Keeps& keeps, Database& into) {
   if (const auto history = from.get(Family::kMeta, keys::kHistory)) {
     writer.put(Family::kMeta, keys::kHistory, *history);
   }
-  ByteWriter sequence;
-  sequence.put(recover(from).sequence);
-  writer.put(Family::kMeta, keys::kSequence, sequence.bytes());
   writer.flush();
+  WriteSet last(into);
+  put_sequence(recover(from).sequence, last);
+  into.write(last);
 }
 
 }  // namespace millrace
