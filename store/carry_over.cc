@@ -12,6 +12,7 @@
 #include "store/error.h"
 #include "store/keys.h"
 #include "store/recovery.h"
+#include "store/seal.h"
 
 namespace millrace {
 namespace {
@@ -125,6 +126,7 @@ void carry_over(const Database& from, const Keeps& keeps, Database& into) {
   writer.flush();
   WriteSet last(into);
   put_sequence(recover(from).sequence, last);
+  Seal::of(into).write(last);
   into.write(last);
 }
 

@@ -23,6 +23,8 @@ inline constexpr std::string_view kSequence = "sequence";
 /// apart; that one is held against its index when it is read.
 inline constexpr std::string_view kMark{"\0sequence", 9};
 inline constexpr std::string_view kHistory = "history";
+/// The sum over all values and pieces (Seal).
+inline constexpr std::string_view kSeal = "seal";
 inline constexpr std::string_view kLivePrefix = "live/";
 
 /// Where one piece of a block stands: families index and blocks.

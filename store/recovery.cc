@@ -1,5 +1,8 @@
 #include "store/recovery.h"
 
+#include <utility>
+#include <vector>
+
 #include "store/cold_blocks.h"
 #include "store/commit.h"
 #include "store/error.h"
@@ -88,6 +91,8 @@ Recovered recover(const Database& database) {
     recovered.participants.insert(piece->participant);
   });
   recovered.index.end_load();
+  recovered.seal = Seal::of(database);
+  recovered.seal.check(database);
   return recovered;
 }
 
@@ -100,12 +105,25 @@ void restore_participant(const Database& database, Participant& participant) {
     participant.restore_value(names->second, value.substr(1));
     found = true;
   });
+  // Every piece that the index names, and no other.
+  std::vector<std::pair<std::string, std::uint64_t>> pieces;
+  database.scan(Family::kIndex, prefix, [&](std::string_view key, std::string_view value) {
+    pieces.emplace_back(key, number_in<std::uint64_t>(value, "index"));
+  });
+  std::size_t seen = 0;
   database.scan(Family::kBlocks, prefix, [&](std::string_view key, std::string_view value) {
     const auto piece = keys::parse_piece(key);
     if (!piece) unknown_key("blocks");
+    if (seen >= pieces.size() || pieces[seen].first != key || pieces[seen].second != value.size()) {
+      throw StoreDamagedError("the store is damaged: its logs are not what their index says");
+    }
+    ++seen;
     participant.restore_block(piece->set, piece->sequence, value);
     found = true;
   });
+  if (seen != pieces.size()) {
+    throw StoreDamagedError("the store is damaged: a piece of a log is in the index only");
+  }
   for_each_cold_block(database, prefix, [&](const ColdEntry& block) {
     participant.restore_cold(block.key.set, block.key.number, block.directory, block.left);
     found = true;

@@ -7,6 +7,7 @@
 #include "learner/base/state.h"
 #include "store/database.h"
 #include "store/piece_index.h"
+#include "store/seal.h"
 
 namespace millrace {
 
@@ -18,6 +19,7 @@ struct Recovered {
   std::uint64_t sequence = 0;
   std::set<std::string> participants;
   PieceIndex index;
+  Seal seal;
 };
 
 /// Whether the database was ever begun as a store of ours.

@@ -15,6 +15,7 @@
 #include "store/keys.h"
 #include "store/lock.h"
 #include "store/recovery.h"
+#include "store/seal.h"
 #include "store/side_file.h"
 
 namespace millrace {
@@ -178,6 +179,9 @@ void prepare(const fs::path& store, const fs::path& snapshot, const RolledBack& 
                        "models do not go with the present positions; use --offsets rewind");
     }
     replace_models(*from, *database);
+    WriteSet seal(*database);
+    Seal::of(*database).write(seal);
+    database->write(seal);
   }
   WriteSet last(*database);
   add_to_history(now.history,

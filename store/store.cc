@@ -234,6 +234,9 @@ void Store::write(const Commit& commit) {
   const std::vector<keys::PieceKey> removed = parts_->cleaned_by(commit);
   WriteSet changes(*parts_->database);
   const std::vector<WrittenPiece> written = encode_commit(commit, removed, changes);
+  Seal seal = parts_->now.seal;
+  seal.apply(commit, removed, written);
+  seal.write(changes);
   try {
     MILLRACE_FAILPOINT("commit.before_write");
     if (!removed.empty()) MILLRACE_FAILPOINT("clean.before_write");
@@ -246,6 +249,7 @@ void Store::write(const Commit& commit) {
     ++parts_->probe.failures;
     throw;
   }
+  parts_->now.seal = std::move(seal);
   parts_->committed(commit, removed, written);
   parts_->acknowledge();
   MILLRACE_FAILPOINT("commit.acknowledged");

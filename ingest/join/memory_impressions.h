@@ -47,9 +47,10 @@ class MemoryImpressions {
     // Impressions are of different sizes, so it may take more than one round.
     while (live_bytes() > bytes && choose_latest(live_bytes() - bytes)) {
       for (const Timer& timer : latest_) {
-        WaitingImpression& impression = pool_[timer.slot];
+        // Moved out, so that the slot keeps nothing of its memory.
+        const WaitingImpression impression = std::move(pool_[timer.slot]);
         const std::uint64_t hash = hash_bytes(impression.id);
-        use(timer.due, static_cast<const WaitingImpression&>(impression), hash);
+        use(timer.due, impression, hash);
         log_.gone(impression.mark, impression.id);
         heap_bytes_ -= impression.heap_bytes();
         index_.erase(hash, timer.slot);
