@@ -269,8 +269,14 @@ TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
   create_topics();
   const auto records = shop_events_of({.impressions = 20'000, .milliseconds_per_impression = 1});
   produce(records);
-  ChildProcess process(command("run", store("s"), sets({"join.quiet_after=off"})), folder_ / "log");
-  ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())));
+  // With a policy that has auxiliary heads, so that theirs are there too.
+  ChildProcess process(
+      command("run", store("s"),
+              sets({"join.quiet_after=off",
+                    "train.delayed_feedback={cvr: {policy: es_dfm, short_wait: 1s}}"})),
+      folder_ / "log");
+  ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())))
+      << read_file(folder_ / "log");
   ASSERT_TRUE(shows("# TYPE millrace_task_rmse gauge")) << read_file(folder_ / "log");
 
   const std::string metrics = http(port_, "GET", "/metrics").body;
