@@ -148,6 +148,14 @@ void KafkaServer::create_topic(const std::string& topic, int partitions) {
     rd_kafka_CreateTopics(admin_->client, &request, 1, options, admin_->queue);
   });
   rd_kafka_NewTopic_destroy(request);
+  // Made is not yet known: a client that asks at once may be told that there is no such topic.
+  for (int tries = 0; tries < 100; ++tries) {
+    std::int64_t low = 0, high = 0;
+    const auto error = rd_kafka_query_watermark_offsets(admin_->client, topic.c_str(),
+                                                        partitions - 1, &low, &high, kTimeoutMs);
+    if (!error) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 void KafkaServer::delete_topic(const std::string& topic) {
