@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test demo bench faults movielens pages format format-check tidy headers install-packages configure
+.PHONY: build test demo bench faults sanitize movielens pages format format-check tidy headers install-packages configure
 
 JOBS ?= $(shell nproc)
 BUILD := build/release
@@ -32,6 +32,16 @@ faults: configure
 	@MILLRACE_FAULTS=long $(BUILD)/tests/integration_test --gtest_filter='$(or $(FAULTS),Faults*)' \
 	  --gtest_brief=1 --gtest_output=json:$(CURDIR)/build/faults.json || true
 	@python3 tests/integration/report_faults.py build/faults.json
+
+# All tests under the sanitizers: of addresses and undefined behaviour, then of threads; about an
+# hour. One alone: make sanitize SANITIZERS=tsan; some tests: TESTS='Store*'.
+SANITIZERS ?= asan tsan
+sanitize: install-packages
+	@for preset in $(SANITIZERS); do \
+	  cmake --preset $$preset >build/configure-$$preset.log && \
+	  cmake --build --preset $$preset -j $(JOBS) && \
+	  ctest --preset $$preset -j 2 $(if $(TESTS),-R '$(TESTS)') || exit 1; \
+	done
 
 # MovieLens-100K through a real Kafka; progressive metrics beside a logistic regression's.
 movielens: build

@@ -11,7 +11,11 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
 set(CMAKE_CXX_FLAGS_RELEASE "-O3")
 add_compile_options(${MILLRACE_FLAGS})
 if(MILLRACE_SANITIZE)
-  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all -g1)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND MILLRACE_WARNINGS -Wno-maybe-uninitialized)  # false alarms on std::optional
+  endif()
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 endif()
 

@@ -234,9 +234,8 @@ void Store::write(const Commit& commit) {
   const std::vector<keys::PieceKey> removed = parts_->cleaned_by(commit);
   WriteSet changes(*parts_->database);
   const std::vector<WrittenPiece> written = encode_commit(commit, removed, changes);
-  Seal seal = parts_->now.seal;
-  seal.apply(commit, removed, written);
-  seal.write(changes);
+  parts_->now.seal.apply(commit, removed, written);
+  parts_->now.seal.write(changes);
   try {
     MILLRACE_FAILPOINT("commit.before_write");
     if (!removed.empty()) MILLRACE_FAILPOINT("clean.before_write");
@@ -249,7 +248,6 @@ void Store::write(const Commit& commit) {
     ++parts_->probe.failures;
     throw;
   }
-  parts_->now.seal = std::move(seal);
   parts_->committed(commit, removed, written);
   parts_->acknowledge();
   MILLRACE_FAILPOINT("commit.acknowledged");

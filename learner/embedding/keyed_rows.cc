@@ -1,6 +1,7 @@
 #include "learner/embedding/keyed_rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
 
@@ -151,24 +152,46 @@ void KeyedRows::save(std::string_view set, std::uint64_t sequence,
   changes.sizes.push_back({std::string(set), size_ * entry_bytes(width_)});
 }
 
+// The keys come in no order, so what a few of them will touch is fetched together.
 void KeyedRows::restore(std::uint64_t sequence, std::string_view bytes) {
-  const std::size_t floats = static_cast<std::size_t>(width_) * sizeof(float);
+  struct Read {
+    EntryReader::Entry entry;
+    std::uint64_t key;
+  };
+  std::array<Read, 32> reads;
   EntryReader reader(bytes);
-  for (EntryReader::Entry entry; reader.next(entry);) {
-    const std::uint64_t key = read_key(entry.key);
-    Row row = find(key);
-    if (entry.erased) {
-      if (row != kNone) remove(row);
-      continue;
+  for (bool more = true; more;) {
+    std::size_t count = 0;
+    for (; count < reads.size(); ++count) {
+      Read& read = reads[count];
+      more = reader.next(read.entry);
+      if (!more) break;
+      read.key = read_key(read.entry.key);
+      index_.prefetch(KeyIndex::hash(read.key));
     }
-    if (entry.value.size() != floats + sizeof(std::uint32_t)) {
-      throw StateError("a saved row has a wrong size");
+    for (std::size_t i = 0; i < count; ++i) {
+      const Row guess = index_.first_match(KeyIndex::hash(reads[i].key));
+      if (guess != kNone) prefetch(guess);
     }
-    if (row == kNone) row = insert(key);
-    std::memcpy(values(row), entry.value.data(), floats);
-    std::memcpy(&seen(row), entry.value.data() + floats, sizeof(std::uint32_t));
-    header(row).sequence = static_cast<std::uint32_t>(sequence) & 0x3fffffffU;
+    for (std::size_t i = 0; i < count; ++i) restore(reads[i].key, reads[i].entry, sequence);
   }
+}
+
+void KeyedRows::restore(std::uint64_t key, const EntryReader::Entry& entry,
+                        std::uint64_t sequence) {
+  Row row = find(key);
+  if (entry.erased) {
+    if (row != kNone) remove(row);
+    return;
+  }
+  const std::size_t floats = static_cast<std::size_t>(width_) * sizeof(float);
+  if (entry.value.size() != floats + sizeof(std::uint32_t)) {
+    throw StateError("a saved row has a wrong size");
+  }
+  if (row == kNone) row = insert(key);
+  std::memcpy(values(row), entry.value.data(), floats);
+  std::memcpy(&seen(row), entry.value.data() + floats, sizeof(std::uint32_t));
+  header(row).sequence = static_cast<std::uint32_t>(sequence) & 0x3fffffffU;
 }
 
 }  // namespace millrace

@@ -147,6 +147,7 @@ class KeyedRows {
   void add_page();
   void remove(Row row);
   void put(Row row, std::uint32_t sequence, EntryWriter& writer);
+  void restore(std::uint64_t key, const EntryReader::Entry& entry, std::uint64_t sequence);
   // Sorts and empties `keys`; what is left are those without a row, once each.
   std::vector<std::uint64_t> take_absent(std::vector<std::uint64_t>& keys) const;
 

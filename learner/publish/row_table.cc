@@ -1,5 +1,6 @@
 #include "learner/publish/row_table.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -43,6 +44,30 @@ float* RowTable::insert(std::uint64_t key) {
   return row_at(slots_[i].row);
 }
 
+void RowTable::put(std::span<const std::uint64_t> keys, const float* rows) {
+  constexpr std::size_t kAhead = 16;  // Slots on their way from memory.
+  const auto width = static_cast<std::size_t>(dimension_);
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    if (k + kAhead < keys.size()) __builtin_prefetch(&slots_[home(keys[k + kAhead])], 1);
+    std::copy_n(rows + k * width, width, insert(keys[k]));
+  }
+}
+
+void RowTable::copy(const RowTable& other) {
+  MILLRACE_CHECK(dimension_ == other.dimension_);
+  shift_ = other.shift_;
+  rows_ = other.rows_;
+  next_row_ = other.next_row_;
+  slots_ = other.slots_;
+  free_rows_ = other.free_rows_;
+  chunks_.clear();
+  for (const auto& chunk : other.chunks_) {
+    add_chunk();
+    std::copy_n(chunk.get(), kChunkRows * static_cast<std::size_t>(dimension_),
+                chunks_.back().get());
+  }
+}
+
 void RowTable::erase(std::uint64_t key) {
   if (key == kMissingKey) return;
   const std::size_t mask = slots_.size() - 1;
@@ -82,15 +107,18 @@ std::size_t RowTable::bytes() const {
          chunks_.size() * kChunkRows * static_cast<std::size_t>(dimension_) * sizeof(float);
 }
 
+void RowTable::add_chunk() {
+  chunks_.push_back(
+      std::make_unique_for_overwrite<float[]>(kChunkRows * static_cast<std::size_t>(dimension_)));
+}
+
 std::uint32_t RowTable::take_row() {
   if (!free_rows_.empty()) {
     const std::uint32_t row = free_rows_.back();
     free_rows_.pop_back();
     return row;
   }
-  if (next_row_ == chunks_.size() * kChunkRows) {
-    chunks_.push_back(std::make_unique<float[]>(kChunkRows * static_cast<std::size_t>(dimension_)));
-  }
+  if (next_row_ == chunks_.size() * kChunkRows) add_chunk();
   return next_row_++;
 }
 

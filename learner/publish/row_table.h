@@ -28,11 +28,17 @@ class RowTable {
   /// The row of `key`, added (with whatever it holds) if it has none. Requires: key ≠ kMissingKey.
   float* insert(std::uint64_t key);
 
+  /// Puts rows [keys, dimension] for many keys at once. Requires: no key is kMissingKey.
+  void put(std::span<const std::uint64_t> keys, const float* rows);
+
   /// Does nothing where there is no such row.
   void erase(std::uint64_t key);
 
   /// Forgets all rows and gives their memory back.
   void clear();
+
+  /// Takes over all rows of `other`. Requires: the same dimension.
+  void copy(const RowTable& other);
 
   /// Makes room for `rows` in all, so that no `insert` up to there has to grow the index.
   void reserve(std::size_t rows);
@@ -55,6 +61,7 @@ class RowTable {
     return chunks_[row / kChunkRows].get() +
            (row % kChunkRows) * static_cast<std::size_t>(dimension_);
   }
+  void add_chunk();
   std::uint32_t take_row();
   void rehash(std::size_t slots);
 

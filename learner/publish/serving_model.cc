@@ -32,6 +32,7 @@ struct ServingModel::Sides {
 
   // Requires: no reader holds `to`.
   static void change(Side& to, const Publication& publication, VersionNumber version);
+  static void copy(Side& to, const Side& from);
   static void wait_until_left(const Side& side);
   void count(const Side& shown);
 };
@@ -48,13 +49,18 @@ void ServingModel::Sides::change(Side& to, const Publication& publication, Versi
       table.reserve(update.keys.size());
     }
     for (const std::uint64_t key : update.erased) table.erase(key);
-    for (std::size_t k = 0; k < update.keys.size(); ++k) {
-      std::copy_n(update.rows.data() + k * width, width, table.insert(update.keys[k]));
-    }
+    table.put(update.keys, update.rows.data());
   }
   if (publication.dense != nullptr) to.dense = publication.dense;
   to.seen = publication.seen;
   to.version = version;
+}
+
+void ServingModel::Sides::copy(Side& to, const Side& from) {
+  for (std::size_t t = 0; t < to.tables.size(); ++t) to.tables[t].copy(from.tables[t]);
+  to.dense = from.dense;
+  to.seen = from.seen;
+  to.version = from.version;
 }
 
 void ServingModel::Sides::wait_until_left(const Side& side) {
@@ -98,7 +104,11 @@ void ServingModel::apply(const Publication& publication, VersionNumber version) 
   sides_->visible.store(1 - shown, std::memory_order_seq_cst);
   sides_->has_version.store(true, std::memory_order_release);
   Sides::wait_until_left(sides_->side[shown]);
-  Sides::change(sides_->side[shown], publication, version);
+  if (publication.complete) {
+    Sides::copy(sides_->side[shown], hidden);
+  } else {
+    Sides::change(sides_->side[shown], publication, version);
+  }
   sides_->count(sides_->side[shown]);
 }
 

@@ -56,6 +56,35 @@ TEST(RowTable, IsAMapForConsecutiveKeys) {
 }
 TEST(RowTable, IsAMapForKeysThatCollide) { compare_with_map(colliding_key, 3); }
 
+TEST(RowTable, ACopyHasTheSameRowsAndIsChangedAlone) {
+  constexpr std::size_t kRows = 5000;
+  std::vector<std::uint64_t> keys;
+  std::vector<float> rows;
+  for (std::uint64_t n = 1; n <= kRows; ++n) {
+    keys.push_back(mix_bits(n));
+    rows.push_back(static_cast<float>(n));
+    rows.push_back(-static_cast<float>(n));
+  }
+  RowTable table(2), copy(2);
+  table.put(keys, rows.data());
+  for (std::size_t k = 0; k < kRows; k += 3) table.erase(keys[k]);
+  copy.insert(77);  // goes
+  copy.copy(table);
+  ASSERT_EQ(copy.rows(), table.rows());
+  EXPECT_EQ(copy.find(77), nullptr);
+  for (std::size_t k = 0; k < kRows; ++k) {
+    const float* row = copy.find(keys[k]);
+    ASSERT_EQ(row == nullptr, k % 3 == 0) << k;
+    if (row != nullptr) {
+      ASSERT_EQ(row[1], -static_cast<float>(k + 1));
+    }
+  }
+  copy.insert(keys[0])[0] = 5;  // one of the free rows
+  copy.insert(keys[1])[0] = 6;
+  EXPECT_EQ(table.find(keys[0]), nullptr);
+  EXPECT_EQ(table.find(keys[1])[0], 2);
+}
+
 TEST(RowTable, MemoryFollowsTheRowsThatLiveNotThoseThatLived) {
   RowTable table(8);
   for (std::uint64_t n = 1; n <= 1000; ++n) table.insert(n);
