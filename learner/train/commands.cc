@@ -5,8 +5,9 @@
 
 namespace millrace {
 
+using Status = CommandAnswer::Status;
+
 CommandAnswer TrainerCommands::run(TrainerCommand command, Duration timeout) {
-  using Status = CommandAnswer::Status;
   std::unique_lock lock(mutex_);
   if (!open_) return {Status::kUnavailable, closed_because_};
   if (waiting_.size() >= kCapacity) {
@@ -15,12 +16,17 @@ CommandAnswer TrainerCommands::run(TrainerCommand command, Duration timeout) {
   const auto pending = std::make_shared<Pending>();
   pending->command = std::move(command);
   waiting_.push_back(pending);
-  answered_.wait_for(lock, timeout, [&] { return pending->done; });
+  const auto done = [&] { return pending->done; };
+  answered_.wait_for(lock, timeout, done);
   // One that was taken is carried out: its answer is worth waiting for.
-  if (!pending->done && pending->taken) answered_.wait(lock, [&] { return pending->done; });
+  if (pending->taken) answered_.wait_for(lock, timeout, done);
   if (pending->done) return pending->answer;
-  waiting_.erase(std::find(waiting_.begin(), waiting_.end(), pending));
-  return {Status::kUnavailable, "the trainer was busy; try again later"};
+  std::erase(waiting_, pending);
+  std::erase(uncommitted_, pending);
+  return {Status::kUnavailable,
+          pending->number > 0
+              ? pending->answer.message + ", but no commit holds it yet: a restart may undo it"
+              : "the trainer was busy; try again later"};
 }
 
 void TrainerCommands::open() {
@@ -32,11 +38,15 @@ void TrainerCommands::close(const std::string& reason) {
   const std::lock_guard lock(mutex_);
   open_ = false;
   closed_because_ = reason;
-  for (const auto& pending : waiting_) {
-    pending->answer = {CommandAnswer::Status::kUnavailable, reason};
-    pending->done = true;
+  for (auto* commands : {&waiting_, &uncommitted_}) {
+    for (const auto& pending : *commands) answer(*pending, {Status::kUnavailable, reason});
+    commands->clear();
   }
-  waiting_.clear();
+}
+
+void TrainerCommands::answer(Pending& pending, CommandAnswer answer) {
+  pending.answer = std::move(answer);
+  pending.done = true;
   answered_.notify_all();
 }
 
@@ -50,13 +60,26 @@ std::size_t TrainerCommands::work_off(
     for (const auto& pending : taken) pending->taken = true;
   }
   for (const auto& pending : taken) {
-    CommandAnswer answer = carry_out(pending->command);
+    CommandAnswer what = carry_out(pending->command);
     const std::lock_guard lock(mutex_);
-    pending->answer = std::move(answer);
-    pending->done = true;
-    answered_.notify_all();
+    if (what.status != Status::kDone) {
+      answer(*pending, std::move(what));
+      continue;
+    }
+    pending->answer = std::move(what);
+    pending->number = ++carried_out_;
+    uncommitted_.push_back(pending);
   }
   return taken.size();
+}
+
+void TrainerCommands::committed(std::uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  while (!uncommitted_.empty() && uncommitted_.front()->number <= count) {
+    Pending& pending = *uncommitted_.front();
+    answer(pending, std::move(pending.answer));
+    uncommitted_.pop_front();
+  }
 }
 
 }  // namespace millrace

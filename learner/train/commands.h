@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -26,34 +28,45 @@ struct CommandAnswer {
   std::string message;  ///< What was done, or why not.
 };
 
-/// A bounded queue of commands that the trainer's thread empties between two steps. It outlives any
-/// trainer: while none takes commands, they are answered with the reason at once.
-/// Threads: `run` from any; `open`, `close` and `work_off` on the trainer's.
+/// A bounded queue of commands that the trainer's thread empties between two steps. What was done
+/// is told only when a commit holds it. The queue outlives any trainer: while none takes commands,
+/// they are answered with the reason at once.
+/// Threads: `run`, `close` and `committed` from any; `open`, `work_off` and `carried_out` on the
+/// trainer's.
 class TrainerCommands {
  public:
   static constexpr std::size_t kCapacity = 16;
 
   /// Has the command carried out and gives the answer; kUnavailable where nobody takes commands,
-  /// too many wait, or it was not taken within `timeout` (then it never will be).
+  /// too many wait, it was not taken within `timeout` (then it never will be), or what it did was
+  /// not committed within `timeout` (then it may be lost at a restart).
   CommandAnswer run(TrainerCommand command, Duration timeout);
 
   /// From now on commands are taken.
   void open();
-  /// No more: those that wait, and all that come, are answered with `reason`.
+  /// No more: those that are not answered yet, and all that come, are answered with `reason`.
   void close(const std::string& reason);
   /// Carries out all that wait. Returns how many were.
   std::size_t work_off(const std::function<CommandAnswer(const TrainerCommand&)>& carry_out);
+  /// How many were carried out, ever.
+  std::uint64_t carried_out() const { return carried_out_; }
+  /// What the first `count` that were carried out changed is in a durable commit.
+  void committed(std::uint64_t count);
 
  private:
   struct Pending {
     TrainerCommand command;
     CommandAnswer answer;
+    std::uint64_t number = 0;  ///< Among those that were carried out.
     bool taken = false, done = false;
   };
+  void answer(Pending& pending, CommandAnswer answer);
 
   std::mutex mutex_;
   std::condition_variable answered_;
   std::deque<std::shared_ptr<Pending>> waiting_;
+  std::deque<std::shared_ptr<Pending>> uncommitted_;  ///< Carried out, with the answer to come.
+  std::atomic<std::uint64_t> carried_out_{0};
   bool open_ = false;
   std::string closed_because_ = "learning has not started yet";
 };

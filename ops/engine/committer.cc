@@ -29,7 +29,9 @@ std::uint64_t Committer::begin() {
 
 std::vector<Cleaning> Committer::cleanings() { return std::exchange(next_cleanings_, {}); }
 
-void Committer::submit(Commit commit) { queue_.push(std::move(commit)); }
+void Committer::submit(Commit commit, std::function<void()> then) {
+  queue_.push({std::move(commit), std::move(then)});
+}
 
 bool Committer::wait() {
   std::unique_lock lock(mutex_);
@@ -39,12 +41,13 @@ bool Committer::wait() {
 }
 
 void Committer::work() {
-  while (std::optional<Commit> commit = queue_.pop()) {
+  while (std::optional<Submitted> submitted = queue_.pop()) {
     try {
       const StageTimer committing(stages_, Stage::kCommit);
-      store_.write(*commit);
+      store_.write(submitted->commit);
+      if (submitted->then) submitted->then();
       next_cleanings_ = store_.cleanings();
-      durable_(commit->sequence);
+      durable_(submitted->commit.sequence);
       const std::lock_guard lock(mutex_);
       in_flight_ = false;
     } catch (const std::exception& error) {

@@ -33,13 +33,18 @@ class Committer {
   /// What the owners should put again at the barrier that was just begun.
   std::vector<Cleaning> cleanings();
 
-  /// The barrier's commit is complete.
-  void submit(Commit commit);
+  /// The barrier's commit is complete; `then` is called on the committer's thread when it is
+  /// written, before `durable`.
+  void submit(Commit commit, std::function<void()> then = {});
 
   /// Waits until nothing is in flight. False where learning failed first.
   bool wait();
 
  private:
+  struct Submitted {
+    Commit commit;
+    std::function<void()> then;
+  };
   void work();
 
   Store& store_;
@@ -51,7 +56,7 @@ class Committer {
   std::atomic<bool> in_flight_{false};
   std::mutex mutex_;
   std::condition_variable landed_;
-  BoundedQueue<Commit> queue_{1};
+  BoundedQueue<Submitted> queue_{1};
   std::thread thread_;
 };
 

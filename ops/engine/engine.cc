@@ -118,7 +118,8 @@ struct Engine::Parts {
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now(), last_look{};
   Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
   std::uint64_t positions_published = 0;
-  std::uint64_t commands = 0;  // of the trainer's, as of the last barrier
+  std::uint64_t commands = 0;  // that were seen to be carried out
+  bool hurried = false;        // somebody waits for the next commit
 
   mutable std::mutex status_mutex;
   Accounts barrier_accounts, committed_accounts;
@@ -341,6 +342,7 @@ void Engine::Parts::landed() {
 
 bool Engine::Parts::barrier_is_due() const {
   if (!dirty || !committer->ready()) return false;
+  if (hurried) return true;
   const auto since = Clock::now() - last_barrier;
   if (joiner.pressure() != JoinState::Pressure::kNone) return since >= kLeastBetweenBarriers;
   return options.config.store.commit_every && since >= *options.config.store.commit_every;
@@ -373,7 +375,7 @@ bool Engine::Parts::has_room() {
 
 void Engine::Parts::barrier() {
   last_barrier = Clock::now();
-  dirty = false;
+  dirty = hurried = false;
   MILLRACE_FAILPOINT("barrier.begin");
   const std::uint64_t sequence = committer->begin();
   const StageTimer committing(stages, Stage::kCommit);
@@ -431,7 +433,9 @@ bool Engine::run(const std::function<bool()>& stop,
     if (at_end && p.options.live && join.quiet_after) {
       p.pipeline->at_end(p.options.clock(), quiet, closed);
     }
-    p.dirty |= p.learner->commands() != std::exchange(p.commands, p.learner->commands());
+    if (p.learner->commands() != std::exchange(p.commands, p.learner->commands())) {
+      p.dirty = p.hurried = true;
+    }
     p.dirty |= probe.events + probe.rows + probe.clock_steps != before;
     if (!p.send(closed)) break;
     if (at_end && !p.options.live) {

@@ -27,7 +27,10 @@ LearnerThread::LearnerThread(Parts parts)
   thread_ = std::thread([this] { work(); });
 }
 
-LearnerThread::~LearnerThread() { finish(); }
+LearnerThread::~LearnerThread() {
+  finish();
+  close_commands("learning has ended");
+}
 
 bool LearnerThread::send(Batch batch) {
   Message message;
@@ -66,15 +69,16 @@ void LearnerThread::work() {
     }
     refresh_report();
     queue_.close();
-    if (parts_.commands != nullptr) {
-      parts_.commands->close(parts_.failure.happened() ? parts_.failure.message()
-                                                       : "learning has ended");
-    }
+    if (parts_.failure.happened()) close_commands(parts_.failure.message());
   } catch (const std::exception& error) {
     parts_.failure.report(std::string("training failed: ") + error.what());
     queue_.close();
-    if (parts_.commands != nullptr) parts_.commands->close(parts_.failure.message());
+    close_commands(parts_.failure.message());
   }
+}
+
+void LearnerThread::close_commands(const std::string& reason) {
+  if (parts_.commands != nullptr) parts_.commands->close(reason);
 }
 
 void LearnerThread::log(std::string_view level, const std::string& message) const {
@@ -94,7 +98,6 @@ void LearnerThread::carry_out_commands() {
   const std::size_t done = parts_.commands->work_off(
       [this](const TrainerCommand& command) { return carry_out(command); });
   if (done == 0) return;
-  commands_ += done;
   unpublished_ = true;
   log_notices();
 }
@@ -138,7 +141,10 @@ void LearnerThread::complete(Barrier& barrier) {
   for (const auto& trainer : parts_.trainers) {
     barrier.commit.parts.push_back(save_part(*trainer, barrier.commit.sequence, barrier.cleanings));
   }
-  parts_.committer.submit(std::move(barrier.commit));
+  parts_.committer.submit(std::move(barrier.commit),
+                          [commands = parts_.commands, count = this->commands()] {
+                            if (commands != nullptr) commands->committed(count);
+                          });
 }
 
 void LearnerThread::publish_if_due() {

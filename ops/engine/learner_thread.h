@@ -58,8 +58,8 @@ class LearnerThread {
   /// No more will be sent; returns when everything sent has been worked off.
   void finish();
 
-  /// Commands that were carried out since the start.
-  std::uint64_t commands() const { return commands_; }
+  /// Commands that were carried out, ever; they wait for a commit.
+  std::uint64_t commands() const { return parts_.commands ? parts_.commands->carried_out() : 0; }
   /// Due publications that were held since the start, by kHeldReasons.
   std::uint64_t held(std::size_t reason) const { return held_counts_[reason]; }
 
@@ -79,6 +79,7 @@ class LearnerThread {
   void complete(Barrier& barrier);
   void publish_if_due();
   void carry_out_commands();
+  void close_commands(const std::string& reason);
   CommandAnswer carry_out(const TrainerCommand& command);
   void log_notices();
   void log(std::string_view level, const std::string& message) const;
@@ -88,7 +89,6 @@ class LearnerThread {
   BoundedQueue<Message> queue_;
   bool unpublished_ = false;
   std::string held_;  ///< Why the last due publication was held; empty: it left.
-  std::atomic<std::uint64_t> commands_{0};
   std::array<std::atomic<std::uint64_t>, kHeldReasons.size()> held_counts_{};
   std::chrono::steady_clock::time_point last_publish_, last_report_;
   mutable std::mutex report_mutex_;

@@ -35,6 +35,7 @@ TEST(TrainerCommands, AreCarriedOutOnceEach) {
       worked += commands.work_off([&](const TrainerCommand& command) {
         return CommandAnswer{Status::kDone, command.task};
       });
+      commands.committed(commands.carried_out());
     }
   });
   std::vector<std::thread> askers;
@@ -49,6 +50,45 @@ TEST(TrainerCommands, AreCarriedOutOnceEach) {
   trainer.join();
   EXPECT_EQ(done, 8);
   EXPECT_EQ(worked, 8U);
+}
+
+// Carries out one command and returns its answer once `end` was called.
+template <class End>
+CommandAnswer answer_after(TrainerCommands& commands, Duration timeout, const End& end) {
+  CommandAnswer answer;
+  std::thread asker([&] { answer = commands.run({.task = "ctr", .reason = {}}, timeout); });
+  while (commands.work_off([](const TrainerCommand& command) {
+    return CommandAnswer{Status::kDone, command.task + " is frozen"};
+  }) == 0) {
+  }
+  end();
+  asker.join();
+  return answer;
+}
+
+TEST(TrainerCommands, AreAnsweredWhenACommitHoldsThem) {
+  TrainerCommands commands;
+  commands.open();
+  std::atomic<bool> committed{false};
+  const CommandAnswer answer = answer_after(commands, Duration{60'000}, [&] {
+    commands.committed(commands.carried_out() - 1);  // one that began before
+    committed = true;
+    commands.committed(commands.carried_out());
+  });
+  EXPECT_TRUE(committed);
+  EXPECT_EQ(answer.status, Status::kDone);
+  EXPECT_EQ(answer.message, "ctr is frozen");
+}
+
+TEST(TrainerCommands, OneThatNoCommitHoldsIsNotSaidToBeDone) {
+  TrainerCommands commands;
+  commands.open();
+  CommandAnswer answer = answer_after(commands, Duration{5}, [] {});
+  EXPECT_EQ(answer.status, Status::kUnavailable);
+  EXPECT_EQ(answer.message, "ctr is frozen, but no commit holds it yet: a restart may undo it");
+  answer = answer_after(commands, Duration{60'000}, [&] { commands.close("the disk is full"); });
+  EXPECT_EQ(answer.status, Status::kUnavailable);
+  EXPECT_EQ(answer.message, "the disk is full");
 }
 
 TEST(TrainerCommands, OneThatTimedOutIsNeverCarriedOut) {
