@@ -180,6 +180,7 @@ ShopDaemon::ShopDaemon(Shop& shop, std::string store, std::vector<std::string> s
     : shop_(shop), store_(std::move(store)), sets_(std::move(sets)) {}
 
 void ShopDaemon::start(const std::map<std::string, std::string>& environment) {
+  process_.reset();  // the old one holds the store and the port
   process_ = std::make_unique<ChildProcess>(
       shop_.command("run", store_, sets_, !environment.empty()), shop_.log(store_), environment);
 }

@@ -71,7 +71,8 @@ class ShopDaemon {
  public:
   ShopDaemon(Shop& shop, std::string store, std::vector<std::string> sets = {});
 
-  /// `environment`: of tests/millrace-faults, which then runs in place of the program.
+  /// Kills the process that runs first. `environment`: of tests/millrace-faults, which then runs in
+  /// place of the program.
   void start(const std::map<std::string, std::string>& environment = {});
   void kill();
   /// SIGTERM; the exit code, or −1 where it does not end.

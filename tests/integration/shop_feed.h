@@ -25,6 +25,7 @@ class ShopFeed {
   /// Waits until everything is produced.
   void join();
   std::size_t produced() const { return produced_; }
+  bool at_end() const { return produced_ == records_.size(); }
 
  private:
   void work();
@@ -47,6 +48,8 @@ class ShopWatch {
 
   /// Whether a request without an answer is a failure: not while the daemon is killed.
   void demand_answers(bool demand) { demand_ = demand; }
+  /// Committed events may fall: the state goes back to a snapshot.
+  void expect_rewinds() { rewinds_ = true; }
 
   struct Seen {
     std::uint64_t scrapes = 0;  ///< With balanced accounts.
@@ -63,7 +66,7 @@ class ShopWatch {
   void fail(const std::string& what);
 
   Shop& shop_;
-  std::atomic<bool> stopping_{false}, demand_{false};
+  std::atomic<bool> stopping_{false}, demand_{false}, rewinds_{false};
   double most_taken_ = 0;
   Seen seen_;
   std::thread thread_;
