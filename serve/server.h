@@ -34,7 +34,7 @@ struct LatencyHistogram {
   void observe(double value);
 };
 
-/// The routes that are counted, and how their answers are: by class of status.
+/// What a method and path lead to, and what answers are counted by. kOther: nothing of the API.
 enum class Route {
   kScore,
   kRank,
@@ -48,9 +48,10 @@ enum class Route {
   kResume,
   kStatus,
   kRollback,
+  kOpenApi,
   kOther
 };
-inline constexpr int kRoutes = 13;
+inline constexpr int kRoutes = 14;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 

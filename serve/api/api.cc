@@ -26,7 +26,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           [&]() -> Admission::Handler {
             auto handler = std::make_shared<ScoreHandler>(options, parts, probe);
             return [handler](const RouteLine& line, Request& request) {
-              return handler->answer(line.endpoint == Endpoint::kRank, request);
+              return handler->answer(line.route == Route::kRank, request);
             };
           },
           &probe.queue, parts.log),
@@ -34,9 +34,8 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           {1, kInsightQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
             return [&parts](const RouteLine& line, Request&) {
-              if (line.endpoint == Endpoint::kStatus) return answer_status(parts);
-              return line.endpoint == Endpoint::kMetrics ? answer_metrics(parts)
-                                                         : answer_tasks(parts);
+              if (line.route == Route::kStatus) return answer_status(parts);
+              return line.route == Route::kMetrics ? answer_metrics(parts) : answer_tasks(parts);
             };
           },
           nullptr, parts.log),
@@ -52,9 +51,9 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           {1, kAdminQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
             return [&parts](const RouteLine& line, Request& request) {
-              if (line.endpoint == Endpoint::kSnapshot) return answer_snapshot(parts, request.id);
-              if (line.endpoint == Endpoint::kRollback) return answer_rollback(parts, request);
-              return answer_command(parts, line.endpoint == Endpoint::kFreeze, request);
+              if (line.route == Route::kSnapshot) return answer_snapshot(parts, request.id);
+              if (line.route == Route::kRollback) return answer_rollback(parts, request);
+              return answer_command(parts, line.route == Route::kFreeze, request);
             };
           },
           nullptr, parts.log) {}
@@ -81,12 +80,12 @@ void Api::close() {
 }
 
 Answer Api::answer_at_once(const RouteLine& line, const Request& request) const {
-  switch (line.endpoint) {
-    case Endpoint::kLivez:
+  switch (line.route) {
+    case Route::kLivez:
       return answer_livez();
-    case Endpoint::kReadyz:
+    case Route::kReadyz:
       return answer_readyz(parts_, draining_.load(std::memory_order_relaxed), request.id);
-    case Endpoint::kOpenApi: {
+    case Route::kOpenApi: {
       Answer answer;
       answer.content_type = "application/yaml";
       answer.body = openapi_text();

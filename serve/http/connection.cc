@@ -277,7 +277,7 @@ Connection::Awaitable<bool> Connection::write_answer() {
   message.content_length(answer_->body.size());
   if (!is_head_) message.body() = std::move(answer_->body);
 
-  const Route route = line_ == nullptr ? Route::kOther : line_->counted_as;
+  const Route route = line_ == nullptr ? Route::kOther : line_->route;
   const auto status_class = static_cast<std::size_t>(answer_->status / 100);
   hub_.probe.answers[static_cast<std::size_t>(route)][status_class].fetch_add(
       1, std::memory_order_relaxed);

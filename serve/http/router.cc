@@ -6,19 +6,19 @@ namespace millrace {
 namespace {
 
 constexpr std::array<RouteLine, 13> kRouteTable{{
-    {"POST", "/v1/score", Endpoint::kScore, Route::kScore, Lane::kScore},
-    {"POST", "/v1/rank", Endpoint::kRank, Route::kRank, Lane::kScore},
-    {"GET", "/metrics", Endpoint::kMetrics, Route::kMetrics, Lane::kInsight},
-    {"GET", "/livez", Endpoint::kLivez, Route::kLivez, Lane::kInline},
-    {"GET", "/readyz", Endpoint::kReadyz, Route::kReadyz, Lane::kInline},
-    {"GET", "/v1/tasks", Endpoint::kTasks, Route::kTasks, Lane::kInsight},
-    {"GET", "/v1/join/{impression_id}", Endpoint::kJoin, Route::kJoin, Lane::kJoin},
-    {"POST", "/v1/admin/snapshot", Endpoint::kSnapshot, Route::kSnapshot, Lane::kAdmin},
-    {"POST", "/v1/admin/freeze", Endpoint::kFreeze, Route::kFreeze, Lane::kAdmin},
-    {"POST", "/v1/admin/resume", Endpoint::kResume, Route::kResume, Lane::kAdmin},
-    {"GET", "/v1/admin/status", Endpoint::kStatus, Route::kStatus, Lane::kInsight},
-    {"POST", "/v1/admin/rollback", Endpoint::kRollback, Route::kRollback, Lane::kAdmin},
-    {"GET", "/openapi.yaml", Endpoint::kOpenApi, Route::kOther, Lane::kInline},
+    {"POST", "/v1/score", Route::kScore, Lane::kScore},
+    {"POST", "/v1/rank", Route::kRank, Lane::kScore},
+    {"GET", "/metrics", Route::kMetrics, Lane::kInsight},
+    {"GET", "/livez", Route::kLivez, Lane::kInline},
+    {"GET", "/readyz", Route::kReadyz, Lane::kInline},
+    {"GET", "/v1/tasks", Route::kTasks, Lane::kInsight},
+    {"GET", "/v1/join/{impression_id}", Route::kJoin, Lane::kJoin},
+    {"POST", "/v1/admin/snapshot", Route::kSnapshot, Lane::kAdmin},
+    {"POST", "/v1/admin/freeze", Route::kFreeze, Lane::kAdmin},
+    {"POST", "/v1/admin/resume", Route::kResume, Lane::kAdmin},
+    {"GET", "/v1/admin/status", Route::kStatus, Lane::kInsight},
+    {"POST", "/v1/admin/rollback", Route::kRollback, Lane::kAdmin},
+    {"GET", "/openapi.yaml", Route::kOpenApi, Lane::kInline},
 }};
 
 bool is_path_of(const RouteLine& line, std::string_view path) {
@@ -47,8 +47,8 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 
 std::string_view route_name(Route route) {
   constexpr std::array<std::string_view, kRoutes> kNames{
-      "score",    "rank",   "metrics", "livez",  "readyz",   "tasks", "join",
-      "snapshot", "freeze", "resume",  "status", "rollback", "other"};
+      "score",    "rank",   "metrics", "livez",  "readyz",   "tasks",   "join",
+      "snapshot", "freeze", "resume",  "status", "rollback", "openapi", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

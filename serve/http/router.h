@@ -12,29 +12,11 @@ namespace millrace {
 /// answered where they are read, scoring by its own threads, the rest by one thread each.
 enum class Lane { kInline, kScore, kInsight, kJoin, kAdmin };
 
-/// What a path and method lead to.
-enum class Endpoint {
-  kScore,
-  kRank,
-  kMetrics,
-  kLivez,
-  kReadyz,
-  kTasks,
-  kJoin,
-  kSnapshot,
-  kFreeze,
-  kResume,
-  kStatus,
-  kRollback,
-  kOpenApi
-};
-
 /// One line of the API; the table is held against openapi.yaml by a test.
 struct RouteLine {
   std::string_view method;  ///< GET (then HEAD works too) or POST.
   std::string_view path;    ///< A last part in braces stands for any one part.
-  Endpoint endpoint;
-  Route counted_as;
+  Route route;
   Lane lane;
 };
 

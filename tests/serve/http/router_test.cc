@@ -52,11 +52,22 @@ TEST(Router, OpenApiIsThePageOfTheRepository) {
   EXPECT_EQ(openapi_text(), text.str());
 }
 
+TEST(Router, EveryRouteHasALineAndANameOfItsOwn) {
+  std::set<Route> answered;
+  for (const RouteLine& line : routes()) {
+    EXPECT_TRUE(answered.insert(line.route).second) << line.path;
+  }
+  std::set<std::string_view> names;
+  for (int i = 0; i < kRoutes; ++i) names.insert(route_name(static_cast<Route>(i)));
+  EXPECT_EQ(answered.size() + 1, std::size_t{kRoutes}) << "all but kOther";
+  EXPECT_EQ(names.size(), std::size_t{kRoutes});
+}
+
 TEST(Router, EveryRouteIsFound) {
   for (const RouteLine& line : routes()) {
     const RouteMatch match = find_route(line.method, line.path);
     ASSERT_NE(match.line, nullptr);
-    EXPECT_EQ(match.line->endpoint, line.endpoint);
+    EXPECT_EQ(match.line->route, line.route);
     EXPECT_EQ(find_route("BREW", line.path).line, nullptr);
     EXPECT_NE(find_route("BREW", line.path).allow.find(line.method), std::string::npos);
   }
