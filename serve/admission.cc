@@ -6,11 +6,18 @@
 #include "serve/http/respond.h"
 
 namespace millrace {
+namespace {
 
-Admission::Admission(Limits limits, const std::function<Handler()>& make_handler,
-                     LatencyHistogram* waits, Log log)
+void count_one(std::atomic<std::uint64_t>* count) {
+  if (count != nullptr) count->fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Admission::Admission(Limits limits, const std::function<Handler()>& make_handler, Counts counts,
+                     Log log)
     : limits_(limits),
-      waits_(waits),
+      counts_(counts),
       log_(std::move(log)),
       queue_(static_cast<std::size_t>(limits.waiting)) {
   for (int t = 0; t < limits.threads; ++t) {
@@ -26,7 +33,9 @@ void Admission::close() {
 
 bool Admission::submit(const RouteLine& line, Request& request, std::function<void(Answer)> done) {
   Job job{&line, &request, std::move(done), Clock::now()};
-  return queue_.try_push(job);
+  const bool room = queue_.try_push(job);
+  if (!room) count_one(counts_.refused);
+  return room;
 }
 
 void Admission::work(const Handler& handler) {
@@ -38,8 +47,10 @@ void Admission::work(const Handler& handler) {
 
 Answer Admission::answer(const Handler& handler, const Job& job) {
   const auto waited = Clock::now() - job.came;
-  if (waits_ != nullptr) waits_->observe(std::chrono::duration<double>(waited).count());
+  if (counts_.waits != nullptr)
+    counts_.waits->observe(std::chrono::duration<double>(waited).count());
   if (waited > limits_.patience) {
+    count_one(counts_.late);
     return error_answer(503, "the request waited too long for its turn; try again later",
                         job.request->id);
   }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <thread>
@@ -31,10 +32,15 @@ class Admission {
     Duration patience;  ///< In the queue.
   };
 
-  /// `make_handler` is called once a thread, here. `waits` (may be null) gets the time that each
-  /// request spent in the queue; it is borrowed.
-  Admission(Limits limits, const std::function<Handler()>& make_handler, LatencyHistogram* waits,
-            Log log);
+  /// What is counted of the queue: borrowed, each may be null.
+  struct Counts {
+    LatencyHistogram* waits = nullptr;              ///< The time that each request spent in it.
+    std::atomic<std::uint64_t>* refused = nullptr;  ///< Found it full.
+    std::atomic<std::uint64_t>* late = nullptr;     ///< Waited beyond `patience`.
+  };
+
+  /// `make_handler` is called once a thread, here.
+  Admission(Limits limits, const std::function<Handler()>& make_handler, Counts counts, Log log);
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
   ~Admission() { close(); }
@@ -58,7 +64,7 @@ class Admission {
   Answer answer(const Handler& handler, const Job& job);
 
   const Limits limits_;
-  LatencyHistogram* const waits_;
+  const Counts counts_;
   const Log log_;
   BoundedQueue<Job> queue_;
   std::vector<std::thread> threads_;

@@ -15,9 +15,11 @@ struct ServeOptions {
   ByteSize max_body{8LL << 20};
   int max_candidates = 10'000;
   int max_queue = 512;
+  int max_join_queue = 16;
   Duration header_timeout{10'000};
   Duration body_timeout{30'000};
   Duration handler_timeout{10'000};
+  Duration join_timeout{2'000};
   Duration write_timeout{30'000};
   Duration idle_timeout{60'000};
 
@@ -35,12 +37,18 @@ struct ServeOptions {
               1'000'000),
         field("max_queue", &S::max_queue,
               "Requests that wait for a thread; more are answered 503 at once.", 1, 1'000'000),
+        field("max_join_queue", &S::max_join_queue,
+              "Questions to /v1/join that wait for the join; more are answered 503 at once.", 1,
+              100'000),
         field("header_timeout", &S::header_timeout,
               "To the first byte of a connection, and from there to the end of the headers.",
               Duration{1}),
         field("body_timeout", &S::body_timeout, "For the whole body.", Duration{1}),
         field("handler_timeout", &S::handler_timeout,
               "A request that waited longer for a thread is answered 503.", Duration{1}),
+        field("join_timeout", &S::join_timeout,
+              "A question to /v1/join that the join left open for longer is answered 503.",
+              Duration{1}, Duration{60'000}),
         field("write_timeout", &S::write_timeout, "For the whole answer.", Duration{1}),
         field("idle_timeout", &S::idle_timeout, "Between two requests of a connection.",
               Duration{1}),

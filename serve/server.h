@@ -17,6 +17,7 @@
 #include "learner/publish/serving_model.h"
 #include "learner/train/commands.h"
 #include "learner/train/report.h"
+#include "serve/join_answer.h"
 #include "serve/learning_status.h"
 #include "serve/options.h"
 #include "store/rollback.h"
@@ -55,6 +56,10 @@ inline constexpr int kRoutes = 14;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
+/// What became of a question to the join: the first, or why there was none (JoinSilence::Why).
+inline constexpr std::array<std::string_view, 4> kJoinQuestionResults{"answered", "refused",
+                                                                      "timed_out", "failed"};
+
 struct ServeProbe {
   std::array<std::array<std::atomic<std::uint64_t>, 6>, kRoutes>
       answers{};  ///< [route][status/100]
@@ -63,6 +68,8 @@ struct ServeProbe {
   LatencyHistogram queue, input, compute, output, total;
   std::atomic<std::uint64_t> candidates{0}, keys{0}, unknown_keys{0}, unknown_features{0},
       not_finite{0}, connections{0}, connections_refused{0};
+  /// Questions to the join, by kJoinQuestionResults.
+  std::array<std::atomic<std::uint64_t>, 4> join_questions{};
 };
 
 /// What the server answers from. Everything borrowed must outlive it; the functions are called on
@@ -76,8 +83,8 @@ struct ServeParts {
   std::function<EventTime()> clock;
   std::function<std::string()> metrics;  ///< The text of /metrics.
   std::function<TrainerReport()> tasks;  ///< For /v1/tasks.
-  /// For /v1/join: its JSON, or nothing where this impression is not known. Error: not now.
-  std::function<Result<std::optional<std::string>>(std::string_view impression_id)> join;
+  /// For /v1/join: its JSON, or nothing where this impression is not known.
+  std::function<JoinAnswer<std::string>(std::string_view impression_id)> join;
   std::function<LearningStatus()> learning = {};         ///< For /readyz; absent: not told.
   std::function<Result<SnapshotInfo>()> snapshot;        ///< For POST /v1/admin/snapshot.
   std::function<CommandAnswer(TrainerCommand)> command;  ///< For freeze and resume.

@@ -35,7 +35,8 @@ struct TableReport {
 /// First scores that wait for labels trained early (train/first_scores.h).
 struct ScoresReport {
   std::uint64_t waiting = 0, bytes = 0;
-  std::uint64_t missed = 0;  ///< Labels that had none, since the store began.
+  std::uint64_t bytes_each = 0;  ///< 0 where no task needs them.
+  std::uint64_t missed = 0;      ///< Labels that had none, since the store began.
 };
 
 /// One auxiliary net of es_dfm or defer.

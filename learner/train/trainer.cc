@@ -369,7 +369,10 @@ TrainerReport Trainer::report() const {
   report.steps = p.steps;
   report.rows = p.rows;
   report.skipped = p.skipped;
-  report.scores = {p.scores.size(), p.scores.bytes(), p.scores.missed()};
+  report.scores = {.waiting = p.scores.size(),
+                   .bytes = p.scores.bytes(),
+                   .bytes_each = p.scores.any() ? FirstScores::bytes_each(p.schema) : 0,
+                   .missed = p.scores.missed()};
   report.heads = p.heads.report(p.schema);
   report.guardrails = p.guardrail.report();
   for (int k = 0; k < p.model.tasks(); ++k) {

@@ -26,8 +26,6 @@ using Clock = std::chrono::steady_clock;
 // Events between two looks at the clock: a few milliseconds at full speed.
 constexpr std::size_t kEventsPerStep = 512;
 constexpr std::chrono::milliseconds kTickEvery{200};
-constexpr std::size_t kQuestions = 16;
-constexpr std::chrono::milliseconds kAnswerWithin{2000};
 // Where the join's memory asks for barriers.
 constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
 constexpr std::chrono::milliseconds kLookForRoomEvery{100};
@@ -79,7 +77,8 @@ struct Engine::Parts {
         sampling(schema, options.config.learner.train),
         trainers(make_trainers(options.config, schema)),
         space(options.config.store.path,
-              static_cast<std::uint64_t>(options.config.store.free_space.value)) {}
+              static_cast<std::uint64_t>(options.config.store.free_space.value)),
+        questions(static_cast<std::size_t>(options.config.serve.max_join_queue)) {}
 
   EngineOptions options;
   const Schema schema;
@@ -112,7 +111,7 @@ struct Engine::Parts {
   std::unique_ptr<LearnerThread> learner;
 
   std::atomic<std::uint64_t> batches{0};  // handed to the trainer
-  JoinQuestions questions{kQuestions};
+  JoinQuestions questions;
   std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
   bool dirty = false;                          // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now(), last_look{};
@@ -563,7 +562,7 @@ const StageTimes& Engine::stages() const { return parts_->stages; }
 std::uint64_t Engine::held(std::size_t reason) const { return parts_->learner->held(reason); }
 std::uint64_t Engine::batches() const { return parts_->batches; }
 JoinQuestions::Answer Engine::explain(std::string_view impression_id) const {
-  return parts_->questions.ask(impression_id, kAnswerWithin);
+  return parts_->questions.ask(impression_id, parts_->options.config.serve.join_timeout);
 }
 
 std::uint64_t Engine::joins_waited() const { return parts_->joins_waited; }

@@ -114,7 +114,7 @@ class Engine {
   std::uint64_t held(std::size_t reason) const;  ///< Publications held, by kHeldReasons.
   std::uint64_t batches() const;                 ///< Handed to the trainer since the start.
   /// What the join knows of one impression; nothing where that is nothing. Answered between two
-  /// steps. Error: no answer within two seconds, or none will come.
+  /// steps. Error: no answer within serve.join_timeout, or none will come.
   JoinQuestions::Answer explain(std::string_view impression_id) const;
   std::uint64_t joins_waited() const;  ///< Times that taking waited for the join's memory.
   std::size_t queued() const;

@@ -4,6 +4,8 @@
 
 namespace millrace {
 
+using Why = JoinSilence::Why;
+
 JoinQuestions::Answer JoinQuestions::ask(std::string_view impression_id,
                                          std::chrono::milliseconds timeout) {
   const auto question = std::make_shared<Question>();
@@ -11,14 +13,16 @@ JoinQuestions::Answer JoinQuestions::ask(std::string_view impression_id,
   std::future<Answer> answer = question->answer.get_future();
   {
     const std::lock_guard lock(mutex_);
-    if (closed_) return Error{"nothing is joined at the moment"};
-    if (questions_.size() >= most_) return Error{"too many questions wait already"};
+    if (closed_) return JoinSilence{Why::kFailed, "nothing is joined at the moment"};
+    if (questions_.size() >= most_) {
+      return JoinSilence{Why::kRefused, "too many questions wait already"};
+    }
     questions_.push_back(question);
     waiting_ = questions_.size();
   }
   if (answer.wait_for(timeout) != std::future_status::ready) {
     question->given_up = true;
-    return Error{"the join is busy, and gave no answer in time"};
+    return JoinSilence{Why::kTimedOut, "the join is busy, and gave no answer in time"};
   }
   return answer.get();
 }
@@ -38,7 +42,7 @@ void JoinQuestions::close() {
     closed_ = true;
   }
   for (auto question = take(); question; question = take()) {
-    question->answer.set_value(Error{"nothing is joined any more"});
+    question->answer.set_value(JoinSilence{Why::kFailed, "nothing is joined any more"});
   }
 }
 

@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "ingest/join/explanation.h"
-#include "learner/base/result.h"
+#include "serve/join_answer.h"
 
 namespace millrace {
 
@@ -24,9 +24,9 @@ class JoinQuestions {
  public:
   explicit JoinQuestions(std::size_t most) : most_(most) {}
 
-  using Answer = Result<std::optional<JoinExplanation>>;
+  using Answer = JoinAnswer<JoinExplanation>;
   /// Error: too many wait, no answer came in time, reading the store failed, or nothing is joined
-  /// any more.
+  /// any more. One that was given up counts as waiting until the ingest thread has seen it.
   Answer ask(std::string_view impression_id, std::chrono::milliseconds timeout);
 
   /// Cheap where none waits.
@@ -38,7 +38,7 @@ class JoinQuestions {
       try {
         question->answer.set_value(explain(question->id));
       } catch (const std::exception& error) {
-        question->answer.set_value(Error{error.what()});
+        question->answer.set_value(JoinSilence{JoinSilence::Why::kFailed, error.what()});
       }
     }
   }

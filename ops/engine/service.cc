@@ -60,7 +60,7 @@ struct Service::Parts {
   ServeParts serve_parts();
   std::string metrics();
   TrainerReport report();
-  Result<std::optional<std::string>> explain(std::string_view impression_id);
+  JoinAnswer<std::string> explain(std::string_view impression_id);
 };
 
 Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
@@ -128,6 +128,7 @@ std::string Service::Parts::metrics() {
   ServiceMetrics of_service;
   of_service.started = started;
   of_service.learning = supervisor->status();
+  of_service.rollbacks = &supervisor->rollbacks();
   of_service.serving = &serving;
   of_service.serve = serve_probe.load();
   std::string text = export_service(of_service, now);
@@ -138,8 +139,9 @@ std::string Service::Parts::metrics() {
   return text + last_words.metrics;
 }
 
-Result<std::optional<std::string>> Service::Parts::explain(std::string_view impression_id) {
-  Result<std::optional<std::string>> answer = Error{"learning does not run just now"};
+JoinAnswer<std::string> Service::Parts::explain(std::string_view impression_id) {
+  JoinAnswer<std::string> answer =
+      JoinSilence{JoinSilence::Why::kFailed, "learning does not run just now"};
   supervisor->ask([&](Engine& engine) {
     auto found = engine.explain(impression_id);
     if (!found) {

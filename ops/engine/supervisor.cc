@@ -231,6 +231,14 @@ Result<Ok, RollbackRefusal> Supervisor::check_snapshot(const std::string& name) 
 
 Result<RolledBack, RollbackRefusal> Supervisor::roll_back(const std::string& snapshot,
                                                           Offsets offsets) {
+  auto answer = ask_for_rollback(snapshot, offsets);
+  Rollbacks& counts = rollbacks_[static_cast<std::size_t>(offsets)];
+  ++(answer ? counts.done : counts.refused);
+  return answer;
+}
+
+Result<RolledBack, RollbackRefusal> Supervisor::ask_for_rollback(const std::string& snapshot,
+                                                                 Offsets offsets) {
   try {
     const auto fine = check_snapshot(snapshot);
     if (!fine) return fine.error();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -61,6 +62,12 @@ class Supervisor {
   /// publishes. Waits for all of it. Error: why not; before the store was touched nothing stopped.
   Result<RolledBack, RollbackRefusal> roll_back(const std::string& snapshot, Offsets offsets);
 
+  /// Rollbacks that were asked for here since the process began, by Offsets.
+  struct Rollbacks {
+    std::atomic<std::uint64_t> done{0}, refused{0};
+  };
+  const std::array<Rollbacks, 2>& rollbacks() const { return rollbacks_; }
+
   /// Commits and snapshots that failed in engines that are gone.
   std::uint64_t past_failures() const { return past_failures_; }
 
@@ -81,6 +88,8 @@ class Supervisor {
   void open_again();
   void failed(const std::exception& error, bool is_policy);
   void serve_request();
+  Result<RolledBack, RollbackRefusal> ask_for_rollback(const std::string& snapshot,
+                                                       Offsets offsets);
   Result<Ok, RollbackRefusal> check_snapshot(const std::string& name) const;
   void set_state(LearningStatus::State state, const std::string& reason);
   bool has_room() const;
@@ -91,6 +100,7 @@ class Supervisor {
   bool connected_ = false, ever_connected_ = false;
   Duration pause_;
   std::atomic<std::uint64_t> past_failures_{0};
+  std::array<Rollbacks, 2> rollbacks_;
   mutable std::shared_mutex engine_mutex_;
 
   mutable std::mutex mutex_;

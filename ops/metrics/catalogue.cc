@@ -19,6 +19,9 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_learning_restarts_total", kCounter, "",
      "Times that learning was started again from the last commit, since the start of the process. "
      "Counters of its parts begin anew each time."},
+    {"millrace_rollbacks_total", kCounter, "offsets,result",
+     "Rollbacks that the API was asked for, since the start of the process. result: done, or "
+     "refused (the answer and the log say why; the store is as it was)."},
     {"process_resident_memory_bytes", kGauge, "", "Resident memory of the process."},
     {"process_cpu_seconds_total", kCounter, "", "Processor time of the process, user and system."},
     {"process_start_time_seconds", kGauge, "", "When the process started, since the epoch."},
@@ -108,7 +111,11 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_train_seconds_total", kCounter, "model", "Time spent in training steps."},
     {"millrace_feedback_scores", kGauge, "model",
      "First scores of impressions whose labels are trained before they are decided."},
-    {"millrace_feedback_score_bytes", kGauge, "model", "Their memory."},
+    {"millrace_feedback_score_bytes", kGauge, "model",
+     "Their memory, with what was ever needed for them."},
+    {"millrace_feedback_score_limit_bytes", kGauge, "model",
+     "What they need where every impression that waits in the join has one; as of the last commit. "
+     "More for long: labels that never come (train.feedback.forget_after)."},
     {"millrace_feedback_scores_missed_total", kCounter, "model",
      "Impressions with final labels that could not be measured for want of a first score, since "
      "the store began."},
@@ -189,6 +196,10 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_scored_features_unknown_total", kCounter, "",
      "Names in requests that the configuration does not know."},
     {"millrace_scores_not_finite_total", kCounter, "", "Scores answered as null."},
+    {"millrace_join_questions_total", kCounter, "result",
+     "Questions to /v1/join. result: answered (404 too), refused (serve.max_join_queue), timed_out "
+     "(serve.join_timeout, serve.handler_timeout), failed (nothing is joined just now, or the "
+     "store could not be read)."},
     {"millrace_connections", kGauge, "", "Open connections."},
     {"millrace_connections_refused_total", kCounter, "",
      "Connections refused beyond serve.max_connections."},

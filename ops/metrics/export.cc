@@ -206,6 +206,8 @@ void add_learner(const Engine& engine, MetricFamilies& out) {
   out.add("millrace_train_seconds_total", {{"model", model}}, probe.step_seconds_total);
   out.add("millrace_feedback_scores", {{"model", model}}, count(report->scores.waiting));
   out.add("millrace_feedback_score_bytes", {{"model", model}}, count(report->scores.bytes));
+  out.add("millrace_feedback_score_limit_bytes", {{"model", model}},
+          count(engine.accounts().impressions.waiting * report->scores.bytes_each));
   out.add("millrace_feedback_scores_missed_total", {{"model", model}},
           count(report->scores.missed));
   for (const HeadReport& head : report->heads) {
@@ -250,6 +252,16 @@ void add_learning(const LearningStatus& learning, MetricFamilies& out) {
             learning.state == static_cast<State>(state) ? 1 : 0);
   }
   out.add("millrace_learning_restarts_total", {}, count(learning.restarts));
+}
+
+void add_rollbacks(const std::array<Supervisor::Rollbacks, 2>& rollbacks, MetricFamilies& out) {
+  for (const Offsets offsets : {Offsets::kRewind, Offsets::kKeep}) {
+    const Supervisor::Rollbacks& of = rollbacks[static_cast<std::size_t>(offsets)];
+    const std::string_view name = offsets == Offsets::kKeep ? "keep" : "rewind";
+    out.add("millrace_rollbacks_total", {{"offsets", name}, {"result", "done"}}, count(of.done));
+    out.add("millrace_rollbacks_total", {{"offsets", name}, {"result", "refused"}},
+            count(of.refused));
+  }
 }
 
 void add_publisher(const Engine& engine, MetricFamilies& out) {
@@ -297,6 +309,10 @@ void add_serve(const ServeProbe& probe, MetricFamilies& out) {
   out.add("millrace_scored_keys_unknown_total", {}, count(probe.unknown_keys));
   out.add("millrace_scored_features_unknown_total", {}, count(probe.unknown_features));
   out.add("millrace_scores_not_finite_total", {}, count(probe.not_finite));
+  for (std::size_t r = 0; r < kJoinQuestionResults.size(); ++r) {
+    out.add("millrace_join_questions_total", {{"result", kJoinQuestionResults[r]}},
+            count(probe.join_questions[r]));
+  }
   out.add("millrace_connections", {}, count(probe.connections));
   out.add("millrace_connections_refused_total", {}, count(probe.connections_refused));
 }
@@ -307,6 +323,7 @@ std::string export_service(const ServiceMetrics& service, EventTime now) {
   MetricFamilies out;
   add_process(service.started, out);
   add_learning(service.learning, out);
+  add_rollbacks(*service.rollbacks, out);
   add_serving(*service.serving, now, out);
   if (service.serve != nullptr) add_serve(*service.serve, out);
   return out.text();

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "learner/base/time.h"
 #include "ops/engine/engine.h"
+#include "ops/engine/supervisor.h"
 #include "serve/learning_status.h"
 #include "serve/server.h"
 
@@ -13,6 +15,7 @@ namespace millrace {
 struct ServiceMetrics {
   EventTime started;
   LearningStatus learning;
+  const std::array<Supervisor::Rollbacks, 2>* rollbacks = nullptr;
   const ServingModel* serving = nullptr;
   const ServeProbe* serve = nullptr;  ///< Null before the endpoint is open.
 };

@@ -29,7 +29,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
               return handler->answer(line.route == Route::kRank, request);
             };
           },
-          &probe.queue, parts.log),
+          {.waits = &probe.queue}, parts.log),
       insight_(
           {1, kInsightQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
@@ -38,15 +38,17 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
               return line.route == Route::kMetrics ? answer_metrics(parts) : answer_tasks(parts);
             };
           },
-          nullptr, parts.log),
+          {}, parts.log),
       join_(
-          {1, kInsightQueue, options.handler_timeout},
+          {1, options.max_join_queue, options.handler_timeout},
           [&]() -> Admission::Handler {
-            return [&parts](const RouteLine&, Request& request) {
-              return answer_join(parts, request);
+            return [&parts, &probe](const RouteLine&, Request& request) {
+              return answer_join(parts, request, probe);
             };
           },
-          nullptr, parts.log),
+          {.refused = &count_of(probe, JoinSilence::Why::kRefused),
+           .late = &count_of(probe, JoinSilence::Why::kTimedOut)},
+          parts.log),
       admin_(
           {1, kAdminQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
@@ -56,7 +58,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
               return answer_command(parts, line.route == Route::kFreeze, request);
             };
           },
-          nullptr, parts.log) {}
+          {}, parts.log) {}
 
 void Api::handle(const RouteLine& line, Request& request, const std::function<void(Answer)>& done) {
   if (line.lane == Lane::kInline) {

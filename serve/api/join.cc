@@ -25,14 +25,20 @@ std::optional<std::string> impression_id_in(std::string_view path) {
   return id.empty() ? std::nullopt : std::optional(std::move(id));
 }
 
-Answer answer_join(const ServeParts& parts, const Request& request) {
+std::atomic<std::uint64_t>& count_of(ServeProbe& probe, JoinSilence::Why why) {
+  return probe.join_questions[1 + static_cast<std::size_t>(why)];
+}
+
+Answer answer_join(const ServeParts& parts, const Request& request, ServeProbe& probe) {
   const auto id = impression_id_in(request.path);
   if (!id) {
     return error_answer(400, "the path does not name an impression: percent-encode its id",
                         request.id);
   }
   if (!parts.join) return error_answer(503, "nothing is joined here", request.id);
-  const Result<std::optional<std::string>> found = parts.join(*id);
+  const JoinAnswer<std::string> found = parts.join(*id);
+  auto& count = found ? probe.join_questions[0] : count_of(probe, found.error().why);
+  count.fetch_add(1, std::memory_order_relaxed);
   if (!found) {
     Answer answer =
         error_answer(503, "no answer from the join: " + found.error().message, request.id);

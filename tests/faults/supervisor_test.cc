@@ -228,6 +228,8 @@ TEST_F(SupervisorTest, ARollbackByTheApiRelearnsToTheSameWeights) {
     EXPECT_EQ(
         daemon.http("POST", "/v1/admin/rollback", R"({"snapshot":"none","offsets":"keep"})").status,
         404);
+    EXPECT_TRUE(daemon.shows("millrace_rollbacks_total{offsets=\"rewind\",result=\"done\"} 1"));
+    EXPECT_TRUE(daemon.shows("millrace_rollbacks_total{offsets=\"keep\",result=\"refused\"} 1"));
   }
   EXPECT_TRUE(daemon.stop()) << daemon.log();
   EXPECT_EQ(digest_of_store("store"), undisturbed());

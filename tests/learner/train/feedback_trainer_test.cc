@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "learner/train/first_scores.h"
 #include "learner/train/trainer.h"
 #include "tests/learner/train/stream.h"
 #include "tests/support/state_log.h"
@@ -165,6 +166,29 @@ TEST(TrainedEarly, TheFirstScoreCounts) {
   EXPECT_NEAR(*measured.log_loss, *honest.log_loss, 1e-6);
   EXPECT_EQ(early.report().scores.waiting, 0U);
   EXPECT_EQ(early.report().scores.missed, 0U);
+}
+
+// Their memory is what is told of each, but for the room to grow of an index.
+TEST(TrainedEarly, ScoresTakeTheMemoryThatIsTold) {
+  const Schema fnw =
+      schema_with(FeedbackPolicy::kFnw, FeedbackPolicy::kWait, FeedbackPolicy::kWait);
+  Trainer trainer("m", fnw, stream::options(kBatch));
+  stream::Source source(fnw, 4);
+  Batch batch = source.next(kBatch, Stream::kAtOnce, 0);
+  std::uint64_t key = 1;
+  while (trainer.report().scores.waiting < 50'000) {
+    for (auto& k : batch.keys) k = key++;
+    trainer.train(batch);
+  }
+  const ScoresReport scores = trainer.report().scores;
+  EXPECT_EQ(scores.bytes_each, FirstScores::bytes_each(fnw));
+  const double told = static_cast<double>(scores.waiting * scores.bytes_each);
+  EXPECT_GT(static_cast<double>(scores.bytes), 0.8 * told);
+  EXPECT_LT(static_cast<double>(scores.bytes), 2 * told);
+
+  const Schema wait =
+      schema_with(FeedbackPolicy::kWait, FeedbackPolicy::kWait, FeedbackPolicy::kWait);
+  EXPECT_EQ(Trainer("m", wait, stream::options(kBatch)).report().scores.bytes_each, 0U);
 }
 
 // A score whose labels never come goes by event time.

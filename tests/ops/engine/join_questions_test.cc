@@ -47,6 +47,7 @@ TEST(JoinQuestions, AreAnsweredOnTheThreadThatEmptiesThem) {
   const auto failed = questions.ask("throws", 10s);
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().message, "the disk is gone");
+  EXPECT_EQ(failed.error().why, JoinSilence::Why::kFailed);
   stop = true;
   ingest.join();
 }
@@ -54,9 +55,10 @@ TEST(JoinQuestions, AreAnsweredOnTheThreadThatEmptiesThem) {
 TEST(JoinQuestions, AreGivenUpInTimeAndAreFew) {
   JoinQuestions questions(2);
   EXPECT_FALSE(questions.ask("a", 1ms));
-  EXPECT_FALSE(questions.ask("b", 1ms));
+  EXPECT_EQ(questions.ask("b", 1ms).error().why, JoinSilence::Why::kTimedOut);
   const auto refused = questions.ask("c", 10s);  // at once
   ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().why, JoinSilence::Why::kRefused);
   EXPECT_NE(refused.error().message.find("too many"), std::string::npos);
   int asked = 0;
   questions.answer_all([&](const std::string& id) {
