@@ -113,6 +113,9 @@ Inspection inspect(const Store& store) {
     ByteReader reader(*bytes);
     found.accounts = read_accounts(reader);
   }
+  if (const auto bytes = store.value("sampling", "dropped")) {
+    found.dropped_rows = read_dropped(*bytes);
+  }
   if (const auto bytes = store.value("join", "label_delays")) {
     ByteReader reader(*bytes);
     found.label_delays = LabelDelays::read(reader);
@@ -145,6 +148,7 @@ std::string to_json(const Inspection& inspection) {
   out["offsets"] = offsets_of(inspection);
   out["lost"] = lost_of(inspection);
   add_accounts(inspection.accounts, out);
+  add_dropped_rows(inspection.dropped_rows, out);
   add_label_delays(inspection.label_delays, out);
   json::array& tables = out["tables"].emplace_array();
   for (const Inspection::Table& table : inspection.tables) {
@@ -195,6 +199,7 @@ std::string to_text(const Inspection& inspection) {
   }
   json::object accounts;
   add_accounts(inspection.accounts, accounts);
+  add_dropped_rows(inspection.dropped_rows, accounts);
   for (const auto& [name, value] : accounts) {
     add_line(text, name, value.is_object() ? numbers(value.as_object()) : json::serialize(value));
   }

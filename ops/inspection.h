@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "ingest/encode/sampling.h"
 #include "ingest/join/accounts.h"
 #include "ingest/join/label_delays.h"
 #include "ingest/source/file_source.h"
@@ -29,6 +30,7 @@ struct Inspection {
   KafkaLosses losses;
   std::vector<FilePosition> files;
   Accounts accounts;
+  Sampling::Counts dropped_rows{};
   std::vector<LabelDelays::Of> label_delays;
   std::vector<Table> tables;  ///< The embedding tables of every model.
   /// By model: the state of its guardrails.
@@ -45,9 +47,9 @@ Inspection inspect(const Store& store);
 /// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
 /// path, position in bytes, lines), `lost` (what `kafka.on_lost: skip` skipped last: topic,
 /// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
-/// report, `tables`, `snapshots`, `digest`, `history` (a list: `event` "lost" or "rollback",
-/// `from`, `to`, `commit`; of a rollback also `snapshot`, `offsets`, `time`), `lost_commits` (null,
-/// or `acknowledged` and `recovered`).
+/// report, `dropped_rows` as there, `tables`, `snapshots`, `digest`, `history` (a list: `event`
+/// "lost" or "rollback", `from`, `to`, `commit`; of a rollback also `snapshot`, `offsets`, `time`),
+/// `lost_commits` (null, or `acknowledged` and `recovered`).
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

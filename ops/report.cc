@@ -69,6 +69,13 @@ void add_accounts(const Accounts& accounts, json::object& report) {
   report["rows"] = accounts.rows;
 }
 
+void add_dropped_rows(const Sampling::Counts& dropped, json::object& report) {
+  json::object& out = report["dropped_rows"].emplace_object();
+  for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
+    out[kDroppedNames[reason]] = dropped[reason];
+  }
+}
+
 void add_guardrails(const GuardrailReport& guards, const std::vector<std::string>& names,
                     json::object& report) {
   json::object& out = report["guardrails"].emplace_object();
@@ -118,10 +125,7 @@ std::string replay_report(const Accounts& accounts, const std::vector<LabelDelay
                           double seconds, const StageTimes& stages, std::uint64_t digest) {
   json::object report;
   add_accounts(accounts, report);
-  json::object& out = report["dropped_rows"].emplace_object();
-  for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
-    out[kDroppedNames[reason]] = dropped[reason];
-  }
+  add_dropped_rows(dropped, report);
   add_label_delays(delays, report);
   add_tasks(trainer, report);
   std::vector<std::string> names;

@@ -20,6 +20,9 @@ namespace millrace {
 /// `rows`: what became of every event, as reports and `inspect` print it.
 void add_accounts(const Accounts& accounts, boost::json::object& report);
 
+/// Adds `dropped_rows`: joined rows that were neither trained nor measured, by reason (0 too).
+void add_dropped_rows(const Sampling::Counts& dropped, boost::json::object& report);
+
 /// Adds `tasks`: by task `all` and `last_fifth` with their figures, null where undefined, and where
 /// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
@@ -33,8 +36,7 @@ void add_guardrails(const GuardrailReport& guards, const std::vector<std::string
 /// of them within each part of the window, and how many came out of it.
 void add_label_delays(const std::vector<LabelDelays::Of>& delays, boost::json::object& report);
 
-/// The report of `replay`, as one JSON object. `dropped_rows`: joined rows that were left out, by
-/// reason. Its `stages` say in seconds where the time went.
+/// The report of `replay`, as one JSON object. Its `stages` say in seconds where the time went.
 std::string replay_report(const Accounts& accounts, const std::vector<LabelDelays::Of>& delays,
                           const Sampling::Counts& dropped, const TrainerReport& trainer,
                           double seconds, const StageTimes& stages, std::uint64_t digest);

@@ -57,14 +57,19 @@ StateChanges Sampling::save(std::uint64_t, std::span<const Cleaning>) {
   return changes;
 }
 
-void Sampling::restore_value(std::string_view name, std::string_view bytes) {
+DroppedRows read_dropped(std::string_view bytes) {
   ByteReader reader(bytes);
-  if (name == "dropped") {
-    for (std::uint64_t& count : dropped_) count = reader.get<std::uint64_t>();
+  DroppedRows dropped;
+  for (std::uint64_t& count : dropped) count = reader.get<std::uint64_t>();
+  if (!reader.at_end()) throw StateError("saved value dropped has a wrong size");
+  return dropped;
+}
+
+void Sampling::restore_value(std::string_view name, std::string_view bytes) {
+  if (name != "dropped") {
+    throw StateError("sampling has no value \"" + std::string(name) + "\"");
   }
-  if (!reader.at_end()) {
-    throw StateError("sampling has no value \"" + std::string(name) + "\" of this form");
-  }
+  dropped_ = read_dropped(bytes);
 }
 
 void Sampling::restore_block(std::string_view set, std::uint64_t, std::string_view) {

@@ -16,6 +16,12 @@ namespace millrace {
 enum class Dropped { kNegativeSampling, kShed };
 inline constexpr std::array<std::string_view, 2> kDroppedNames{"negative_sampling", "shed"};
 
+/// Joined rows that were left out, by Dropped.
+using DroppedRows = std::array<std::uint64_t, kDroppedNames.size()>;
+
+/// What the value "dropped" of the participant "sampling" says. Error: throws StateError.
+DroppedRows read_dropped(std::string_view bytes);
+
 /// The one ledger of probabilities (algorithms 2.15): what each joined row was kept with, from its
 /// event's `sampling_rate` over the sampling of negatives to load shedding. What is kept weighs
 /// 1 / P(kept), in losses and metrics; with `correct: serving` the rate of the negatives weighs in
@@ -30,7 +36,7 @@ inline constexpr std::array<std::string_view, 2> kDroppedNames{"negative_samplin
 /// Threads: one at a time.
 class Sampling final : public Participant {
  public:
-  using Counts = std::array<std::uint64_t, kDroppedNames.size()>;  ///< By Dropped.
+  using Counts = DroppedRows;
 
   Sampling(const Schema& schema, const TrainOptions& options);
 
