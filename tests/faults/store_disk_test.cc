@@ -14,6 +14,7 @@
 #include "store/rollback.h"
 #include "store/store.h"
 #include "tests/faults/child.h"
+#include "tests/faults/small_disk.h"
 #include "tests/store/commits.h"
 #include "tests/support/faults/faulty_files.h"
 #include "tests/support/model_participant.h"
@@ -136,40 +137,10 @@ TEST_F(DiskTest, APowerCutTakesNoAcknowledgedCommit) {
   }
 }
 
-// A filesystem of its own, so small that it fills up.
-class SmallDisk {
- public:
-  explicit SmallDisk(const std::string& path, const std::string& size) : path_(path) {
-    fs::create_directory(path);
-    mounted_ = ::mount("tmpfs", path.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  ~SmallDisk() {
-    if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
-  }
-  bool mounted() const { return mounted_; }
-  /// Leaves so many bytes free.
-  void fill(std::uint64_t free) const {
-    std::ofstream ballast(path_ + "/ballast", std::ios::binary);
-    const std::uint64_t available = fs::space(path_).available;
-    const std::string chunk(4096, 'x');
-    for (std::uint64_t left = available > free ? available - free : 0; left >= chunk.size();
-         left -= chunk.size()) {
-      ballast << chunk << std::flush;
-    }
-  }
-  void empty() const { fs::remove(path_ + "/ballast"); }
-
- private:
-  const std::string path_;
-  bool mounted_ = false;
-};
-
 TEST_F(DiskTest, AFullDiskAtAnyMomentOfACommitAFlushOrASnapshot) {
   const TempFolder folder;
   const SmallDisk disk(folder / "disk", "48m");
-  if (!disk.mounted()) GTEST_SKIP() << "no right to mount; the faults above cover ENOSPC";
+  if (!disk.mounted()) GTEST_SKIP() << kNeedsMount;
   const std::string path = folder / "disk/store";
   int failures = 0;
   ModelParticipant model;
@@ -205,7 +176,7 @@ TEST_F(DiskTest, AFullDiskAtAnyMomentOfACommitAFlushOrASnapshot) {
 TEST_F(DiskTest, ARollbackOnAFullDiskLeavesTheStoreAsItWas) {
   const TempFolder folder;
   const SmallDisk disk(folder / "disk", "64m");
-  if (!disk.mounted()) GTEST_SKIP() << "no right to mount";
+  if (!disk.mounted()) GTEST_SKIP() << kNeedsMount;
   const std::string path = folder / "disk/store";
   work_through_failures(path, 6);
   const std::uint64_t before = Store::open(path, Store::Access::kRead)->digest();
@@ -224,7 +195,7 @@ TEST_F(DiskTest, ARollbackOnAFullDiskLeavesTheStoreAsItWas) {
 TEST_F(DiskTest, AReadOnlyFolderIsRefusedByName) {
   const TempFolder folder;
   const SmallDisk disk(folder / "disk", "64m");
-  if (!disk.mounted()) GTEST_SKIP() << "no right to mount";
+  if (!disk.mounted()) GTEST_SKIP() << kNeedsMount;
   work_through_failures(folder / "disk/store", 3);
   const std::string disk_path = folder / "disk";
   ASSERT_EQ(::mount("", disk_path.c_str(), "", MS_REMOUNT | MS_RDONLY, ""), 0);

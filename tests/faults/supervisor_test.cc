@@ -2,7 +2,6 @@
 // the last commit by itself, versions only rise, and in the end the weights are those of a run
 // that nothing disturbed.
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 
 #include <boost/json.hpp>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "ops/demo/embedded_broker.h"
 #include "tests/faults/daemon.h"
+#include "tests/faults/small_disk.h"
 #include "tests/support/faults/failpoint.h"
 #include "tests/support/faults/faulty_files.h"
 #include "tests/support/temp_folder.h"
@@ -150,14 +150,8 @@ TEST_F(SupervisorTest, WhileItIsDownItSaysSoAndServes) {
 
 TEST_F(SupervisorTest, LearningPausesWhereThereIsNoRoomAndGoesOn) {
   const std::string disk = folder_ / "disk";
-  fs::create_directory(disk);
-  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=300m") != 0) {
-    GTEST_SKIP() << "no right to mount";
-  }
-  struct Unmount {
-    const std::string path;
-    ~Unmount() { ::umount2(path.c_str(), MNT_DETACH); }
-  } unmount{disk};
+  const SmallDisk mounted(disk, "300m");
+  if (!mounted.mounted()) GTEST_SKIP() << kNeedsMount;
   produce(broker_.address(), records_, kPartitions);
   const std::uint64_t expected = undisturbed();
   auto fill = [&](std::uint64_t bytes) {

@@ -338,11 +338,11 @@ struct FaultsHistory : ::testing::Test {
 };
 
 TEST_F(FaultsHistory, OfFilesEqualsTheBruteForceJoin) {
-  run_seeds(0, by_form(20, 1000), nullptr, history_of_files);
+  run_seeds(0, by_form(20, 600), nullptr, history_of_files);
 }
 
 TEST_F(FaultsHistory, OfTopicsEqualsTheBruteForceJoin) {
-  run_seeds(kFirstOfTopics, by_form(4, 200), &KafkaServer::shared(), [](std::uint64_t seed) {
+  run_seeds(kFirstOfTopics, by_form(4, 100), &KafkaServer::shared(), [](std::uint64_t seed) {
     return history_of_topics(seed, "history" + std::to_string(seed) + ".");
   });
 }
