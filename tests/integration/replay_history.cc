@@ -4,7 +4,9 @@
 #include <array>
 #include <boost/json.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <map>
+#include <regex>
 #include <sstream>
 #include <tuple>
 #include <utility>
@@ -341,9 +343,12 @@ std::string row_text(const std::string& line) {
   for (const char* key : {"time", "due", "watermark"}) {
     text += std::string(" ") + key + " " + whole(row.at(key));
   }
-  for (const auto& [task, label] : row.at("labels").as_object()) {
-    text += " " + std::string(task) + " " +
-            (label.is_null() ? "null" : number_text(label.to_number<double>()));
+  // Boost.JSON reads some numbers to the neighbouring double.
+  static const std::regex label(R"re("(t[0-9]+)": ([^,}]+))re");
+  for (std::sregex_iterator it(line.begin(), line.end(), label), end; it != end; ++it) {
+    const std::string value = (*it)[2];
+    text += " " + std::string((*it)[1]) + " " +
+            (value == "null" ? value : number_text(std::strtod(value.c_str(), nullptr)));
   }
   return text;
 }
