@@ -1,9 +1,13 @@
 #include "ops/config/document.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
+#include <utility>
+#include <vector>
 
 namespace millrace {
 namespace {
@@ -123,6 +127,41 @@ class Converter {
   bool too_large_ = false;
 };
 
+// Where documents begin, and nothing else of what the parser says.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> marks;
+
+  void OnDocumentStart(const YAML::Mark& mark) override { marks.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// What is wrong with a second document. The library never ends to find empty documents before a
+// `,` or `]` that stands where none may (its LoadAll eats all memory then).
+std::optional<std::pair<int, std::string>> second_document(const std::string& text) {
+  std::istringstream input(text);
+  YAML::Parser parser(input);
+  DocumentStarts starts;
+  while (starts.marks.size() < 2 && parser.HandleNextDocument(starts)) {
+  }
+  if (starts.marks.size() < 2) return std::nullopt;
+  const YAML::Mark second = starts.marks[1];
+  if (second.pos > starts.marks[0].pos) {
+    return std::pair{second.line, std::string("a second document; expected one")};
+  }
+  return std::pair{second.line, std::string("no YAML: nothing begins like this")};
+}
+
 std::optional<ConfigNode> parse(const std::string& text, const std::string& source, bool is_file,
                                 std::vector<Problem>& problems) {
   const auto place = [&](int line) { return Place{source, is_file ? line : 0}; };
@@ -132,14 +171,13 @@ std::optional<ConfigNode> parse(const std::string& text, const std::string& sour
     return std::nullopt;
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      problems.push_back({place(documents[1].Mark().line + 1), "a second document; expected one"});
+    if (const auto second = second_document(text)) {
+      problems.push_back({place(second->first + 1), second->second});
       return std::nullopt;
     }
+    const YAML::Node document = YAML::Load(text);
     Converter converter(source, is_file, problems);
-    if (documents.empty()) return converter.convert(YAML::Node{}, place(1), 0);
-    return converter.convert(documents[0], converter.place_of(documents[0], place(1)), 0);
+    return converter.convert(document, converter.place_of(document, place(1)), 0);
   } catch (const YAML::Exception& mistake) {
     problems.push_back({place(std::max(0, mistake.mark.line) + 1), "no YAML: " + mistake.msg});
     return std::nullopt;

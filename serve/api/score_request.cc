@@ -304,6 +304,9 @@ bool ScoreRequestReader::Parts::read_id(Value& value, std::string& id) {
     const char* const after = json_value_end(begin, end);
     if (after == nullptr) return false;
     id.assign(begin, after);
+    // Taken, for the parser skips a string that was left as if it might be a name: `"a":[]`.
+    ondemand::raw_json_string taken;
+    if (value.get_raw_json_string().get(taken) != simdjson::SUCCESS) return false;
     return true;
   }
   if (type != json_type::number) return refuse(problem);

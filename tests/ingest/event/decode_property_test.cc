@@ -1,21 +1,18 @@
 // The decoder against an oracle that reads a whole tree of values and applies the contract's
-// sentences one after another; and against bytes that nobody meant.
+// sentences one after another. Bytes that nobody meant: tests/fuzz/decode_fuzz.cc.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "ingest/encode/simdjson_inner.h"
+#include "ingest/event/decode.h"
 #include "learner/base/random.h"
 #include "learner/synthetic/funnel.h"
-#include "tests/support/decode_check.h"
+#include "tests/support/shop.h"
 
 namespace millrace {
 namespace {
@@ -248,79 +245,6 @@ TEST(DecodeProperty, ReasonsAreTheOracles) {
   for (const char* name : {"event", "missing_field", "wrong_type", "time_out_of_range",
                            "unknown_type", "type_mismatch"}) {
     EXPECT_GT(seen[name], 50) << name;
-  }
-}
-
-std::vector<std::string> corpus() {
-  std::vector<std::string> records;
-  const std::filesystem::path folder(SOURCE_DIR "/tests/fuzz/corpus/decode");
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    records.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  }
-  std::sort(records.begin(), records.end());
-  return records;
-}
-
-// Cuts, doubles, overwrites and joins pieces of records.
-std::string mutated(std::string text, const std::vector<std::string>& others, Source& source) {
-  static constexpr std::string_view kPieces[] = {"\"",
-                                                 "\\",
-                                                 "{",
-                                                 "}",
-                                                 "[",
-                                                 "]",
-                                                 ",",
-                                                 ":",
-                                                 "null",
-                                                 "1e999",
-                                                 "\\ud800",
-                                                 "\xff",
-                                                 "0",
-                                                 "-",
-                                                 " ",
-                                                 "\"type\":\"click\",",
-                                                 "99999999999999999999",
-                                                 "\n",
-                                                 "\xEF\xBB\xBF",
-                                                 "\\u0000",
-                                                 "NaN"};
-  for (std::uint32_t i = 0, count = 1 + source.below(4); i < count; ++i) {
-    const std::size_t at = source.below(text.size() + 1);
-    switch (source.below(5)) {
-      case 0:
-        text.erase(at, 1 + source.below(8));
-        break;
-      case 1:
-        text.insert(at, source.one_of(kPieces));
-        break;
-      case 2:
-        if (at < text.size()) text[at] = static_cast<char>(source.below(256));
-        break;
-      case 3:
-        text.insert(at, text.substr(source.below(text.size() + 1), source.below(40)));
-        break;
-      default: {
-        const std::string& other = others[source.below(others.size())];
-        text = text.substr(0, at) + other.substr(source.below(other.size() + 1));
-      }
-    }
-  }
-  return text;
-}
-
-TEST(DecodeProperty, AnyBytesAreAnEventOrHaveTheirReason) {
-  const std::vector<std::string> seeds = corpus();
-  ASSERT_GT(seeds.size(), 5u);
-  DecodeCheck check;
-  for (const std::string& seed : seeds) {
-    check(seed);
-    for (std::size_t cut = 0; cut < seed.size(); ++cut)
-      check(std::string_view(seed).substr(0, cut));
-  }
-  for (std::uint64_t seed = 0; seed < 30'000; ++seed) {
-    Source source(seed);
-    check(mutated(seeds[source.below(seeds.size())], seeds, source));
   }
 }
 

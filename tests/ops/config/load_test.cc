@@ -219,7 +219,12 @@ TEST(LoadConfig, WhatIsNoConfigurationSaysWhere) {
   EXPECT_THAT(errors("name: shop\nkafka: caf\xe9\n"), HasSubstr("f:2: the byte 0xe9 is not UTF-8"));
   EXPECT_THAT(errors("name: shop\n# \x04\nstore: 1\n"),
               HasSubstr("f:2: the byte 0x04 is a control character"));
-  EXPECT_THAT(errors(smallest() + "---\nname: b\n"), HasSubstr("a second document"));
+  EXPECT_THAT(errors(smallest() + "---\nname: b\n"), HasSubstr("f:8: a second document"));
+  EXPECT_THAT(errors("name: shop\n---\n"), HasSubstr("f:2: a second document"));
+  // Where nothing begins the library would find empty documents without end.
+  for (const char* text : {", a", "], a", "}", "\n\n, a\n---\n"}) {
+    EXPECT_THAT(errors(text), HasSubstr("no YAML")) << text;
+  }
   EXPECT_THAT(errors(smallest("name: a\nname: b\n")),
               HasSubstr("f:9: name: the key stands here a second time; the first time at f:8"));
   EXPECT_THAT(errors(smallest("[1]: a\n")), HasSubstr("f:8: a key must be a word"));

@@ -36,6 +36,7 @@ TEST_F(BadRequestsTest, BadBodiesAreAnsweredWithWhatWasExpected) {
       {R"({"candidates":[{"price":1e999}]})", "not JSON"},
       {R"({"candidates":[{"x":01}]})", "not JSON"},
       {R"({"x":[1,,2]})", "not JSON"},
+      {R"({"candidates":[{"id":"a":[]}]})", "not JSON"},
       {R"({"x":"\ud800"})", "not JSON"},
       {"{\"x\":\"\xff\"}", "not JSON"},
       {"\xEF\xBB\xBF{}", "not JSON"},
