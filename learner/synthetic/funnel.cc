@@ -24,6 +24,8 @@ enum Stream : std::uint64_t {
   kPrice,
   kGenre,
   kAffinity,
+  kShape,  // and as many as there are outcomes
+  kLost = kShape + 10,
 };
 
 constexpr std::array<std::string_view, 8> kGenres{"drama", "crime", "comedy", "war",
@@ -119,10 +121,12 @@ FunnelEvent Funnel::impression() {
   const double quality = 0.8 * (2 * uniform(kQuality + 1000, item) - 1) + 0.4 * std::sin(turn);
 
   FunnelTruth truth;
-  truth.ctr =
-      logistic(options_.click_logit + 1.1 * match + quality + affinity - 0.08 * std::log1p(price));
+  const bool shifted = has_shifted(time);
+  truth.ctr = logistic(options_.click_logit + (shifted ? options_.click_shift : 0) + 1.1 * match +
+                       quality + affinity - 0.08 * std::log1p(price));
   double worth = options_.conversion_logit + 0.8 * match - 0.5 * (std::log1p(price) - 2);
   if (options_.conversion_swing != 0) worth += swing(first, time);
+  if (shifted) worth += options_.conversion_shift;
   truth.cvr = logistic(worth);
   truth.like = logistic(-1.5 + 1.2 * match + 0.5 * quality);
   const auto dice = philox(options_.seed, kDecide, number);
@@ -153,27 +157,42 @@ FunnelEvent Funnel::impression() {
   return event;
 }
 
+bool Funnel::has_shifted(EventTime time) const {
+  return options_.shift_after && time >= options_.start + *options_.shift_after;
+}
+
+// `factor` times the mean, cut so that it fits a window; `of` counts the impression's outcomes.
+Duration Funnel::delay(std::uint32_t bits, std::uint64_t number, std::uint64_t of, Duration mean,
+                       double factor, double most) const {
+  double times = -std::log(to_unit(bits));
+  if (options_.delay_shape == DelayShape::kLogNormal) {
+    const auto shape = philox(options_.seed, kShape + of, number);
+    times = std::exp(to_normal(shape[0], shape[1])[0] - 0.5);
+  }
+  times = std::min(factor * times, most);
+  return Duration{1 + static_cast<std::int64_t>(times * static_cast<double>(mean.count()))};
+}
+
 void Funnel::plan(std::uint64_t number, EventTime time, const FunnelTruth& truth, double match) {
   if (!truth.clicked) return;
   const auto dice = philox(options_.seed, kDelay, number);
-  // An exponential delay, cut so that it fits a window.
-  auto delay = [](std::uint32_t bits, Duration mean, double factor, double most) {
-    const double times = std::min(-factor * std::log(to_unit(bits)), most);
-    return Duration{1 + static_cast<std::int64_t>(times * static_cast<double>(mean.count()))};
-  };
-  const EventTime click = time + delay(dice[0], options_.click_delay, 1, 25);
+  const Duration of_click = options_.click_delay;
+  const EventTime click = time + delay(dice[0], number, 0, of_click, 1, 25);
   push(click, "click", number, 0);
   const double dwell_seconds = std::exp(2.5 + 0.6 * match) * -std::log(to_unit(dice[1]));
-  push(click + delay(dice[1], options_.click_delay, 1.5, 30), "dwell", number,
+  push(click + delay(dice[1], number, 1, of_click, 1.5, 30), "dwell", number,
        std::min(dwell_seconds, 600.0));
-  if (truth.liked) push(click + delay(dice[2], options_.click_delay, 2, 30), "like", number, 0);
+  if (truth.liked) push(click + delay(dice[2], number, 2, of_click, 2, 30), "like", number, 0);
   if (truth.converted) {
-    push(click + delay(dice[3], options_.conversion_delay, 1, 11), "conversion", number, 9.5);
+    push(click + delay(dice[3], number, 3, options_.conversion_delay, 1, 11), "conversion", number,
+         9.5);
   }
 }
 
 void Funnel::push(EventTime time, std::string_view type, std::uint64_t number, double value) {
-  pending_.push({time, order_++, type, number, value});
+  const std::uint64_t order = order_++;
+  if (options_.missing > 0 && uniform(kLost, order) < options_.missing) return;
+  pending_.push({time, order, type, number, value});
 }
 
 FunnelEvent Funnel::outcome(const Pending& pending) const {

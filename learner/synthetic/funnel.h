@@ -9,9 +9,18 @@
 #include <string_view>
 #include <vector>
 
+#include "learner/base/fields.h"
 #include "learner/base/time.h"
 
 namespace millrace {
+
+/// How delays are spread about their mean.
+enum class DelayShape { kExponential, kLogNormal };
+template <>
+struct Choices<DelayShape> {
+  static constexpr std::array<Choice<DelayShape>, 2> all{
+      {{"exponential", DelayShape::kExponential}, {"log_normal", DelayShape::kLogNormal}}};
+};
 
 struct FunnelOptions {
   std::uint64_t seed = 1;
@@ -24,6 +33,9 @@ struct FunnelOptions {
   Duration click_delay{20'000};
   /// Mean delay of a conversion after its click; none takes over 11 times as long.
   Duration conversion_delay{7'200'000};
+  /// Of all delays. Log-normal: σ = 1, so that the half comes within 0.6 of the mean and a few
+  /// very late.
+  DelayShape delay_shape = DelayShape::kExponential;
   /// How fast the items' quality drifts: a full turn in this much event time.
   Duration drift{6 * 3'600'000};
   /// The mean of logit P(click), about; and of logit P(conversion | click).
@@ -32,14 +44,20 @@ struct FunnelOptions {
   /// phase; and how long a full turn takes.
   double conversion_swing = 0;
   Duration conversion_turn{18 * 3'600'000};
+  /// From so long after the start the base rates are others: what is added to logit P(click), and
+  /// to logit P(conversion | click).
+  std::optional<Duration> shift_after = {};
+  double click_shift = 0, conversion_shift = 0;
+  /// This share of the outcomes happens and is never heard of.
+  double missing = 0;
 };
 
 /// What the simulator knows of one impression, and a model can only guess.
 struct FunnelTruth {
-  double ctr = 0;   ///< P(click)
-  double cvr = 0;   ///< P(conversion | click)
-  double like = 0;  ///< P(like | click)
-  bool clicked = false, converted = false, liked = false;
+  double ctr = 0;                                          ///< P(click)
+  double cvr = 0;                                          ///< P(conversion | click)
+  double like = 0;                                         ///< P(like | click)
+  bool clicked = false, converted = false, liked = false;  ///< Also where that goes missing.
 };
 
 /// One record of the contract's shop.
@@ -58,10 +76,10 @@ struct FunnelEvent {
 ///   logit P(click) = −2.6 + 1.1 match(user, item) + quality(item, time) + affinity(country, genre)
 ///                    − 0.08 log1p(price)
 ///   logit P(conversion | click) = −1.2 + 0.8 match − 0.5 (log1p(price) − 2) + swing(genre, time)
-/// where match, the inner product of the user's taste and the item's character, is about N(0, 1).
-/// An endless stream in the order of event time, a function of the options alone: every number is
-/// Philox of (seed, what it is for, the impression's number). Memory: outcomes still to come.
-/// Threads: one at a time.
+/// and from `shift_after` on the shifts are added; match, the inner product of the user's taste and
+/// the item's character, is about N(0, 1). An endless stream in the order of event time, a function
+/// of the options alone: every number is Philox of (seed, what it is for, the impression's number).
+/// Memory: outcomes still to come. Threads: one at a time.
 class Funnel {
  public:
   explicit Funnel(const FunnelOptions& options);
@@ -98,6 +116,10 @@ class Funnel {
   void plan(std::uint64_t number, EventTime time, const FunnelTruth& truth, double match);
   void push(EventTime time, std::string_view type, std::uint64_t number, double value);
   std::string id_of(std::uint64_t number) const;
+
+  bool has_shifted(EventTime time) const;
+  Duration delay(std::uint32_t bits, std::uint64_t number, std::uint64_t of, Duration mean,
+                 double factor, double most) const;
 
   const FunnelOptions options_;
   std::uint64_t count_ = 0, order_ = 0;

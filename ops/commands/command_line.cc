@@ -127,6 +127,48 @@ void Command::add_option(const std::string& name, double& target, const std::str
       ->check(CLI::Validator(at_least(least), "", ""));
 }
 
+namespace {
+
+template <class Target>
+void add_duration(CLI::App& app, const std::string& name, Target& target, const std::string& help,
+                  Duration least) {
+  app.add_option_function<std::string>(
+         name, [&target](const std::string& text) { target = *parse_duration(text); }, help)
+      ->type_name("DURATION")
+      ->check(CLI::Validator(
+          [least](const std::string& text) -> std::string {
+            const auto value = parse_duration(text);
+            if (value && *value >= least) return {};
+            return text + " is not a duration of at least " + print_duration(least);
+          },
+          "", ""));
+}
+
+}  // namespace
+
+void Command::add_option(const std::string& name, Duration& target, const std::string& help,
+                         Duration least) {
+  add_duration(*parts_->app, name, target, help, least);
+}
+
+void Command::add_option(const std::string& name, std::optional<Duration>& target,
+                         const std::string& help, Duration least) {
+  add_duration(*parts_->app, name, target, help, least);
+}
+
+void Command::add_choice(const std::string& name, const std::vector<std::string>& names,
+                         std::function<void(std::size_t)> take, const std::string& help) {
+  parts_->app
+      ->add_option_function<std::string>(
+          name,
+          [names, take = std::move(take)](const std::string& text) {
+            const auto at = std::find(names.begin(), names.end(), text);
+            take(static_cast<std::size_t>(at - names.begin()));
+          },
+          help)
+      ->check(CLI::IsMember(names));
+}
+
 void Command::run(std::function<int()> action) { parts_->action = std::move(action); }
 
 int Command::main(int argc, char** argv, const std::string& version) {

@@ -8,6 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "learner/base/fields.h"
+#include "learner/base/time.h"
+
 namespace millrace {
 
 /// What a command's process ends with (contract, Commands).
@@ -59,6 +62,21 @@ class Command {
   void add_option(const std::string& name, double& target, const std::string& help, double least,
                   bool required = false);
 
+  /// A duration of at least `least`, as the configuration has it: 20s, 2h.
+  void add_option(const std::string& name, Duration& target, const std::string& help,
+                  Duration least);
+  void add_option(const std::string& name, std::optional<Duration>& target, const std::string& help,
+                  Duration least);
+  /// One of the values that `Choices` of the type name.
+  template <class T>
+  requires requires { Choices<T>::all; }
+  void add_choice(const std::string& name, T& target, const std::string& help) {
+    std::vector<std::string> names;
+    for (const auto& choice : Choices<T>::all) names.emplace_back(choice.name);
+    add_choice(
+        name, names, [&target](std::size_t at) { target = Choices<T>::all[at].value; }, help);
+  }
+
   /// What the command does; gives the exit code. Exceptions become exit 1 with their message.
   void run(std::function<int()> action);
 
@@ -67,6 +85,9 @@ class Command {
   int main(int argc, char** argv, const std::string& version);
 
  private:
+  void add_choice(const std::string& name, const std::vector<std::string>& names,
+                  std::function<void(std::size_t)> take, const std::string& help);
+
   struct Parts;
   explicit Command(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
