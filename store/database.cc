@@ -197,10 +197,11 @@ struct Database::Parts {
 
 struct WriteSet::Parts {
   const Database::Parts& database;
-  rocksdb::WriteBatch batch{};
+  rocksdb::WriteBatch batch;
 };
 
-WriteSet::WriteSet(const Database& database) : parts_(new Parts{*database.parts_}) {}
+WriteSet::WriteSet(const Database& database, std::size_t bytes)
+    : parts_(new Parts{*database.parts_, rocksdb::WriteBatch(bytes)}) {}
 WriteSet::~WriteSet() = default;
 
 void WriteSet::put(Family family, std::string_view key,

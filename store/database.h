@@ -28,7 +28,8 @@ class Database;
 /// Everything that one atomic write changes. Borrows the database.
 class WriteSet {
  public:
-  explicit WriteSet(const Database& database);
+  /// `bytes`: about how many will be put.
+  explicit WriteSet(const Database& database, std::size_t bytes = 0);
   ~WriteSet();
   WriteSet(const WriteSet&) = delete;
   WriteSet& operator=(const WriteSet&) = delete;

@@ -146,6 +146,19 @@ auto with_way_back(const std::string& path, const Action& action) {
   }
 }
 
+// About what it takes in one write.
+std::size_t bytes_of(const Commit& commit) {
+  std::size_t bytes = 4096;
+  for (const Commit::Part& part : commit.parts) {
+    for (const StateChanges::Value& value : part.changes.values) bytes += value.bytes.size() + 128;
+    for (const StateChanges::Block& block : part.changes.blocks) bytes += block.bytes.size() + 1024;
+    for (const StateChanges::ColdBlock& block : part.changes.cold_blocks) {
+      bytes += block.bytes->size() + block.directory.size() + 128;
+    }
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -232,7 +245,7 @@ void Store::write(const Commit& commit) {
   MILLRACE_CHECK(commit.sequence > parts_->sequence);
   const auto begin = std::chrono::steady_clock::now();
   const std::vector<keys::PieceKey> removed = parts_->cleaned_by(commit);
-  WriteSet changes(*parts_->database);
+  WriteSet changes(*parts_->database, bytes_of(commit));
   const std::vector<WrittenPiece> written = encode_commit(commit, removed, changes);
   parts_->now.seal.apply(commit, removed, written);
   parts_->now.seal.write(changes);

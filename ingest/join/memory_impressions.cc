@@ -150,14 +150,17 @@ void MemoryImpressions::save(std::uint64_t sequence, std::span<const Cleaning> c
   });
   ByteWriter value;
   EntryWriter block;
+  block.reserve(last_block_bytes_ + last_block_bytes_ / 4);
   log_.save(
       sequence, block, [&](std::uint32_t slot) -> PutMark& { return pool_[slot].mark; },
       [&](std::uint32_t slot, EntryWriter& writer) {
         write_impression(pool_[slot], types_, tasks_, value);
-        const std::string bytes = value.take();
-        writer.put(pool_[slot].id, bytes);
-        return pool_[slot].id.size() + bytes.size();
+        writer.put(pool_[slot].id, value.bytes());
+        const std::size_t bytes = pool_[slot].id.size() + value.size();
+        value.clear();
+        return bytes;
       });
+  last_block_bytes_ = block.size();
   if (block.count() > 0) changes.blocks.push_back({std::string(kSet), block.take()});
   changes.sizes.push_back({std::string(kSet), log_.live_bytes()});
 }

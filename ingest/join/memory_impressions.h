@@ -92,6 +92,7 @@ class MemoryImpressions {
   std::size_t at_ = 0;
   std::vector<Timer> latest_;  // scratch of `evict`
   ChangeLog log_;
+  std::size_t last_block_bytes_ = 0;
   std::uint64_t heap_bytes_ = 0;  // of all impressions, outside their slots
 };
 

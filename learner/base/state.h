@@ -47,6 +47,7 @@ class ByteWriter {
   std::string take() { return std::exchange(bytes_, {}); }
   void clear() { bytes_.clear(); }  ///< Keeps the memory, for what is written next.
   std::size_t size() const { return bytes_.size(); }
+  void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
 
  private:
   std::string bytes_;
@@ -105,6 +106,7 @@ class EntryWriter {
   }
   std::size_t count() const { return count_; }
   std::size_t size() const { return writer_.size(); }
+  void reserve(std::size_t bytes) { writer_.reserve(bytes); }
   std::string take() {
     count_ = 0;
     return writer_.take();

@@ -130,6 +130,7 @@ void KeyedRows::save(std::string_view set, std::uint64_t sequence,
   MILLRACE_CHECK(0 < sequence && sequence < (1U << 30));
   const auto now = static_cast<std::uint32_t>(sequence);
   EntryWriter writer;
+  writer.reserve((erased_uncommitted_.size() + uncommitted_.size()) * entry_bytes(width_));
   // A key that went and came again is put below.
   for (const std::uint64_t key : take_absent(erased_uncommitted_)) writer.erase(key_bytes(key));
   for (const Row row : uncommitted_) {
