@@ -23,10 +23,12 @@ CommandAnswer TrainerCommands::run(TrainerCommand command, Duration timeout) {
   if (pending->done) return pending->answer;
   std::erase(waiting_, pending);
   std::erase(uncommitted_, pending);
-  return {Status::kUnavailable,
-          pending->number > 0
-              ? pending->answer.message + ", but no commit holds it yet: a restart may undo it"
-              : "the trainer was busy; try again later"};
+  if (pending->number > 0) {
+    return {Status::kUnavailable,
+            pending->answer.message + ", but no commit holds it yet: a restart may undo it"};
+  }
+  return {Status::kUnavailable, pending->taken ? "the trainer is busy with it; the status will tell"
+                                               : "the trainer was busy; try again later"};
 }
 
 void TrainerCommands::open() {
