@@ -50,14 +50,17 @@ void ShopFeed::work() {
   TestProducer producer(shop_.kafka().address(), {{"enable.idempotence", "true"},
                                                   {"message.timeout.ms", "600000"},
                                                   {"compression.codec", "lz4"}});
-  const auto begin = steady_clock::now();
+  auto due = steady_clock::now();
   while (!stopping_ && produced_ < records_.size()) {
     const std::size_t end = std::min(records_.size(), produced_ + kChunk);
+    const std::size_t count = end - produced_;
     for (std::size_t i = produced_; i < end; ++i) producer.send(shop_.record(records_[i]));
     flush(producer);
     produced_ = end;
-    if (rate_ <= 0) continue;
-    const auto due = begin + std::chrono::duration<double>(static_cast<double>(end) / rate_);
+    const double rate = rate_;
+    if (rate <= 0) continue;
+    due += std::chrono::duration_cast<steady_clock::duration>(
+        std::chrono::duration<double>(static_cast<double>(count) / rate));
     while (!stopping_ && steady_clock::now() < due) std::this_thread::sleep_for(2ms);
   }
 }

@@ -25,6 +25,8 @@ class ShopFeed {
   /// Waits until everything is produced.
   void join();
   std::size_t produced() const { return produced_; }
+  /// From now on.
+  void set_rate(double rate) { rate_ = rate; }
   bool at_end() const { return produced_ == records_.size(); }
 
  private:
@@ -33,7 +35,7 @@ class ShopFeed {
 
   Shop& shop_;
   const std::vector<ShopRecord> records_;
-  const double rate_;
+  std::atomic<double> rate_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::size_t> produced_{0};
   std::thread thread_;
