@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -177,5 +179,30 @@ class StateLog final : public ColdReader {
   std::map<std::string, std::map<std::uint64_t, std::string>> blocks_;
   std::map<std::string, std::uint64_t> sizes_;
 };
+
+/// Everything of a participant that the digest covers.
+inline StateLog::Entries state_of(Participant& participant) {
+  StateLog log;
+  log.commit(participant);
+  return log.digested();
+}
+
+/// The names of the values and entries in which two states differ; those that begin with `but` may.
+inline std::vector<std::string> differences(const StateLog::Entries& a, const StateLog::Entries& b,
+                                            std::optional<std::string_view> but = {}) {
+  const auto may_differ = [&](const std::string& name) { return but && name.starts_with(*but); };
+  std::vector<std::string> names;
+  for (const auto& [key, value] : a) {
+    const auto other = b.find(key);
+    if (may_differ(key.second)) continue;
+    if (other == b.end() || other->second != value) names.push_back(key.first + ":" + key.second);
+  }
+  for (const auto& [key, value] : b) {
+    if (!may_differ(key.second) && !a.contains(key)) {
+      names.push_back(key.first + ":" + key.second);
+    }
+  }
+  return names;
+}
 
 }  // namespace millrace

@@ -95,18 +95,6 @@ StateLog migrate(const Shape& from, const Shape& to, const StateLog& log) {
                           [&](const std::string& set) { return migration.keeps_set(set); });
 }
 
-std::vector<std::string> differences(const StateLog::Entries& a, const StateLog::Entries& b) {
-  std::vector<std::string> names;
-  for (const auto& [key, value] : a) {
-    const auto other = b.find(key);
-    if (other == b.end() || other->second != value) names.push_back(key.first + ":" + key.second);
-  }
-  for (const auto& [key, value] : b) {
-    if (!a.contains(key)) names.push_back(key.first + ":" + key.second);
-  }
-  return names;
-}
-
 TEST(MigrateTrainerTest, TheSameShapeGoesOnAsIfNothingHadHappened) {
   const Shape shape;
   const auto undisturbed = shape.trainer();

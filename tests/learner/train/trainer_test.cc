@@ -24,26 +24,6 @@ const Schema& schema() {
   return schema;
 }
 
-/// Everything that the digest covers, as if committed at once.
-StateLog::Entries state_of(Trainer& trainer) {
-  StateLog log;
-  log.commit(trainer);
-  return log.digested();
-}
-
-/// The names of the values and entries in which two states differ.
-std::vector<std::string> differences(const StateLog::Entries& a, const StateLog::Entries& b) {
-  std::vector<std::string> names;
-  for (const auto& [key, value] : a) {
-    const auto other = b.find(key);
-    if (other == b.end() || other->second != value) names.push_back(key.first + ":" + key.second);
-  }
-  for (const auto& [key, value] : b) {
-    if (!a.contains(key)) names.push_back(key.first + ":" + key.second);
-  }
-  return names;
-}
-
 std::vector<Batch> draw(int count, std::uint64_t seed, int most_rows = kBatch) {
   stream::Source source(schema(), seed);
   std::mt19937_64 random(seed);
