@@ -35,6 +35,12 @@ struct EventTime {
   friend constexpr Duration operator-(EventTime a, EventTime b) { return Duration{a.ms - b.ms}; }
 };
 
+/// Which piece of event time a moment belongs to, where pieces of `length` begin at multiples of
+/// it. Requires: length > 0.
+constexpr std::int64_t piece_of(EventTime time, Duration length) {
+  return time.ms / length.count() - (time.ms % length.count() < 0 ? 1 : 0);
+}
+
 /// The years that an event may carry: 1970 to 9999.
 inline constexpr EventTime kEarliestEventTime{0};
 inline constexpr EventTime kLatestEventTime{253'402'300'799'999};

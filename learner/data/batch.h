@@ -51,10 +51,13 @@ struct Batch {
   /// What follows is absent (empty) in a batch that is only scored.
   std::vector<float> labels;  ///< [rows, T], transformed; NaN: missing, no weight anywhere.
   std::vector<std::uint8_t>
-      condition;               ///< [rows, T]: 1 where the task's condition holds (or none).
-  std::vector<float> weights;  ///< [rows]: 1 / P(kept), for the losses.
+      condition;  ///< [rows, T]: 1 where the task's condition holds (or none).
+  /// [rows]: 1 / P(kept), for the losses. 0: the row is scored and measured, and nothing is learned
+  /// from it (guardrails.user_cap).
+  std::vector<float> weights;
   /// [rows]: the same for the metrics, where it differs; empty: as `weights`.
   std::vector<float> measure_weights;
+  std::vector<std::uint64_t> users;  ///< [rows]: keys of the rows' users; 0: none.
   /// The next three only where a policy of delayed feedback is used (Schema::has_immediate).
   std::vector<std::uint64_t> keys;    ///< [rows]: of the impressions; 0: a sample.
   std::vector<Origin> origin;         ///< [rows, T]
@@ -67,6 +70,9 @@ struct Batch {
   /// Scored and measured, but not learned from: too many records are dead letters.
   bool paused = false;
 };
+
+/// Of how many rows something is learned: those that weigh.
+int learned_rows(const Batch& batch);
 
 /// The width of everything in an empty batch follows the schema.
 Batch empty_batch(const Schema& schema, Stream stream);

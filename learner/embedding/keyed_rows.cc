@@ -92,19 +92,16 @@ void KeyedRows::forget(Row row) {
 
 std::uint64_t KeyedRows::erase_older(std::uint32_t now, std::uint32_t age) {
   std::uint64_t erased = 0;
-  for (Row row = 0; row < end_; ++row) {
-    const Header& h = header(row);
-    if (h.key == 0 || now - h.seen < age) continue;
+  for_each([&](Row row) {
+    if (now - header(row).seen < age) return;
     erase(row);
     ++erased;
-  }
+  });
   return erased;
 }
 
 void KeyedRows::erase_all() {
-  for (Row row = 0; row < end_; ++row) {
-    if (header(row).key != 0) erase(row);
-  }
+  for_each([&](Row row) { erase(row); });
 }
 
 std::vector<std::uint64_t> KeyedRows::take_absent(std::vector<std::uint64_t>& keys) const {

@@ -76,6 +76,14 @@ class KeyedRows {
     }
   }
 
+  /// Calls use(row) for each row, which may erase that one.
+  template <class Use>
+  void for_each(Use&& use) {
+    for (Row row = 0; row < end_; ++row) {
+      if (header(row).key != 0) use(row);
+    }
+  }
+
   /// Erases every row that was last seen `age` seconds before `now` or earlier; returns how many.
   /// Requires: age < 2³¹, and no row's age is more than 2³² − 1.
   std::uint64_t erase_older(std::uint32_t now, std::uint32_t age);
@@ -85,11 +93,7 @@ class KeyedRows {
   /// and then counts all as published; returns the keys that went and have no row now, ascending.
   template <class Use>
   std::vector<std::uint64_t> take_unpublished(bool everything, Use&& use) {
-    if (everything) {
-      for (Row row = 0; row < end_; ++row) {
-        if (header(row).key != 0) use(row);
-      }
-    }
+    if (everything) for_each(use);
     for (const Row row : unpublished_) {
       Header& h = header(row);
       if (!h.unpublished) continue;  // went, or is listed twice

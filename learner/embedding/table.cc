@@ -57,6 +57,7 @@ void EmbeddingTable::expire(EventTime now, bool jumped) {
 void EmbeddingTable::begin(EventTime now) {
   now_ = second_of(now);
   used_.clear();
+  looked_up_ = 0;
   inserted_.clear();
   counted_.clear();
   promoted_.clear();
@@ -81,6 +82,15 @@ void EmbeddingTable::look_up(std::span<const std::uint64_t> keys, std::span<std:
       slots[first + i] = slot_of(keys[first + i], hashes[i], guesses[i]);
     }
   }
+  looked_up_ = used_.size();
+}
+
+void EmbeddingTable::read(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots) {
+  MILLRACE_CHECK(keys.size() == slots.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const KeyedRows::Row row = keys[i] == kMissingKey ? KeyedRows::kNone : rows_.find(keys[i]);
+    slots[i] = row == KeyedRows::kNone ? kNeutral : slot_of_row(row);
+  }
 }
 
 std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash, KeyedRows::Row guess) {
@@ -97,6 +107,10 @@ std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash, Key
     ++counters_.admitted;
     return use(row, now_);
   }
+  return slot_of_row(row);
+}
+
+std::uint32_t EmbeddingTable::slot_of_row(KeyedRows::Row row) {
   // While a batch is in progress, a used row holds its slot where its second stands.
   const std::uint32_t slot = rows_.seen(row);
   if (slot < used_.size() && used_[slot].row == row) return slot;
@@ -149,9 +163,10 @@ void EmbeddingTable::initialise(std::uint64_t key, float* values) const {
 }
 
 void EmbeddingTable::keep() {
-  for (const Used& used : used_) {
-    rows_.seen(used.row) = now_;
-    rows_.touch(used.row);
+  for (std::size_t slot = 0; slot < used_.size(); ++slot) {
+    const Used& used = used_[slot];
+    rows_.seen(used.row) = slot < looked_up_ ? now_ : used.seen_before;
+    if (slot < looked_up_) rows_.touch(used.row);
   }
   for (const CandidateBefore& counted : counted_) candidates_.touch(counted.row);
   for (const KeyedRows::Row candidate : promoted_) candidates_.erase(candidate);

@@ -70,6 +70,10 @@ class EmbeddingTable {
   void begin(EventTime now);
   /// slots[i] is the index in `used` of keys[i]'s row, or kNeutral.
   void look_up(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots);
+  /// As `look_up` for keys that are only read: one without a row has the neutral one and is not
+  /// counted, and rows that only this found are not changed by the batch. Requires: after every
+  /// `look_up` of the batch.
+  void read(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots);
   std::span<const Used> used() const { return used_; }
   /// Every row of the batch counts as changed, and as seen at `now`.
   void keep();
@@ -96,6 +100,7 @@ class EmbeddingTable {
   };
 
   std::uint32_t slot_of(std::uint64_t key, std::uint64_t hash, KeyedRows::Row guess);
+  std::uint32_t slot_of_row(KeyedRows::Row row);
   std::uint32_t use(KeyedRows::Row row, std::uint32_t seen_before);
   bool admit(std::uint64_t key);
   void initialise(std::uint64_t key, float* values) const;
@@ -113,6 +118,7 @@ class EmbeddingTable {
   // The batch in progress.
   std::uint32_t now_ = 0;
   std::vector<Used> used_;
+  std::size_t looked_up_ = 0;  ///< So many of these; the rest is only read.
   std::vector<KeyedRows::Row> inserted_;
   std::vector<CandidateBefore> counted_;
   std::vector<KeyedRows::Row> promoted_;  ///< Candidates whose key got a row.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "learner/base/check.h"
 #include "learner/base/hash.h"
@@ -12,6 +13,21 @@ namespace {
 
 // The square of a larger gradient would not stay finite in an optimiser's float for long.
 constexpr float kLargestGradient = 1e15F;
+
+// Calls use(first, count) with the places in `column` of each row's keys that weighs nothing. (A
+// batch that is only scored has no weights: all its rows are as they are.)
+template <class Use>
+void for_each_weightless(const Batch& batch, const KeyColumn& column, Use&& use) {
+  for (std::size_t row = 0; row < batch.weights.size(); ++row) {
+    if (batch.weights[row] != 0) continue;
+    if (column.ends.empty()) {
+      use(row, std::size_t{1});
+    } else {
+      const std::size_t first = row == 0 ? 0 : column.ends[row - 1];
+      use(first, column.ends[row] - first);
+    }
+  }
+}
 
 template <class V>
 auto& at(V& values, int index) {
@@ -68,6 +84,7 @@ void InputLayer::look_up(const Batch& batch) {
   for (EmbeddingTable& table : tables_) {
     table.begin(now_.is_finite() ? now_ : kEarliestEventTime);
   }
+  const bool all_weigh = learned_rows(batch) == batch.rows;
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const KeyColumn& keys = batch.columns[i];
     PooledColumn& column = keys_[i].column;
@@ -75,7 +92,26 @@ void InputLayer::look_up(const Batch& batch) {
                    static_cast<std::size_t>(batch.rows));
     column.ends = keys.ends;
     column.slots.resize(keys.keys.size());
-    at(tables_, keys_[i].table).look_up(keys.keys, column.slots);
+    if (all_weigh) {
+      at(tables_, keys_[i].table).look_up(keys.keys, column.slots);
+      continue;
+    }
+    learned_keys_ = keys.keys;
+    for_each_weightless(batch, keys, [&](std::size_t first, std::size_t count) {
+      std::fill_n(learned_keys_.begin() + static_cast<std::ptrdiff_t>(first), count, kMissingKey);
+    });
+    at(tables_, keys_[i].table).look_up(learned_keys_, column.slots);
+  }
+  if (!all_weigh) read_weightless();
+}
+
+void InputLayer::read_weightless() {
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    const std::span<const std::uint64_t> keys(batch_->columns[i].keys);
+    const std::span<std::uint32_t> slots(keys_[i].column.slots);
+    for_each_weightless(*batch_, batch_->columns[i], [&](std::size_t first, std::size_t count) {
+      at(tables_, keys_[i].table).read(keys.subspan(first, count), slots.subspan(first, count));
+    });
   }
 }
 
@@ -138,8 +174,11 @@ float InputLayer::keep() {
   }
   for (std::size_t f = 0; f < moments_.size(); ++f) {
     const float* values = batch_->numeric.data() + f;
-    moments_[f].add(batch_->rows,
-                    [&](int r) { return values[static_cast<std::size_t>(r) * moments_.size()]; });
+    moments_[f].add(batch_->rows, [&](int r) {
+      const auto row = static_cast<std::size_t>(r);
+      const bool weighs = batch_->weights.empty() || batch_->weights[row] != 0;
+      return weighs ? values[row * moments_.size()] : std::numeric_limits<float>::quiet_NaN();
+    });
   }
   batch_ = nullptr;
   return largest;

@@ -36,7 +36,8 @@ class InputLayer {
   /// a second at least), rows that were not seen for `expire_after` are dropped.
   void advance(EventTime due);
 
-  /// Finds or makes the rows of all keys. Borrows `batch` until `keep` or `undo`.
+  /// Finds or makes the rows of all keys; of batch rows that weigh nothing it only finds. Borrows
+  /// `batch` until `keep` or `undo`.
   void look_up(const Batch& batch);
 
   /// x [count, D] of the batch's rows [first, first + count), count = x.rows.
@@ -85,7 +86,10 @@ class InputLayer {
   std::vector<RunningMoments> moments_;
   EventTime now_ = EventTime::before_all();
 
+  void read_weightless();
+
   const Batch* batch_ = nullptr;
+  std::vector<std::uint64_t> learned_keys_;    ///< Scratch of `look_up`.
   std::vector<std::vector<float>> gradients_;  ///< By table: [used rows, dimension].
 };
 

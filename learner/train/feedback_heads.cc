@@ -80,17 +80,19 @@ void FeedbackHeads::begin(const Batch& batch) {
   MILLRACE_CHECK(batch.targets.empty() || batch.targets.size() == rows * tasks_);
   std::fill(counts_.begin(), counts_.end(), 0.0);
   for (int i = 0; i < batch.rows && !batch.targets.empty(); ++i) {
+    if (batch.weights[index(i)] == 0) continue;
     for (std::size_t h = 0; h < heads_.size(); ++h) {
       counts_[h] += (targets(i, heads_[h].task) & heads_[h].known) != 0 ? 1 : 0;
     }
   }
+  const int learned = learned_rows(batch);
   next_shares_ = shares_;
-  next_shares_.add(batch.stream, batch.rows, counts_);
+  next_shares_.add(batch.stream, learned, counts_);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     has_targets_ |= counts_[h] > 0;
-    const double norm = batch.rows == batch_rows_
+    const double norm = learned == batch_rows_
                             ? counts_[h]
-                            : batch.rows * next_shares_.share(batch.stream, static_cast<int>(h));
+                            : learned * next_shares_.share(batch.stream, static_cast<int>(h));
     scale_[h] = norm > 0 ? 1 / norm : 0;
     heads_[h].starts_now = false;
     if (!heads_[h].started && counts_[h] > 0) start(h);
@@ -132,7 +134,7 @@ void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x) {
       dz[h](r, 0) = 0;
       if (!has_targets_) continue;
       const std::uint8_t bits = targets(row, head.task);
-      if ((bits & head.known) == 0) continue;
+      if ((bits & head.known) == 0 || batch_->weights[index(row)] == 0) continue;
       const auto loss = math::bce<double>(z[h](r, 0), (bits & head.yes) != 0 ? 1 : 0);
       const double weight = batch_->weights[index(row)];
       losses_[cell] = static_cast<float>(weight * loss.value);
@@ -161,7 +163,7 @@ void FeedbackHeads::keep(Threads& threads) {
   for (Head& head : heads_) head.started |= head.starts_now;
   if (!has_targets_) return;
   updater_->step(weights_.get(), chunks_[0].gradients.get(),
-                 static_cast<double>(batch_->rows) / batch_rows_, threads);
+                 static_cast<double>(learned_rows(*batch_)) / batch_rows_, threads);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     if (!(counts_[h] > 0)) continue;
     double sum = 0;

@@ -160,7 +160,7 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
     const bool product = losses.is_product(task);
     for (int i = 0; i < batch.rows; ++i) {
       const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
-      if (std::isnan(label)) continue;
+      if (std::isnan(label) || !losses.is_learned(i)) continue;
       const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};
       watch_row(task, label, binary ? math::sigmoid(logit) : logit, losses.loss(i, task));
     }
@@ -171,7 +171,7 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
     }
   }
   for (Freeze* all : {&learning_, &pause_}) {
-    if (all->on()) all->rows += static_cast<std::uint64_t>(batch.rows);
+    if (all->on()) all->rows += static_cast<std::uint64_t>(learned_rows(batch));
   }
 }
 
@@ -217,8 +217,8 @@ void Guardrail::stepped(const Batch& batch, double norm, double change, double l
                 " times their usual norm, and the largest weight is " + std::to_string(largest));
   }
   if (hold_.on == 0) return;
-  hold_.rows += batch.rows;
-  hold_.good_rows += batch.rows;
+  hold_.rows += learned_rows(batch);
+  hold_.good_rows += learned_rows(batch);
   if (hold_.good_rows * 4 >= bounds.hold && all_usual()) {
     notices_.push_back("versions may leave again");
     hold_ = {};

@@ -24,7 +24,9 @@ namespace millrace {
 /// row, by a hold of versions that lasts for `publish.hold` rows, or for the time in which the
 /// batches say that too many records are dead letters. What a freeze means is the trainer's part:
 /// rows are scored and measured, and the task's labels have no weight.
-/// A freeze ends by `resume`; one for silence also by itself, when positives come back.
+/// Rows that weigh nothing (guardrails.user_cap) do not count here: what is not learned from
+/// decides nothing of learning either. A freeze ends by `resume`; one for silence also by itself,
+/// when positives come back.
 ///
 /// Once a batch: `begin`, then either `skipped`, or `add` and what was done: `stepped`, or nothing.
 /// What a batch shows holds from the next one on.

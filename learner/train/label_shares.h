@@ -29,6 +29,7 @@ class LabelShares {
 
   /// Takes in a batch of `rows` rows of which counts[k] have the label of task k.
   void add(Stream stream, double rows, std::span<const double> counts) {
+    if (rows == 0) return;
     std::vector<Share>& of = streams_[static_cast<std::size_t>(stream)];
     for (std::size_t k = 0; k < counts.size(); ++k) {
       Share& mean = of[k];

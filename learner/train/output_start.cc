@@ -25,6 +25,7 @@ std::optional<float> OutputStart::start(const Batch& batch, int task) const {
 void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) {
   const std::size_t T = schema_.tasks().size();
   for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
+    if (batch.weights[i] == 0) continue;
     for (std::size_t k = 0; k < T; ++k) {
       const float label = batch.labels[i * T + k];
       if (std::isnan(label) || learns[k] == 0) continue;
@@ -32,8 +33,7 @@ void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) 
       range.least = seen_[k] ? std::min(range.least, label) : label;
       range.most = seen_[k] ? std::max(range.most, label) : label;
       seen_[k] = 1;
-      if (batch.condition[i * T + k] == 1 && batch.weights[i] > 0 &&
-          tells_base_rate(batch, i, static_cast<int>(k))) {
+      if (batch.condition[i * T + k] == 1 && tells_base_rate(batch, i, static_cast<int>(k))) {
         started_[k] = 1;
       }
     }

@@ -33,6 +33,7 @@ void TaskLosses::begin(const Batch& batch) {
   batch_ = &batch;
   std::fill(counts_.begin(), counts_.end(), 0.0);
   for (std::size_t i = 0; i < rows; ++i) {
+    if (!is_learned(static_cast<int>(i))) continue;
     for (std::size_t k = 0; k < T; ++k) counts_[k] += std::isnan(batch.labels[i * T + k]) ? 0 : 1;
   }
 }
@@ -91,6 +92,7 @@ void TaskLosses::run(int first, View<const float> z, const std::vector<double>& 
       }
       factors_[cell] = factor;
     }
+    if (!is_learned(row)) std::fill(slopes.begin(), slopes.end(), 0.0);  // 0 · ∞ is not 0
     for (int k = 0; k < T; ++k) dz(r, k) = static_cast<float>(slopes[static_cast<std::size_t>(k)]);
   }
 }
@@ -99,6 +101,7 @@ std::vector<TaskLoss> TaskLosses::sums() const {
   const int T = static_cast<int>(schema_.tasks().size());
   std::vector<TaskLoss> sums(static_cast<std::size_t>(T));
   for (int i = 0; i < batch_->rows; ++i) {
+    if (!is_learned(i)) continue;
     for (int k = 0; k < T; ++k) {
       const std::size_t cell = index(i, k);
       if (!std::isnan(batch_->labels[cell])) {

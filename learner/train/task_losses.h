@@ -15,6 +15,7 @@ namespace millrace {
 ///   L_k = Σ_i m_ik s_i ℓ_ik / N_k       m: the label is known, s: row weight, N_k = Σ_i m_ik
 ///   dz_ij = Σ_k ω_k m_ik s_i ∂ℓ_ik/∂z_ij / norm_k
 ///
+/// Rows that weigh nothing are in no sum, not in N_k either; they have a loss, for the metrics.
 /// ℓ_k: cross-entropy of the own logit; squared error of the own output; for a task over the entire
 /// space the cross-entropy of the product over its chain of conditions (ESMM, Ma et al. 2018),
 /// whose slope goes to every logit of the chain. A label that a policy of delayed feedback trains
@@ -50,6 +51,9 @@ class TaskLosses {
   bool is_final(int row, int task) const {
     return batch_->origin.empty() || batch_->origin[index(row, task)] == Origin::kFinal;
   }
+
+  /// Whether the row weighs anything.
+  bool is_learned(int row) const { return batch_->weights[static_cast<std::size_t>(row)] != 0; }
 
   /// ℓ_ik, without any weight, of a row whose label is known.
   double loss(int row, int task) const { return losses_[index(row, task)]; }

@@ -166,13 +166,13 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   start_outputs(batch);
 
   // Normalisers and task weights are known before the first tile.
-  const bool full = batch.rows == options.train.batch;
+  const int learned = learned_rows(batch);
+  const bool full = learned == options.train.batch;
   LabelShares next_shares = shares;
-  next_shares.add(batch.stream, batch.rows, losses.counts());
+  next_shares.add(batch.stream, learned, losses.counts());
   for (int k = 0; k < model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
-    const double norm =
-        full ? losses.counts()[at] : batch.rows * next_shares.share(batch.stream, k);
+    const double norm = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
     scale[at] = norm > 0 && learns[at] != 0 ? balancer->weights()[at] / norm : 0;
   }
   const Chunks chunks(batch.rows);
@@ -191,6 +191,7 @@ void Trainer::Parts::take_back() {
 
 // Updates everything that learns, or nothing if a loss or a gradient is not finite.
 auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) -> Done {
+  const int learned = learned_rows(batch);
   std::vector<TaskLoss> sums = losses.sums();
   // As a float: what a float cannot hold has no place among float weights.
   const auto bad = std::find_if(sums.begin(), sums.end(), [](const TaskLoss& loss) {
@@ -208,13 +209,13 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   finite = finite && updater.sum(gradients, threads);
   finite = finite && heads.sum(static_cast<int>(gradients.size()), threads);
   finite = finite &&
-           inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(batch.rows));
+           inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(learned));
   if (!finite) {
     take_back();
     guardrail.skipped(batch, bad == sums.end() ? -1 : static_cast<int>(bad - sums.begin()));
     return Done::kSkipped;
   }
-  const double fraction = static_cast<double>(batch.rows) / options.train.batch;
+  const double fraction = static_cast<double>(learned) / options.train.batch;
   metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
   scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served());
   guardrail.add(batch, view_of(z, batch.rows, model.tasks()), losses);
@@ -305,7 +306,7 @@ void Trainer::train(const Batch& batch) {
   }
   if (done == Parts::Done::kLearned) {
     ++p.steps;
-    p.rows += static_cast<std::uint64_t>(batch.rows);
+    p.rows += static_cast<std::uint64_t>(learned_rows(batch));
     p.seen = std::max(p.seen, batch.seen);
   }
   p.skipped += done == Parts::Done::kSkipped ? 1 : 0;

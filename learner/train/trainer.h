@@ -33,6 +33,9 @@ struct LearnerOptions {
 ///
 /// Deterministic: the same batches give the same bits, whatever the number of threads. All of its
 /// state is what it saves as a participant ("model/<name>").
+/// Rows that weigh nothing (guardrails.user_cap) are scored, measured, and their first scores kept;
+/// to all that is learned they are not there: no normaliser, share, statistic, range, first bias or
+/// guardrail sees them, and no key gets, or keeps, a row for being in one.
 /// A batch with a non-finite loss or gradient updates nothing and is counted. What of a batch is
 /// learned is decided by the guardrails (guardrail.h): a frozen task's labels have no weight, and
 /// its own parameters stay as they are, moments included; where no task learns, nothing changes.
