@@ -51,7 +51,9 @@ bool has_schema(const Database& database, const std::string& path) {
   if (version != kSchemaVersion) {
     throw StoreError("the store in " + path + " has schema " + std::to_string(version) +
                      ", this Millrace knows " + std::to_string(kSchemaVersion) +
-                     "; use the version that wrote it, or a newer one");
+                     (version < kSchemaVersion
+                          ? "; use the version that wrote it, or let a new store take the events"
+                          : "; use the version that wrote it, or a newer one"));
   }
   return true;
 }

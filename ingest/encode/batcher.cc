@@ -46,22 +46,19 @@ Batcher::Batcher(const Schema& schema, int batch, std::optional<Duration> span)
   for (const Stream stream : kOrder) open(stream).batch = empty_batch(schema, stream);
 }
 
-std::int64_t Batcher::cell_of(EventTime due) const {
-  if (!span_) return 0;
-  const std::int64_t span = span_->count();
-  return due.ms / span - (due.ms % span < 0 ? 1 : 0);
-}
+std::int64_t Batcher::cell_of(EventTime due) const { return span_ ? piece_of(due, *span_) : 0; }
 
 void Batcher::add(const JoinedRow& row, EventTime seen, std::vector<Batch>& closed) {
   reopen(closed);
   const bool feedback = schema_.has_immediate();
   row_.key = feedback ? key_of(row) : 0;
   if (feedback && (row.is_last || row.has_measured())) measure(row, seen, closed);
-  if (!row.has_counted_label() && !(feedback && row.has_target())) return;
+  if (!row.is_trained()) return;
   row_.due = row.due;
   row_.is_measured = row_.is_last = false;
   if (!row.keeps_score) row_.key = 0;
   row_.weight = static_cast<float>(row.weight);
+  row_.user = row.user;
   row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
   row_.labels.clear();
   for (std::size_t k = 0; k < row.labels.size(); ++k) {
@@ -80,6 +77,7 @@ void Batcher::measure(const JoinedRow& row, EventTime seen, std::vector<Batch>& 
   row_.due = row.due;
   row_.is_measured = true;
   row_.is_last = row.is_last;
+  row_.user = row.user;
   row_.weight = row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
   row_.labels.assign(row.measured.begin(), row.measured.end());
   row_.condition = row.condition;
@@ -134,6 +132,7 @@ void Batcher::append(Open& open, const Row& row, EventTime seen, std::vector<Bat
   batch.labels.insert(batch.labels.end(), row.labels.begin(), row.labels.end());
   batch.condition.insert(batch.condition.end(), row.condition.begin(), row.condition.end());
   batch.weights.push_back(row.weight);
+  batch.users.push_back(row.user);
   add_measure_weight(row, batch);
   if (schema_.has_immediate()) {
     batch.keys.push_back(row.key);
@@ -183,6 +182,7 @@ void Batcher::write(const Row& row, std::string& rows) const {
   writer.put(row.due.ms);
   writer.put(row.weight);
   writer.put(row.measure_weight);
+  writer.put(row.user);
   for (const float label : row.labels) writer.put(label);
   for (const std::uint8_t holds : row.condition) writer.put(holds);
   if (schema_.has_immediate()) {
@@ -203,6 +203,7 @@ Batcher::Row Batcher::read(ByteReader& reader) const {
   row.due.ms = reader.get<std::int64_t>();
   row.weight = reader.get<float>();
   row.measure_weight = reader.get<float>();
+  row.user = reader.get<std::uint64_t>();
   for (std::size_t k = 0; k < schema_.tasks().size(); ++k) {
     row.labels.push_back(reader.get<float>());
   }
@@ -237,6 +238,7 @@ std::string Batcher::carried_over(std::string_view rows, const Batcher& from,
     row.key = old.key;
     row.weight = old.weight;
     row.measure_weight = old.measure_weight;
+    row.user = old.user;
     bool any = old.is_last;  // it ends what the learner keeps of the impression
     for (std::size_t k = 0; k < tasks.size(); ++k) {
       const auto source = static_cast<std::size_t>(tasks[k]);

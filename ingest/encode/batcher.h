@@ -71,6 +71,7 @@ class Batcher final : public Participant {
     bool is_last = false;
     std::uint64_t key = 0;
     float weight = 1, measure_weight = 1;
+    std::uint64_t user = 0;
     std::vector<float> labels;
     std::vector<std::uint8_t> condition;
     std::vector<Origin> origin;         // with policies of delayed feedback

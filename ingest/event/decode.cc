@@ -136,10 +136,11 @@ Event Decoder::Parts::finish() {
   EncodedFeatures features;
   reader.features().finish(features);
   if (draft.type.kind == Kind::kImpression) {
-    return Impression{std::move(draft.id), draft.time, std::move(features), draft.sampling_rate};
+    return Impression{std::move(draft.id), draft.time, std::move(features), draft.sampling_rate,
+                      draft.user};
   }
-  return Sample{std::move(draft.id), draft.time, std::move(features), draft.sampling_rate,
-                std::move(draft.labels)};
+  return Sample{std::move(draft.id),     draft.time, std::move(features), draft.sampling_rate,
+                std::move(draft.labels), draft.user};
 }
 
 Decoder::Decoder(const Schema& schema, const EventTypes& types)

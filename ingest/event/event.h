@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ingest/encode/features.h"
+#include "ingest/event/user.h"
 #include "learner/base/time.h"
 
 namespace millrace {
@@ -17,6 +18,7 @@ struct Impression {
   EventTime time;
   EncodedFeatures features;
   double sampling_rate = 1;
+  std::uint64_t user = kNoUser;  ///< user_key.
 };
 
 /// Something that followed an impression: a click, a conversion, a dwell time.
@@ -34,7 +36,8 @@ struct Sample {
   EventTime time;
   EncodedFeatures features;
   double sampling_rate = 1;
-  std::vector<double> labels;  ///< [T]; NaN: missing.
+  std::vector<double> labels;    ///< [T]; NaN: missing.
+  std::uint64_t user = kNoUser;  ///< user_key.
 };
 
 using Event = std::variant<Impression, Outcome, Sample>;

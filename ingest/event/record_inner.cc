@@ -231,7 +231,9 @@ bool RecordReader::read_body(Field field, Value& value) {
       draft_.sampling_rate = number.value_or(1);
       return read != JsonRead::kNotJson;
     case Field::kUser:
-      return settle(read_text(value, text), "user", value, "a string or an integer of 64 bits");
+      read = read_text(value, text);
+      draft_.user = read == JsonRead::kValue ? user_key(text) : kNoUser;
+      return settle(read, "user", value, "a string or an integer of 64 bits");
     case Field::kSlice:
       return settle(read_text(value, text), "slice", value, "a string or an integer of 64 bits");
     case Field::kPropensity:

@@ -28,6 +28,7 @@ struct Draft {
   std::optional<std::string> event_id;
   std::optional<double> value;
   double sampling_rate = 1;
+  std::uint64_t user = kNoUser;
   std::vector<double> labels;
   std::uint64_t unknown_features = 0, unknown_labels = 0;
   Verdict verdict;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ingest/encode/features.h"
+#include "ingest/event/user.h"
 #include "ingest/join/change_log.h"
 #include "ingest/join/cold_block.h"
 #include "ingest/join/kept_outcome.h"
@@ -32,7 +33,8 @@ struct WaitingImpression {
   EventTime time;
   EncodedFeatures features;
   double weight = 1;
-  TaskSet open;  ///< Tasks whose labels are not decided; never empty.
+  std::uint64_t user = kNoUser;  ///< user_key.
+  TaskSet open;                  ///< Tasks whose labels are not decided; never empty.
   std::unique_ptr<AppliedOutcomes> applied = nullptr;  ///< None: nothing was applied.
   std::unique_ptr<ShortWaits> short_waits = nullptr;   ///< None: none has passed.
   PutMark mark = {};

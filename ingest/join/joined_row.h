@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ingest/encode/features.h"
+#include "ingest/event/user.h"
 #include "learner/base/time.h"
 #include "learner/data/batch.h"
 
@@ -19,8 +20,11 @@ struct JoinedRow {
   EventTime watermark;  ///< W when it was decided; after_all() at a flush.
   Stream stream = Stream::kMatured;
   EncodedFeatures features;
-  double weight = 1;  ///< 1 / P(kept), for losses; and for metrics, where that is another:
+  /// 1 / P(kept), for losses (0: measured, not learned from); and for metrics, where that is
+  /// another:
+  double weight = 1;
   std::optional<double> measure_weight = {};
+  std::uint64_t user = kNoUser;     ///< user_key.
   std::vector<double> labels = {};  ///< [T], as joined, before any transform; NaN: missing.
   std::vector<std::uint8_t> condition =
       {};  ///< [T], 1 where the label's condition holds (or none).
@@ -42,6 +46,8 @@ struct JoinedRow {
   bool has_counted_label() const;
   /// Whether an auxiliary head learns from it.
   bool has_target() const;
+  /// Whether batches take it.
+  bool is_trained() const { return has_counted_label() || has_target(); }
   /// Whether any label is to be measured without being trained.
   bool has_measured() const;
 };

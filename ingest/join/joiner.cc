@@ -145,6 +145,7 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
                                            .time = impression.time,
                                            .features = std::move(impression.features),
                                            .weight = 1 / impression.sampling_rate,
+                                           .user = impression.user,
                                            .open = windows.labelled(),
                                            .short_waits = std::move(short_waits)});
   const Feedback& feedback = labels.feedback();
@@ -227,7 +228,8 @@ void Joiner::Parts::add(Sample&& sample, std::vector<JoinedRow>& rows) {
                 .watermark = time.value,
                 .stream = Stream::kAtOnce,
                 .features = std::move(sample.features),
-                .weight = 1 / sample.sampling_rate};
+                .weight = 1 / sample.sampling_rate,
+                .user = sample.user};
   labels.joined(std::move(sample.labels), row);
   if (row.has_label()) ++accounts.rows;
   rows.push_back(std::move(row));
@@ -253,6 +255,7 @@ void Joiner::Parts::emit(const WaitingImpression& impression, JoinedRow&& row,
   row.time = impression.time;
   row.features = impression.features;
   row.weight = impression.weight;
+  row.user = impression.user;
   row.keeps_score = labels.feedback().tasks().intersects(impression.open);
   ++accounts.rows;
   rows.push_back(std::move(row));
@@ -285,6 +288,7 @@ void Joiner::Parts::decide(WaitingImpression& impression, JoinedRow& row) {
   row.due = windows.next_due(impression.time, impression.open);
   row.watermark = row.due < time.value ? time.value : EventTime::after_all();
   row.weight = impression.weight;
+  row.user = impression.user;
   labels.decide(impression, row.due, cold_start, row);
   history.decided(impression.id, row, impression.open.empty());
   if (impression.open.empty()) {

@@ -58,6 +58,7 @@ std::optional<WaitingImpression> JoinMigration::impression(std::string_view id,
                           .time = old.time,
                           .features = transcode_(old.features),
                           .weight = old.weight,
+                          .user = old.user,
                           .open = {}};
   for (int k = 0; k < old_tasks; ++k) {
     if (!old.open.has(k)) continue;

@@ -11,6 +11,8 @@ constexpr std::uint8_t kHasValue = 1;
 constexpr std::uint8_t kHasEventId = 2;
 // Beside the index of an open task.
 constexpr std::uint16_t kPassed = 0x8000, kObserved = 0x4000;
+// Beside the count of open tasks.
+constexpr std::uint16_t kHasUser = 0x8000;
 
 int find_type(const EventTypes& types, std::string_view name) {
   for (std::size_t i = 0; i < types.outcomes.size(); ++i) {
@@ -47,13 +49,15 @@ void write_impression(const WaitingImpression& impression, const EventTypes& typ
   writer.put(impression.weight);
   std::uint16_t open = 0;
   for (int k = 0; k < tasks; ++k) open = static_cast<std::uint16_t>(open + impression.open.has(k));
-  writer.put(open);
+  const bool has_user = impression.user != kNoUser;
+  writer.put(static_cast<std::uint16_t>(open | (has_user ? kHasUser : 0)));
   for (int k = 0; k < tasks; ++k) {
     if (!impression.open.has(k)) continue;
     const bool passed = impression.has_passed(k);
     const bool observed = passed && impression.short_waits->observed.has(k);
     writer.put(static_cast<std::uint16_t>(k | (passed ? kPassed : 0) | (observed ? kObserved : 0)));
   }
+  if (has_user) writer.put(impression.user);
   writer.put_text(impression.features);
   const auto applied = impression.applied ? impression.applied->size() : 0;
   writer.put(static_cast<std::uint32_t>(applied));
@@ -68,7 +72,8 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
   impression.id = id;
   impression.time.ms = reader.get<std::int64_t>();
   impression.weight = reader.get<double>();
-  for (auto left = reader.get<std::uint16_t>(); left > 0; --left) {
+  const auto count_and_user = reader.get<std::uint16_t>();
+  for (int left = count_and_user & ~kHasUser; left > 0; --left) {
     const auto word = reader.get<std::uint16_t>();
     const int task = word & ~(kPassed | kObserved);
     if (task >= tasks) throw StateError("the join's state waits for a task that there is not");
@@ -77,6 +82,10 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
     if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
     impression.short_waits->passed.add(task);
     if ((word & kObserved) != 0) impression.short_waits->observed.add(task);
+  }
+  if ((count_and_user & kHasUser) != 0) {
+    impression.user = reader.get<std::uint64_t>();
+    if (impression.user == kNoUser) throw StateError("a waiting impression's user is none");
   }
   impression.features = reader.get_text();
   if (const auto count = reader.get<std::uint32_t>(); count > 0) {

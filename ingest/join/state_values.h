@@ -15,9 +15,10 @@ namespace millrace {
 /// Types of outcomes are written by name: a type that the configuration adds moves no other.
 /// Errors: the reading functions throw StateError.
 
-/// i64 time · f64 weight · u16 count, u16 index of each open task, ascending, + 0x8000 where its
-/// short wait has passed, + 0x4000 where its first row had the label 1 · u32 length, features · u32
-/// count, applied outcomes in the order of their identity.
+/// i64 time · f64 weight · u16 count (+ 0x8000 where there is a user), u16 index of each open task,
+/// ascending, + 0x8000 where its short wait has passed, + 0x4000 where its first row had the label
+/// 1 · u64 user, where there is one · u32 length, features · u32 count, applied outcomes in the
+/// order of their identity.
 void write_impression(const WaitingImpression& impression, const EventTypes& types, int tasks,
                       ByteWriter& writer);
 WaitingImpression read_impression(std::string_view id, std::string_view value,

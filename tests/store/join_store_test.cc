@@ -121,7 +121,8 @@ TEST(JoinStore, ALongStreamWithLittleMemoryIsTheSameAsWithMuch) {
       event = Impression{.id = "impression-" + std::to_string(i),
                          .time = {now - dice.below(60)},
                          .features = std::string(static_cast<std::size_t>(dice.below(200)), 'x'),
-                         .sampling_rate = 1};
+                         .sampling_rate = 1,
+                         .user = dice.chance(0.5) ? user_key(std::to_string(i % 100)) : kNoUser};
     } else {
       const int back = dice.chance(0.5) ? dice.below(600) : dice.below(12'000);
       event = Outcome{.impression_id = "impression-" + std::to_string(i - back),

@@ -42,12 +42,17 @@ Outcome random_outcome(Dice& dice, const JoinCase& join_case, EventTime time) {
   return outcome;
 }
 
+std::uint64_t random_user(Dice& dice) {
+  return dice.chance(0.3) ? kNoUser : user_key("u" + std::to_string(dice.below(5)));
+}
+
 Sample random_sample(Dice& dice, const JoinCase& join_case, EventTime time) {
   Sample sample{.id = dice.chance(0.5) ? dice.pick(kIds) : "",
                 .time = time,
                 .features = "sample",
                 .sampling_rate = dice.chance(0.5) ? 1 : 0.5,
-                .labels = {}};
+                .labels = {},
+                .user = random_user(dice)};
   for (std::size_t k = 0; k < join_case.tasks.size(); ++k) {
     sample.labels.push_back(dice.chance(0.3) ? kMissing : dice.below(2));
   }
@@ -59,7 +64,8 @@ Impression random_impression(Dice& dice, std::string id, EventTime time) {
   return {.id = std::move(id),
           .time = time,
           .features = std::move(features),
-          .sampling_rate = dice.chance(0.8) ? 1 : 0.25};
+          .sampling_rate = dice.chance(0.8) ? 1 : 0.25,
+          .user = random_user(dice)};
 }
 
 }  // namespace
@@ -176,7 +182,7 @@ std::string to_text(const JoinedRow& row, bool with_watermark) {
   text << row.impression_id << " t=" << row.time.ms << " due=" << row.due.ms;
   if (with_watermark) text << " W=" << row.watermark.ms;
   text << (row.stream == Stream::kAtOnce ? " at once" : " matured") << " x=" << row.features
-       << " weight=" << row.weight << " labels";
+       << " weight=" << row.weight << " user=" << row.user << " labels";
   for (std::size_t k = 0; k < row.labels.size(); ++k) {
     text << ' ';
     if (std::isnan(row.labels[k])) {

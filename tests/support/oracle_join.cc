@@ -258,7 +258,8 @@ void OracleJoin::apply(Waiting& waiting, const Outcome& outcome,
 
 void OracleJoin::judge(const Sample& sample) {
   ++accounts.samples;
-  JoinedRow row = row_of({sample.id, sample.time, sample.features, sample.sampling_rate}, F);
+  JoinedRow row =
+      row_of({sample.id, sample.time, sample.features, sample.sampling_rate, sample.user}, F);
   row.stream = Stream::kAtOnce;
   row.labels = sample.labels;
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
@@ -432,6 +433,7 @@ JoinedRow OracleJoin::row_of(const Impression& impression, EventTime due) const 
                 .watermark = W,
                 .features = impression.features,
                 .weight = 1 / impression.sampling_rate,
+                .user = impression.user,
                 .labels = std::vector<double>(tasks_.size(), kMissing),
                 .condition = std::vector<std::uint8_t>(tasks_.size()),
                 .counts = std::vector<std::uint8_t>(tasks_.size(), 1)};

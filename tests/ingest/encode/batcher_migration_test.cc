@@ -30,7 +30,8 @@ JoinedRow row(const Schema& schema, int item, std::vector<double> labels) {
                 .due = {2000},
                 .watermark = {2001},
                 .features = encode(schema, item),
-                .weight = 2};
+                .weight = 2,
+                .user = static_cast<std::uint64_t>(100 + item)};
   row.condition.assign(labels.size(), 1);
   row.counts.assign(labels.size(), 1);
   row.origin.assign(labels.size(), Origin::kFinal);
@@ -95,6 +96,7 @@ TEST_F(BatcherMigrationTest, AnotherShapeReadsThemAsItsOwn) {
   EXPECT_EQ(closed[0].rows, 5);
   EXPECT_TRUE(std::isnan(closed[0].labels[0]));
   EXPECT_EQ(closed[0].labels[5], 1);
+  EXPECT_EQ(closed[0].users[2], 102U);
 }
 
 TEST_F(BatcherMigrationTest, PoliciesOfDelayedFeedbackMayComeAndGo) {

@@ -57,6 +57,7 @@ TEST_F(DecodeTest, ImpressionHoldsKeysAndUntransformedNumbers) {
   EXPECT_EQ(e.id, "i2");
   EXPECT_EQ(e.time, EventTime{1764000000100});
   EXPECT_EQ(e.sampling_rate, 0.25);
+  EXPECT_EQ(e.user, user_key("u7"));
   const Batch batch = row(e.features);
   EXPECT_EQ(batch.rows, 1);
   EXPECT_EQ(batch.columns[0].keys, std::vector{key("u7", "user_id")});
@@ -66,6 +67,30 @@ TEST_F(DecodeTest, ImpressionHoldsKeysAndUntransformedNumbers) {
   EXPECT_EQ(batch.columns[3].ends, std::vector<std::uint32_t>{2});
   EXPECT_EQ(batch.numeric, std::vector{static_cast<float>(std::log1p(3.0))});
   EXPECT_EQ(batch.dense, (std::vector<float>{0.1f, -0.2f, 0, 0.4f, 0, 0, 0.3f, 1}));
+}
+
+// A text or an integer, which is its text; null, nothing and the empty text are nobody.
+TEST_F(DecodeTest, UsersAreKnownByTheirKey) {
+  const auto user_of = [&](const std::string& user) {
+    const std::string more = user.empty() ? user : R"(,"user":)" + user;
+    const auto e = event<Impression>(
+        line(R"({"type":"impression","impression_id":"i","time":1)" + more + "}"));
+    const auto s = event<Sample>(line(R"({"type":"sample","time":1,"labels":{})" + more + "}"));
+    EXPECT_EQ(e.user, s.user);
+    return e.user;
+  };
+  EXPECT_EQ(user_of(R"("u7")"), user_key("u7"));
+  EXPECT_EQ(user_of("7"), user_key("7"));
+  EXPECT_EQ(user_of(R"("7")"), user_of("7"));
+  EXPECT_EQ(user_of("-7"), user_key("-7"));
+  EXPECT_EQ(user_of("18446744073709551615"), user_key("18446744073709551615"));
+  EXPECT_NE(user_of(R"("u7")"), user_of(R"("u8")"));
+  for (const char* nobody : {"", "null", R"("")"}) EXPECT_EQ(user_of(nobody), kNoUser);
+  // Of a repeated field the last one counts.
+  EXPECT_EQ(user_of(R"("u7","user":"u8")"), user_key("u8"));
+  EXPECT_EQ(user_of(R"("u7","user":null)"), kNoUser);
+  // A store holds these: they are the same for ever.
+  EXPECT_EQ(user_key("u7"), 1'111'296'887'685'065'644ULL);
 }
 
 TEST_F(DecodeTest, OutcomesOfAFile) {

@@ -72,7 +72,7 @@ JoinCase changed(Dice& dice, const JoinCase& c) {
   return other;
 }
 
-/// (impression, task, label, due, how) of every label of tasks that are in `names`.
+/// (impression and user, task, label, due, how) of every label of tasks that are in `names`.
 using Labels = std::multiset<std::tuple<std::string, std::string, double, std::int64_t, int>>;
 void add_labels(const std::vector<JoinedRow>& rows, const Schema& schema,
                 const std::set<std::string>& names, Labels& labels) {
@@ -83,7 +83,8 @@ void add_labels(const std::vector<JoinedRow>& rows, const Schema& schema,
       if (!names.contains(name)) continue;
       const auto add = [&](double label, int how) {
         if (std::isnan(label)) return;
-        labels.emplace(row.impression_id, name, label, row.due.ms, how);
+        labels.emplace(row.impression_id + " of " + std::to_string(row.user), name, label,
+                       row.due.ms, how);
       };
       add(row.labels[k], static_cast<int>(row.stream));
       if (!row.measured.empty()) add(row.measured[k], 7);
