@@ -124,6 +124,7 @@ void Pipeline::hand_over(std::vector<Batch>& closed) {
   for (JoinedRow& row : rows_) {
     if (parts_.row_seen) parts_.row_seen(row);
     if (!parts_.sampling.keep(row)) continue;
+    parts_.user_cap.weigh(row);
     parts_.batcher.add(row, parts_.joiner.newest(), closed);
   }
   probe_.rows.fetch_add(rows_.size(), std::memory_order_relaxed);

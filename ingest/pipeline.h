@@ -11,6 +11,7 @@
 
 #include "ingest/encode/batcher.h"
 #include "ingest/encode/sampling.h"
+#include "ingest/encode/user_cap.h"
 #include "ingest/join/joiner.h"
 #include "ingest/sink/dead_letter_watch.h"
 #include "ingest/sink/dead_letters.h"
@@ -67,6 +68,7 @@ class Pipeline {
     std::function<void(const JoinedRow&)> row_seen;
     /// Which rows are trained and measured, and what they weigh.
     Sampling& sampling;
+    UserCap& user_cap;
     /// Where the thread's time goes; the merge may have the same.
     StageSampler& stages;
   };

@@ -120,6 +120,9 @@ Inspection inspect(const Store& store) {
     ByteReader reader(*bytes);
     found.label_delays = LabelDelays::read(reader);
   }
+  if (const auto bytes = store.value("user_cap", "counts")) {
+    found.capped = UserCap::read_counts(*bytes);
+  }
   const StateSummary summary = store.summarize();
   for (const StateSummary::Set& set : summary.sets) {
     if (!set.participant.starts_with(kModelPrefix) || !set.set.starts_with(kRowsPrefix)) continue;
@@ -149,6 +152,7 @@ std::string to_json(const Inspection& inspection) {
   out["lost"] = lost_of(inspection);
   add_accounts(inspection.accounts, out);
   add_dropped_rows(inspection.dropped_rows, out);
+  add_capped(inspection.capped, out);
   add_label_delays(inspection.label_delays, out);
   json::array& tables = out["tables"].emplace_array();
   for (const Inspection::Table& table : inspection.tables) {
@@ -200,6 +204,7 @@ std::string to_text(const Inspection& inspection) {
   json::object accounts;
   add_accounts(inspection.accounts, accounts);
   add_dropped_rows(inspection.dropped_rows, accounts);
+  add_capped(inspection.capped, accounts);
   for (const auto& [name, value] : accounts) {
     add_line(text, name, value.is_object() ? numbers(value.as_object()) : json::serialize(value));
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ingest/encode/sampling.h"
+#include "ingest/encode/user_cap.h"
 #include "ingest/join/accounts.h"
 #include "ingest/join/label_delays.h"
 #include "ingest/source/file_source.h"
@@ -32,6 +33,7 @@ struct Inspection {
   Accounts accounts;
   Sampling::Counts dropped_rows{};
   std::vector<LabelDelays::Of> label_delays;
+  UserCap::Counts capped;
   std::vector<Table> tables;  ///< The embedding tables of every model.
   /// By model: the state of its guardrails.
   std::vector<std::pair<std::string, SavedGuardrails>> guardrails;
@@ -47,9 +49,9 @@ Inspection inspect(const Store& store);
 /// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
 /// path, position in bytes, lines), `lost` (what `kafka.on_lost: skip` skipped last: topic,
 /// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
-/// report, `dropped_rows` as there, `tables`, `snapshots`, `digest`, `history` (a list: `event`
-/// "lost" or "rollback", `from`, `to`, `commit`; of a rollback also `snapshot`, `offsets`, `time`),
-/// `lost_commits` (null, or `acknowledged` and `recovered`).
+/// report, `dropped_rows` and `capped` as there, `tables`, `snapshots`, `digest`, `history` (a
+/// list: `event` "lost" or "rollback", `from`, `to`, `commit`; of a rollback also `snapshot`,
+/// `offsets`, `time`), `lost_commits` (null, or `acknowledged` and `recovered`).
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

@@ -97,6 +97,11 @@ void add_guardrails(const GuardrailReport& guards, const std::vector<std::string
   }
 }
 
+void add_capped(const UserCap::Counts& capped, json::object& report) {
+  report["capped"] =
+      json::object{{"rows", capped.rows}, {"users", capped.users}, {"crowded", capped.crowded}};
+}
+
 void add_tasks(const TrainerReport& trainer, json::object& report) {
   json::object& tasks = report["tasks"].emplace_object();
   for (const TaskReport& task : trainer.tasks) {
@@ -120,23 +125,22 @@ void add_label_delays(const std::vector<LabelDelays::Of>& delays, json::object& 
   }
 }
 
-std::string replay_report(const Accounts& accounts, const std::vector<LabelDelays::Of>& delays,
-                          const Sampling::Counts& dropped, const TrainerReport& trainer,
-                          double seconds, const StageTimes& stages, std::uint64_t digest) {
+std::string replay_report(const ReplayFigures& figures) {
   json::object report;
-  add_accounts(accounts, report);
-  add_dropped_rows(dropped, report);
-  add_label_delays(delays, report);
-  add_tasks(trainer, report);
+  add_accounts(figures.accounts, report);
+  add_dropped_rows(figures.dropped, report);
+  add_capped(figures.capped, report);
+  add_label_delays(figures.delays, report);
+  add_tasks(figures.trainer, report);
   std::vector<std::string> names;
-  for (const TaskReport& task : trainer.tasks) names.push_back(task.name);
-  add_guardrails(trainer.guardrails, names, report);
-  report["seconds"] = seconds;
+  for (const TaskReport& task : figures.trainer.tasks) names.push_back(task.name);
+  add_guardrails(figures.trainer.guardrails, names, report);
+  report["seconds"] = figures.seconds;
   json::object& by_stage = report["stages"].emplace_object();
   for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {
-    by_stage[kStageNames[stage]] = stages.seconds(static_cast<Stage>(stage));
+    by_stage[kStageNames[stage]] = figures.stages.seconds(static_cast<Stage>(stage));
   }
-  report["digest"] = print_digest(digest);
+  report["digest"] = print_digest(figures.digest);
   return json::serialize(report);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ingest/encode/sampling.h"
+#include "ingest/encode/user_cap.h"
 #include "ingest/join/accounts.h"
 #include "ingest/join/label_delays.h"
 #include "learner/base/stages.h"
@@ -36,10 +37,24 @@ void add_guardrails(const GuardrailReport& guards, const std::vector<std::string
 /// of them within each part of the window, and how many came out of it.
 void add_label_delays(const std::vector<LabelDelays::Of>& delays, boost::json::object& report);
 
+/// Adds `capped`: the rows that guardrails.user_cap took the weight of, the users whose rows they
+/// were (one in two windows counts twice), and how often a window had more users than it counts.
+void add_capped(const UserCap::Counts& capped, boost::json::object& report);
+
+/// What a report of `replay` is made of. Borrows what it refers to.
+struct ReplayFigures {
+  const Accounts& accounts;
+  const std::vector<LabelDelays::Of>& delays;
+  const Sampling::Counts& dropped;
+  const UserCap::Counts& capped;
+  const TrainerReport& trainer;
+  const StageTimes& stages;
+  double seconds = 0;
+  std::uint64_t digest = 0;
+};
+
 /// The report of `replay`, as one JSON object. Its `stages` say in seconds where the time went.
-std::string replay_report(const Accounts& accounts, const std::vector<LabelDelays::Of>& delays,
-                          const Sampling::Counts& dropped, const TrainerReport& trainer,
-                          double seconds, const StageTimes& stages, std::uint64_t digest);
+std::string replay_report(const ReplayFigures& figures);
 
 /// 16 hexadecimal digits.
 std::string print_digest(std::uint64_t digest);

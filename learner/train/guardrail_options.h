@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "learner/base/fields.h"
+#include "learner/base/time.h"
 
 namespace millrace {
 
@@ -146,7 +147,29 @@ struct DeadLetterGuardOptions {
   }
 };
 
-/// The `guardrails:` section: when learning stops by itself, for one task or for all.
+/// `guardrails.user_cap`
+struct UserCapOptions {
+  int rows = 0;
+  Duration window{3'600'000};
+  std::int64_t users = 1'000'000;
+  static constexpr auto fields() {
+    using U = UserCapOptions;
+    return std::tuple{
+        field("rows", &U::rows,
+              "So many rows of one user (`user` of the event) are learned from in a window; those "
+              "beyond are measured alone. 0: no cap.",
+              0, 1'000'000),
+        field("window", &U::window, "How much of due time a window is.", Duration{1000},
+              Duration{366 * 86'400'000LL}),
+        field("users", &U::users,
+              "So many users of a window are counted exactly; with more, a user may have as many "
+              "rows beyond `rows` as the window has rows for each of these.",
+              std::int64_t{1}, std::int64_t{100'000'000})};
+  }
+};
+
+/// The `guardrails:` section: when learning stops by itself, for one task or for all, and what one
+/// user may have of it.
 struct GuardrailOptions {
   NotFiniteOptions not_finite;
   SpikeOptions spike;
@@ -154,6 +177,7 @@ struct GuardrailOptions {
   SilentOptions silent;
   PublishGateOptions publish;
   DeadLetterGuardOptions dead_letters;
+  UserCapOptions user_cap;
 
   static constexpr auto fields() {
     using G = GuardrailOptions;
@@ -163,7 +187,8 @@ struct GuardrailOptions {
         field("calibration", &G::calibration, "A task's predictions against its labels."),
         field("silent", &G::silent, "A label that stops coming."),
         field("publish", &G::publish, "Which weights may reach the scorers."),
-        field("dead_letters", &G::dead_letters, "Records that cannot become events.")};
+        field("dead_letters", &G::dead_letters, "Records that cannot become events."),
+        field("user_cap", &G::user_cap, "How much of the learning one user may have.")};
   }
 };
 

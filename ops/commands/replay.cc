@@ -97,9 +97,14 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   }
   bar.finish();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const std::string report =
-      replay_report(engine.accounts(), engine.label_delays(), engine.dropped_rows(),
-                    *engine.report(), took.count(), engine.stages(), engine.store().digest());
+  const std::string report = replay_report({.accounts = engine.accounts(),
+                                            .delays = engine.label_delays(),
+                                            .dropped = engine.dropped_rows(),
+                                            .capped = engine.capped(),
+                                            .trainer = *engine.report(),
+                                            .stages = engine.stages(),
+                                            .seconds = took.count(),
+                                            .digest = engine.store().digest()});
   if (!arguments.report.empty()) write_file(arguments.report, report + "\n");
   std::printf("%s\n", report.c_str());
   return kExitDone;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 
+#include "ingest/encode/user_cap.h"
 #include "learner/model/model.h"
 #include "learner/train/first_scores.h"
 #include "ops/config/feedback_checks.h"
@@ -130,6 +131,11 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
   add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
   add("join state", static_cast<double>(config.join.memory.value),
       "join.memory; about 8 bytes of it for each impression that lies in the store");
+  if (const UserCapOptions& cap = config.learner.guardrails.user_cap; cap.rows > 0) {
+    add("user cap",
+        kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
+        "at " + grouped(cap.users) + " users in a window of each stream");
+  }
   const auto rows = static_cast<double>(config.learner.embeddings.max_rows);
   for (const Table& table : schema.tables()) {
     add("table " + table.name, rows * training_row_bytes(table.dimension),

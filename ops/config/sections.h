@@ -35,7 +35,9 @@ bool visit_section(AnyConfig& config, std::string_view name, Visit visit) {
   } else if (name == "train") {
     visit(config.learner.train, "Batches, optimisers and the seed.");
   } else if (name == "guardrails") {
-    visit(config.learner.guardrails, "When learning stops by itself, for one task or for all.");
+    visit(config.learner.guardrails,
+          "When learning stops by itself, for one task or for all, and how much of it one user may "
+          "have.");
   } else if (name == "store") {
     visit(config.store, "Where everything is committed.");
   } else if (name == "serve") {

@@ -75,6 +75,7 @@ struct Engine::Parts {
         batcher(schema, options.config.learner.train.batch,
                 options.config.learner.train.batch_span),
         sampling(schema, options.config.learner.train),
+        user_cap(options.config.learner.guardrails.user_cap),
         trainers(make_trainers(options.config, schema)),
         space(options.config.store.path,
               static_cast<std::uint64_t>(options.config.store.free_space.value)),
@@ -96,6 +97,7 @@ struct Engine::Parts {
   DeadLetterWatch dead_letter_watch;
   Batcher batcher;
   Sampling sampling;
+  UserCap user_cap;
   std::unique_ptr<DeadLetterSink> dead_letters;
   KafkaDeadLetters* outbox = nullptr;  // the same, where it is one
   std::unique_ptr<RowFile> rows;
@@ -121,9 +123,21 @@ struct Engine::Parts {
   bool hurried = false;        // somebody waits for the next commit
 
   mutable std::mutex status_mutex;
-  Accounts barrier_accounts, committed_accounts;
-  Sampling::Counts barrier_dropped{}, committed_dropped{};
-  LabelDelays barrier_delays, committed_delays;
+  // What the participants count, as of a barrier.
+  struct Counts {
+    Accounts accounts;
+    Sampling::Counts dropped{};
+    UserCap::Counts capped;
+    LabelDelays delays;
+  } at_barrier, committed;
+  Counts counts() const {
+    return {joiner.accounts(), sampling.dropped(), user_cap.counts(), joiner.label_delays()};
+  }
+  template <class Count>
+  Count told(Count Counts::*which) const {
+    const std::lock_guard lock(status_mutex);
+    return committed.*which;
+  }
   std::vector<PartitionStatus> partitions;
   KafkaLosses::Counts losses{};
   std::uint64_t left_out = 0, dead_letters_waiting = 0;
@@ -184,6 +198,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
   parts->before_trainer.push_back(&parts->dead_letter_watch);
   parts->before_trainer.push_back(&parts->batcher);
   parts->before_trainer.push_back(&parts->sampling);
+  parts->before_trainer.push_back(&parts->user_cap);
   parts->before_trainer.push_back(&parts->service);
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
@@ -260,8 +275,8 @@ void Engine::Parts::make_merge() {
     merge_options.clock = [first = service.first_start()] { return first; };
   }
   merge = std::make_unique<Merge>(*source, decoder, merge_options);
-  Pipeline::Parts pipeline_parts{*source,           *merge, joiner,   batcher, *dead_letters,
-                                 dead_letter_watch, {},     sampling, sampler};
+  Pipeline::Parts pipeline_parts{*source,           *merge, joiner,   batcher,  *dead_letters,
+                                 dead_letter_watch, {},     sampling, user_cap, sampler};
   if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
   pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
 }
@@ -285,9 +300,7 @@ void Engine::Parts::first_commit() {
   MILLRACE_FAILPOINT("recovery.before_first_commit");
   store->write(commit);
   MILLRACE_FAILPOINT("recovery.after_first_commit");
-  committed_accounts = joiner.accounts();
-  committed_dropped = sampling.dropped();
-  committed_delays = joiner.label_delays();
+  committed = counts();
   if (!options.live) return;
   if (const std::string held(trainers.champion().held()); !held.empty()) {
     options.log("error", "the store's weights are not served (" + held +
@@ -320,9 +333,7 @@ void Engine::Parts::start_threads() {
 void Engine::Parts::landed() {
   {
     const std::lock_guard lock(status_mutex);
-    committed_accounts = barrier_accounts;
-    committed_dropped = barrier_dropped;
-    committed_delays = barrier_delays;
+    committed = at_barrier;
   }
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
@@ -383,9 +394,7 @@ void Engine::Parts::barrier() {
   barrier.commit = commit_without_trainer(sequence, barrier.cleanings);
   {
     const std::lock_guard lock(status_mutex);
-    barrier_accounts = joiner.accounts();
-    barrier_dropped = sampling.dropped();
-    barrier_delays = joiner.label_delays();
+    at_barrier = counts();
   }
   if (rows) rows->flush();
   learner->send(std::move(barrier));
@@ -539,19 +548,11 @@ Store& Engine::store() { return *parts_->store; }
 const Store& Engine::store() const { return *parts_->store; }
 const Schema& Engine::schema() const { return parts_->schema; }
 
-Accounts Engine::accounts() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->committed_accounts;
-}
-
-Sampling::Counts Engine::dropped_rows() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->committed_dropped;
-}
-
+Accounts Engine::accounts() const { return parts_->told(&Parts::Counts::accounts); }
+Sampling::Counts Engine::dropped_rows() const { return parts_->told(&Parts::Counts::dropped); }
+UserCap::Counts Engine::capped() const { return parts_->told(&Parts::Counts::capped); }
 std::vector<LabelDelays::Of> Engine::label_delays() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->committed_delays.all();
+  return parts_->told(&Parts::Counts::delays).all();
 }
 
 std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ingest/encode/sampling.h"
+#include "ingest/encode/user_cap.h"
 #include "ingest/join/accounts.h"
 #include "ingest/pipeline.h"
 #include "ingest/source/kafka_losses.h"
@@ -104,6 +105,8 @@ class Engine {
   Accounts accounts() const;  ///< As of the last barrier's commit.
   /// Joined rows that were neither trained nor measured, by reason; as of the same.
   Sampling::Counts dropped_rows() const;
+  /// What guardrails.user_cap did; as of the same.
+  UserCap::Counts capped() const;
   /// How long outcomes take against their windows; as of the last commit.
   std::vector<LabelDelays::Of> label_delays() const;
   std::shared_ptr<const TrainerReport> report() const;

@@ -60,6 +60,14 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_rows_dropped_total", kCounter, "reason",
      "Joined rows that were neither trained nor measured (train.negative_sampling, train.shed); as "
      "of the last commit."},
+    {"millrace_user_cap_rows_total", kCounter, "",
+     "Joined rows that were measured but not learned from, because their user had had "
+     "guardrails.user_cap.rows of the window; as of the last commit."},
+    {"millrace_user_cap_users_total", kCounter, "",
+     "Users of whom rows were capped, once for each window; as of the last commit."},
+    {"millrace_user_cap_crowded_total", kCounter, "",
+     "Times that a window had more users than guardrails.user_cap.users, which loosens the cap; as "
+     "of the last commit."},
     {"millrace_label_coverage_ratio", kGauge, "task,within",
      "Share of the task's outcomes (the first of each impression that was applied) that came "
      "within "

@@ -338,6 +338,10 @@ std::string export_engine(const Engine& engine, std::uint64_t past_failures, Eve
     out.add("millrace_rows_dropped_total", {{"reason", kDroppedNames[reason]}},
             count(dropped[reason]));
   }
+  const UserCap::Counts capped = engine.capped();
+  out.add("millrace_user_cap_rows_total", {}, count(capped.rows));
+  out.add("millrace_user_cap_users_total", {}, count(capped.users));
+  out.add("millrace_user_cap_crowded_total", {}, count(capped.crowded));
   add_join(engine, now, out);
   add_label_delays(engine, out);
   add_learner(engine, out);

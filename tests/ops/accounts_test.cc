@@ -25,7 +25,7 @@ constexpr int kImpressions = 4000;
 constexpr EventTime kNow{1'764'100'000'000};  // after all events
 
 // Clicks alone are known, so that the funnel's other outcomes are dead letters. Half of the rows
-// are shed, and most negatives of what is left are left out.
+// are shed, most negatives of what is left are left out, and a user may have one row an hour.
 Config configuration(const std::string& store) {
   const auto loaded = load_config_text(
       "name: shop\n"
@@ -37,6 +37,7 @@ Config configuration(const std::string& store) {
       "tasks:\n"
       "  - {name: ctr, label: click}\n"
       "train: {shed: 0.5, negative_sampling: {rate: 0.2}}\n"
+      "guardrails: {user_cap: {rows: 1, window: 1h}}\n"
       "store: {path: " +
           store + ", free_space: 0}\n",
       "f", {});
@@ -104,10 +105,15 @@ Told tell(const std::string& events, std::uint64_t lines, const std::string& sto
   Told told;
   told.metrics = read_metrics(export_engine(engine, 0, kNow));
   told.inspected = json::parse(to_json(inspect(engine.store()))).as_object();
-  told.reported =
-      json::parse(replay_report(engine.accounts(), engine.label_delays(), engine.dropped_rows(),
-                                *engine.report(), 1, engine.stages(), engine.store().digest()))
-          .as_object();
+  told.reported = json::parse(replay_report({.accounts = engine.accounts(),
+                                             .delays = engine.label_delays(),
+                                             .dropped = engine.dropped_rows(),
+                                             .capped = engine.capped(),
+                                             .trainer = *engine.report(),
+                                             .stages = engine.stages(),
+                                             .seconds = 1,
+                                             .digest = engine.store().digest()}))
+                      .as_object();
   return told;
 }
 
@@ -117,7 +123,7 @@ TEST(Accounts, AreTheSameInInspectInTheReportAndInTheMetrics) {
   const Told told = tell(folder / "events.jsonl", lines, folder / "store");
 
   for (const char* part : {"events", "dead_letters", "impressions", "outcomes", "samples", "rows",
-                           "dropped_rows", "label_delays"}) {
+                           "dropped_rows", "capped", "label_delays"}) {
     EXPECT_EQ(told.inspected.at(part), told.reported.at(part)) << part;
   }
   const auto metric = [&](const std::string& name) {
@@ -130,6 +136,9 @@ TEST(Accounts, AreTheSameInInspectInTheReportAndInTheMetrics) {
   }
   for (const auto& [reason, count] : told.reported.at("dropped_rows").as_object()) {
     EXPECT_EQ(metric("millrace_rows_dropped_total{reason=\"" + std::string(reason) + "\"}"), count);
+  }
+  for (const auto& [what, count] : told.reported.at("capped").as_object()) {
+    EXPECT_EQ(metric("millrace_user_cap_" + std::string(what) + "_total"), count);
   }
   for (const std::string kind : {"impression", "outcome"}) {
     for (const auto& [result, count] : told.reported.at(kind + "s").as_object()) {
@@ -157,7 +166,9 @@ TEST(Accounts, AreTheSameInInspectInTheReportAndInTheMetrics) {
   const json::object& ctr = told.reported.at("tasks").at("ctr").at("all").as_object();
   const auto trained = metric("millrace_train_rows_total{model=\"shop\"}");
   EXPECT_LT(trained, told.reported.at("rows").to_number<std::uint64_t>());
-  EXPECT_GT(ctr.at("rows").to_number<std::uint64_t>(), 0u);
+  EXPECT_GT(trained, 0u);
+  EXPECT_GT(told.number("capped", "users"), 0u);
+  EXPECT_EQ(ctr.at("rows").to_number<std::uint64_t>(), trained + told.number("capped", "rows"));
 }
 
 }  // namespace

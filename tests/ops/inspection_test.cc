@@ -89,6 +89,28 @@ TEST_F(InspectionTest, TheAccountsAreThoseOfTheReport) {
   EXPECT_EQ(out.at("samples"), json::parse(R"({"in": 7})"));
 }
 
+TEST_F(InspectionTest, CappedRowsAreThoseOfTheReport) {
+  EXPECT_EQ(read().at("capped"), json::parse(R"({"rows": 0, "users": 0, "crowded": 0})"));
+  const UserCapOptions options{.rows = 1};
+  UserCap cap(options);
+  for (int i = 0; i < 6; ++i) {
+    JoinedRow row{.impression_id = {},
+                  .time = {},
+                  .due = {1000},
+                  .watermark = {},
+                  .features = {},
+                  .user = static_cast<std::uint64_t>(1 + i % 2),
+                  .labels = {1},
+                  .counts = {1}};
+    cap.weigh(row);
+  }
+  store->write({1, {{"user_cap", cap.save(1, {})}}});
+  EXPECT_EQ(read().at("capped"), json::parse(R"({"rows": 4, "users": 2, "crowded": 0})"));
+  const auto reader = Store::open(folder / "store", Store::Access::kRead);
+  EXPECT_NE(to_text(inspect(*reader)).find("rows 4"), std::string::npos)
+      << to_text(inspect(*reader));
+}
+
 TEST_F(InspectionTest, FilesAreKnownByPath) {
   ByteWriter files;
   files.put(std::uint32_t{1});

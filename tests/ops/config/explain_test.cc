@@ -11,6 +11,7 @@ namespace millrace {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ExplainConfig, SaysWhatTheContractsFileMeans) {
   const auto loaded = load_config(SOURCE_DIR "/tests/data/contract/millrace.yaml", {});
@@ -40,6 +41,22 @@ TEST(ExplainConfig, ALabelIsDecidedNoEarlierThanItsCondition) {
   EXPECT_THAT(text, HasSubstr("fast  binary: whether there was a fast; the product with slow is "
                               "trained over all impressions; decided 2h after the impression"));
   EXPECT_THAT(text, HasSubstr("trained at once as 0"));
+}
+
+TEST(ExplainConfig, TheUserCapTakesMemory) {
+  const auto explain = [](const std::string& more) {
+    const auto loaded = load_config_text(
+        "events: {impression: {}, click: {window: 1m}}\n"
+        "features: [{name: a, type: numeric}]\n"
+        "tasks: [{name: click}]\n" +
+            more,
+        "f", {});
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    return explain_config(loaded->config);
+  };
+  EXPECT_THAT(explain(""), Not(HasSubstr("user cap")));
+  EXPECT_THAT(explain("guardrails: {user_cap: {rows: 200}}\n"),
+              HasSubstr("at 1,000,000 users in a window of each stream"));
 }
 
 TEST(ExplainConfig, RoughBytes) {
