@@ -51,12 +51,18 @@ class ChangeLog {
   void forget_restored(const PutMark& mark) { live_bytes_ -= mark.bytes; }
 
   /// Writes erasures, then puts, so that an id that went and came again is there. `put(slot,
-  /// writer)` writes one and returns the sizes of its key and value together.
-  template <class MarkOf, class Put>
-  void save(std::uint64_t sequence, EntryWriter& writer, MarkOf&& mark_of, Put&& put) {
+  /// writer)` writes one and returns the sizes of its key and value together. `ahead(slot, part)`
+  /// is called for slots that are soon written, for part 0 and later for part 1, to fetch memory.
+  template <class MarkOf, class Put, class Ahead>
+  void save(std::uint64_t sequence, EntryWriter& writer, MarkOf&& mark_of, Put&& put,
+            Ahead&& ahead) {
+    constexpr std::size_t kFirst = 16, kSecond = 8;
     for (const std::string& id : gone_) writer.erase(id);
     gone_.clear();
-    for (const std::uint32_t slot : slots_) {
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      if (i + kFirst < slots_.size()) ahead(slots_[i + kFirst], 0);
+      if (i + kSecond < slots_.size()) ahead(slots_[i + kSecond], 1);
+      const std::uint32_t slot = slots_[i];
       PutMark& mark = mark_of(slot);
       if (!mark.changed) continue;  // its entry is gone, or was in the list twice
       live_bytes_ -= mark.bytes;

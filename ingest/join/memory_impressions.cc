@@ -159,6 +159,13 @@ void MemoryImpressions::save(std::uint64_t sequence, std::span<const Cleaning> c
         const std::size_t bytes = pool_[slot].id.size() + value.size();
         value.clear();
         return bytes;
+      },
+      [&](std::uint32_t slot, int part) {
+        const WaitingImpression& impression = pool_[slot];
+        const char* at =
+            part == 0 ? reinterpret_cast<const char*>(&impression) : impression.features.data();
+        const std::size_t size = part == 0 ? sizeof impression : impression.features.size();
+        for (std::size_t line = 0; line < size; line += 64) __builtin_prefetch(at + line);
       });
   last_block_bytes_ = block.size();
   if (block.count() > 0) changes.blocks.push_back({std::string(kSet), block.take()});

@@ -158,7 +158,8 @@ void MemoryOutcomes::save(std::uint64_t sequence, std::span<const Cleaning> clea
   EntryWriter block;
   log_.save(
       sequence, block, [&](std::uint32_t group) -> PutMark& { return groups_[group].mark; },
-      [&](std::uint32_t group, EntryWriter& writer) { return write(group, writer); });
+      [&](std::uint32_t group, EntryWriter& writer) { return write(group, writer); },
+      [](std::uint32_t, int) {});
   if (block.count() > 0) changes.blocks.push_back({std::string(kSet), block.take()});
   changes.sizes.push_back({std::string(kSet), log_.live_bytes()});
 }
