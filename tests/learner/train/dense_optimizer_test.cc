@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "learner/math/optimizer_step.h"
 #include "tests/support/numeric.h"
 
 namespace millrace {
@@ -127,6 +129,72 @@ TEST(DenseUpdater, FindsWhatIsNotFiniteWhereverItStands) {
   auto chunks = random_chunks<float>(2, 1);
   for (auto& chunk : chunks) chunk.values[7] = 3e38f;
   EXPECT_FALSE(updater.sum(pointers(chunks), pool));
+}
+
+// Tang et al. 2023, algorithm 2, block by block, with Adam's update as Δ:
+//   σ = min(1, min_i (r |w_i| + a) / |Δ_i|),  w ← w + σ Δ,  and the moments know nothing of σ.
+TEST(DenseUpdater, ClippingFollowsItsFormula) {
+  constexpr double kRate = 0.2, kRelative = 0.3, kAbsolute = 0.02;
+  constexpr long kCount = 40;
+  // Two matrices side by side with a bias below each, and what belongs to no slot.
+  const std::vector<ParameterSlot> slots{
+      {"a.weight", 0, 4, 3, 8, 0}, {"b.weight", 3, 4, 5, 8, 0}, {"a.bias", 32, 1, 3, 3, 0}};
+  DenseOptimizerOptions clipping{.optimizer = DenseOptimizer::kAdam, .rate = kRate};
+  clipping.clip = UpdateClipping::kClippy;
+  clipping.clip_relative = kRelative;
+  clipping.clip_absolute = kAbsolute;
+  DenseUpdater<double> updater(clipping, kCount, slots);
+  Threads pool(1);
+  Matrix<double> weights(1, kCount, 5);
+  weights.values[2] = weights.values[33] = 0;  // only a lets these move
+
+  std::vector<double> w = weights.values, m(kCount), v(kCount);
+  double share_sum = 0;
+  int clipped = 0, whole = 0;
+  for (int s = 0; s < 60; ++s) {
+    Matrix<double> gradient(1, kCount, 100 + static_cast<std::uint64_t>(s));
+    // Blocks are still now and then, so that not every update is clipped.
+    for (double& g : gradient.values) g *= s % 7 == 0 ? 5 : 0.05;
+    const double share = s % 3 == 2 ? 0.25 : 1;
+    share_sum += share;
+    const auto adam = math::adam_coefficients<double>(kRate, share, share_sum);
+    std::vector<double> update(kCount);
+    for (std::size_t i = 0; i < update.size(); ++i) {
+      double after = w[i];
+      math::adam(adam, gradient.values[i], m[i], v[i], after);
+      update[i] = after - w[i];
+    }
+    std::vector<double> sigma(kCount, 1);
+    for (const ParameterSlot& slot : slots) {
+      double of_slot = 1;
+      const auto for_all = [&](const auto& use) {
+        for (int r = 0; r < slot.rows; ++r) {
+          for (int c = 0; c < slot.cols; ++c) {
+            use(static_cast<std::size_t>(slot.offset + r * slot.stride + c));
+          }
+        }
+      };
+      for_all([&](std::size_t i) {
+        of_slot = std::min(of_slot, (kRelative * std::abs(w[i]) + kAbsolute) / std::abs(update[i]));
+      });
+      for_all([&](std::size_t i) { sigma[i] = of_slot; });
+      ++(of_slot < 1 ? clipped : whole);
+    }
+    double norm = 0, change = 0, largest = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      norm += w[i] * w[i];
+      change += sigma[i] * update[i] * sigma[i] * update[i];
+      w[i] += sigma[i] * update[i];
+      largest = std::max(largest, std::abs(w[i]));
+    }
+    const auto done = updater.step(weights.values.data(), gradient.values.data(), share, pool);
+    ASSERT_LT(distance(weights.values, w), 1e-12) << "step " << s;
+    EXPECT_NEAR(done.norm, std::sqrt(norm), 1e-12);
+    EXPECT_NEAR(done.change, std::sqrt(change), 1e-12);
+    EXPECT_NEAR(done.largest, largest, 1e-12);
+  }
+  EXPECT_GT(clipped, 20);
+  EXPECT_GT(whole, 20);
 }
 
 }  // namespace
