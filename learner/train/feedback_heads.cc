@@ -57,6 +57,12 @@ FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& option
                                            parameters_, plan_);
   std::vector<ParameterSlot> slots;
   append_slots(*bank_, "feedback", 0, 1, slots);
+  for (int h = 0; h < count; ++h) {
+    const std::string own = "feedback." + std::to_string(h) + ".";
+    for (const ParameterSlot& slot : slots) {
+      if (slot.name.starts_with(own)) heads_[index(h)].slots.push_back(slot);
+    }
+  }
   weights_ = allocate_host<float>(parameters_);
   initialise_slots(slots, seed,
                    std::span<float>(weights_.get(), static_cast<std::size_t>(parameters_)));
@@ -72,7 +78,7 @@ FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& option
   losses_.resize(logits_.size());
 }
 
-void FeedbackHeads::begin(const Batch& batch) {
+void FeedbackHeads::begin(const Batch& batch, std::span<const std::uint8_t> learns) {
   batch_ = &batch;
   has_targets_ = false;
   if (heads_.empty()) return;
@@ -89,13 +95,14 @@ void FeedbackHeads::begin(const Batch& batch) {
   next_shares_ = shares_;
   next_shares_.add(batch.stream, learned, counts_);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
-    has_targets_ |= counts_[h] > 0;
+    heads_[h].learns = learns[index(heads_[h].task)] != 0;
+    has_targets_ |= heads_[h].learns && counts_[h] > 0;
     const double norm = learned == batch_rows_
                             ? counts_[h]
                             : learned * next_shares_.share(batch.stream, static_cast<int>(h));
-    scale_[h] = norm > 0 ? 1 / norm : 0;
+    scale_[h] = norm > 0 && heads_[h].learns ? 1 / norm : 0;
     heads_[h].starts_now = false;
-    if (!heads_[h].started && counts_[h] > 0) start(h);
+    if (!heads_[h].started && heads_[h].learns && counts_[h] > 0) start(h);
   }
 }
 
@@ -162,10 +169,14 @@ void FeedbackHeads::keep(Threads& threads) {
   shares_ = next_shares_;
   for (Head& head : heads_) head.started |= head.starts_now;
   if (!has_targets_) return;
+  std::vector<ParameterSlot> kept;
+  for (const Head& head : heads_) {
+    if (!head.learns) kept.insert(kept.end(), head.slots.begin(), head.slots.end());
+  }
   updater_->step(weights_.get(), chunks_[0].gradients.get(),
-                 static_cast<double>(learned_rows(*batch_)) / batch_rows_, threads);
+                 static_cast<double>(learned_rows(*batch_)) / batch_rows_, threads, kept);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
-    if (!(counts_[h] > 0)) continue;
+    if (!heads_[h].learns || !(counts_[h] > 0)) continue;
     double sum = 0;
     for (int i = 0; i < batch_->rows; ++i) sum += losses_[index(i) * heads_.size() + h];
     heads_[h].last_loss = sum / counts_[h];

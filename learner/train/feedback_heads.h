@@ -45,7 +45,9 @@ class FeedbackHeads {
 
   bool any() const { return !heads_.empty(); }
 
-  void begin(const Batch& batch);
+  /// learns[k]: whether task k learns from this batch. Where it does not, its heads stay as they
+  /// are, moments included. Borrows `batch`.
+  void begin(const Batch& batch, std::span<const std::uint8_t> learns);
   /// Rows [first, first + x.rows) of chunk `chunk`, whose first tile overwrites its gradients.
   void run(int chunk, bool first_tile, int first, View<float> x);
   /// Adds up the gradients of the first `chunks` chunks; false where something is not finite.
@@ -73,6 +75,8 @@ class FeedbackHeads {
     double last_loss = 0;
     float bias_before = 0;  // of this batch, to be taken back
     bool starts_now = false;
+    bool learns = true;                     // from this batch
+    std::vector<ParameterSlot> slots = {};  // its own parameters
   };
   struct Chunk {
     std::unique_ptr<Backend<float>> backend;

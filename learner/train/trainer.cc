@@ -162,7 +162,7 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   if (std::find(learns.begin(), learns.end(), 1) != learns.end()) inputs.advance(batch.due);
   inputs.look_up(batch);
   losses.begin(batch);
-  heads.begin(batch);
+  heads.begin(batch, learns);
   start_outputs(batch);
 
   // Normalisers and task weights are known before the first tile.
@@ -269,7 +269,7 @@ bool Trainer::Parts::lost() {
   if (last_sums.empty()) return false;
   inputs.look_up(last);
   losses.begin(last);
-  heads.begin(last);
+  heads.begin(last, guardrail.learns());
   const Chunks chunks(last.rows);
   for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last.rows, true);
   inputs.undo();

@@ -42,7 +42,7 @@ struct Line {
       std::uint8_t& de = batch.targets[static_cast<std::size_t>(i) * 3 + 2];
       if (i % 3 == 0) de = target::kDelayedKnown;
     }
-    heads.begin(batch);
+    heads.begin(batch, learns);
     pool.run(kChunks, [&](int c) {
       for (int first = c * 100; first < (c + 1) * 100; first += kTile) {
         const int rows = std::min(kTile, (c + 1) * 100 - first);
@@ -62,6 +62,7 @@ struct Line {
     return changes.values.at(0).bytes;
   }
 
+  std::vector<std::uint8_t> learns{1, 1, 1};
   Threads pool;
   FeedbackHeads heads{schema(), FeedbackOptions{}, kInputs, kBatch, kChunks, kTile, 1};
 };
@@ -93,7 +94,7 @@ TEST(FeedbackHeads, NothingIsKnownToChangeBeforeTheFirstTargets) {
   batch.weights.assign(2, 1);
   batch.targets.assign(6, 0);
   Matrix<float> x(2, kInputs, 1);
-  line.heads.begin(batch);
+  line.heads.begin(batch, line.learns);
   line.heads.run(0, true, 0, x.view());
   EXPECT_EQ(line.heads.delayed(0, 1), 0);
   EXPECT_EQ(line.heads.never(1, 1), 1);
@@ -111,6 +112,36 @@ TEST(FeedbackHeads, ABatchTakenBackLeavesNoTrace) {
   line.train(2);
   other.train(2);
   EXPECT_EQ(line.state(), other.state());
+}
+
+// Those of a task that does not learn stay bit for bit, while the other task's learn on.
+TEST(FeedbackHeads, StayWhileTheirTaskIsFrozen) {
+  Line line, frozen_from_the_start;
+  for (std::uint64_t s = 0; s < 20; ++s) line.train(s);
+  const auto said = [&](int task) {
+    line.train(1000, false);  // looked at, and taken back
+    std::vector<double> values;
+    for (int i = 0; i < kBatch; ++i) {
+      values.push_back(line.heads.delayed(i, task));
+      values.push_back(line.heads.never(i, task));
+    }
+    return values;
+  };
+  const auto es = said(1), de = said(2);
+  const auto loss = line.heads.report(schema()).at(0).loss;
+  line.learns = {1, 0, 1};
+  for (std::uint64_t s = 20; s < 40; ++s) line.train(s);
+  EXPECT_EQ(said(1), es);
+  EXPECT_NE(said(2), de);
+  EXPECT_EQ(line.heads.report(schema()).at(0).loss, loss);
+  line.learns = {1, 1, 1};
+  line.train(40);
+  EXPECT_NE(said(1), es);
+
+  frozen_from_the_start.learns = {1, 0, 0};
+  for (std::uint64_t s = 0; s < 20; ++s) frozen_from_the_start.train(s);
+  EXPECT_TRUE(frozen_from_the_start.heads.report(schema()).empty());
+  EXPECT_EQ(frozen_from_the_start.heads.delayed(0, 1), 0);
 }
 
 TEST(FeedbackHeads, ThreadsAndRestartsChangeNoBit) {

@@ -68,7 +68,7 @@ TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
     const std::vector<double> scale{0.5, 2, 3};
     FeedbackHeads heads(schema, FeedbackOptions{}, 2, 10, 1, 10, 1);
     Matrix<float> x(10, 2, 1);
-    heads.begin(batch);
+    heads.begin(batch, std::vector<std::uint8_t>(schema.tasks().size(), 1));
     heads.run(0, true, 0, x.view());
     TaskLosses losses(schema, 10);
     losses.begin(batch);

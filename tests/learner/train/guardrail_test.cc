@@ -99,6 +99,31 @@ TEST(Guardrail, AFrozenTasksLabelsChangeNoWeight) {
             two.report().tasks[stream::kCart].all.positives);
 }
 
+// Nor what its labels say to the nets beside its policy.
+TEST(Guardrail, AFrozenTasksAuxiliaryHeadsLearnNothing) {
+  for (const bool frozen : {true, false}) {
+    const Schema early(stream::features(), stream::tasks(FeedbackPolicy::kEsDfm));
+    Trainer one("m", early, quiet_options()), two("m", early, quiet_options());
+    stream::Source source(early, 2);
+    for (int i = 0; i < 40; ++i) {
+      Batch batch = source.next(kBatch, i % 2 == 0 ? Stream::kAtOnce : Stream::kMatured);
+      for (std::size_t r = 0; r < kBatch; ++r) {
+        batch.targets[r * stream::kTasks + stream::kClick] = target::kDelayedKnown;
+      }
+      if (i == 20 && frozen) {
+        one.freeze(stream::kClick, "a test");
+        two.freeze(stream::kClick, "a test");
+      }
+      one.train(batch);
+      for (std::uint8_t& targets : batch.targets) {
+        if (i >= 20 && targets != 0) targets |= target::kDelayed;
+      }
+      two.train(batch);
+    }
+    EXPECT_EQ(differences(state_of(one), state_of(two), "metrics").empty(), frozen);
+  }
+}
+
 TEST(Guardrail, WhereAllIsFrozenNothingChangesAndRowsAreMeasured) {
   Trainer trainer("m", schema(), quiet_options());
   stream::Source source(schema(), 3);
