@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 
 #include "ingest/source/kafka_fetcher_inner.h"
 #include "ingest/source/kafka_partition_inner.h"
@@ -17,9 +18,24 @@ constexpr const char* kFetchBytes = "16384";
 
 KafkaClient::Properties for_single_records(KafkaClient::Properties properties) {
   properties["fetch.message.max.bytes"] = kFetchBytes;
-  properties["queued.min.messages"] = "1";
-  properties["queued.max.messages.kbytes"] = "1024";
+  // Of all partitions together: beyond either, librdkafka looks only a second later whether those
+  // that have not been fetched yet may be.
+  properties["queued.min.messages"] = "100000";
+  properties["queued.max.messages.kbytes"] = "4096";
   return properties;
+}
+
+using Topic = std::unique_ptr<rd_kafka_topic_t, void (*)(rd_kafka_topic_t*)>;
+
+// Asks for the leaders of a topic's partitions. Where a client does not know them when a partition
+// is assigned, it may look for them only a second later. They are known while the topic is held.
+Topic find_leaders(rd_kafka_t* client, const std::string& name, int timeout_ms) {
+  Topic topic(rd_kafka_topic_new(client, name.c_str(), nullptr), rd_kafka_topic_destroy);
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (topic && !rd_kafka_metadata(client, 0, topic.get(), &metadata, timeout_ms)) {
+    rd_kafka_metadata_destroy(metadata);
+  }
+  return topic;
 }
 
 }  // namespace
@@ -40,17 +56,26 @@ KafkaReread::Answers KafkaReread::read(const std::map<Key, std::int64_t>& offset
 }
 
 void KafkaReread::read_some(std::map<Key, std::int64_t> wanted, int timeout_ms, Answers& answers) {
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  const auto left_ms = [&] {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    return static_cast<int>(std::max<std::int64_t>(0, left.count()));
+  };
   const TopicPartitionList list = make_partition_list(wanted.size());
+  std::vector<Topic> topics;
+  std::string_view last;
   for (const auto& [key, offset] : wanted) {
+    if (topics.empty() || key.first != last) {
+      topics.push_back(find_leaders(client_->get(), key.first, left_ms()));
+      last = key.first;
+    }
     rd_kafka_topic_partition_list_add(list.get(), key.first.c_str(), key.second)->offset = offset;
   }
   if (rd_kafka_assign(client_->get(), list.get())) return;
-  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   while (!wanted.empty()) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) break;
-    rd_kafka_message_t* message = rd_kafka_consumer_poll(client_->get(), static_cast<int>(left));
+    const int left = left_ms();
+    if (left == 0) break;
+    rd_kafka_message_t* message = rd_kafka_consumer_poll(client_->get(), left);
     if (message == nullptr) break;
     if (message->rkt != nullptr) {
       const Key key{rd_kafka_topic_name(message->rkt), message->partition};
