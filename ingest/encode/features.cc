@@ -9,6 +9,7 @@
 
 #include "learner/base/check.h"
 #include "learner/base/hash.h"
+#include "learner/base/state.h"
 
 namespace millrace {
 namespace {
@@ -45,7 +46,11 @@ void write(char*& at, const std::vector<T>& values) {
   at += values.size() * sizeof(T);
 }
 
-// Hands out pieces of an encoded row; its length was checked to be what the schema says.
+[[noreturn]] void not_of_this_schema() {
+  throw StateError("the features of a saved row are not those of this schema");
+}
+
+// Hands out pieces of an encoded row.
 class Pieces {
  public:
   explicit Pieces(std::string_view bytes) : at_(bytes.data()), left_(bytes.size()) {}
@@ -65,7 +70,7 @@ class Pieces {
     std::memcpy(values.data() + before, bytes, count * sizeof(T));
   }
   const char* take_bytes(std::size_t count) {
-    MILLRACE_CHECK(count <= left_);
+    if (count > left_) not_of_this_schema();
     const char* const bytes = at_;
     at_ += count;
     left_ -= count;
@@ -291,7 +296,7 @@ void append_features(const Schema& schema, std::string_view encoded, Batch& batc
     batch.numeric.push_back(to_finite_float(transformed(pieces.take<double>(), transform)));
   }
   pieces.append_to(batch.dense, static_cast<std::size_t>(schema.dense_width()));
-  MILLRACE_CHECK(pieces.at_end());
+  if (!pieces.at_end()) not_of_this_schema();
   ++batch.rows;
 }
 

@@ -91,8 +91,9 @@ std::string expected_value(const Feature& feature);
 
 /// Appends one row's features to a batch and counts the row; labels, conditions and weights are the
 /// caller's. Transforms apply here; what leaves the range of f32 stays at its end, so a finite
-/// number never becomes an infinity. Requires: `encoded` was made with this schema, and `batch` by
-/// `empty_batch` of it.
+/// number never becomes an infinity. Requires: `encoded` was made with this schema (it may come out
+/// of saved state that is damaged: throws StateError, and the batch is of no more use), and `batch`
+/// by `empty_batch` of it.
 void append_features(const Schema& schema, std::string_view encoded, Batch& batch);
 
 }  // namespace millrace

@@ -42,6 +42,13 @@ std::string make_directory(EventTime due, std::size_t bytes,
   return writer.take();
 }
 
+[[noreturn]] void does_not_fit() { throw StateError("a cold block does not fit its directory"); }
+
+bool has_left(const ColdBlock& block, std::size_t entry) {
+  if (entry >= block.entries) does_not_fit();
+  return block.left.has(entry);
+}
+
 }  // namespace
 
 ColdImpressions::ColdImpressions(const EventTypes& types, int tasks, std::uint64_t read_ahead)
@@ -190,7 +197,7 @@ bool ColdImpressions::find(std::string_view id, Use&& use) {
     EntryReader reader(*bytes);
     std::size_t at = 0;
     for (EntryReader::Entry entry; reader.next(entry); ++at) {
-      if (entry.key != id || blocks_[slot].left.has(at)) continue;
+      if (entry.key != id || has_left(blocks_[slot], at)) continue;
       use(slot, at, entry);
       return true;
     }
@@ -205,7 +212,7 @@ std::optional<WaitingImpression> ColdImpressions::take(std::string_view id) {
   find(id, [&](std::uint32_t slot, std::size_t at, const EntryReader::Entry& entry) {
     found = read_impression(entry.key, entry.value, types_, tasks_);
     ++counts_.found;
-    index_.remove(place_of(id), slot);
+    if (!index_.remove(place_of(id), slot)) does_not_fit();
     ColdBlock& block = blocks_[slot];
     if (++block.gone == block.entries) {
       release(slot);
@@ -284,13 +291,15 @@ void ColdImpressions::take_all(std::uint32_t slot, std::vector<WaitingImpression
   EntryReader reader(*bytes);
   std::size_t at = 0;
   for (EntryReader::Entry entry; reader.next(entry); ++at) {
-    if (blocks_[slot].left.has(at)) continue;
+    if (has_left(blocks_[slot], at)) continue;
     places_.push_back(place_of(entry.key));
     index_.prefetch(places_.back());
     taken.push_back(read_impression(entry.key, entry.value, types_, tasks_));
   }
-  if (at != blocks_[slot].entries) throw StateError("a cold block does not fit its directory");
-  for (const std::uint64_t place : places_) index_.remove(place, slot);
+  if (at != blocks_[slot].entries) does_not_fit();
+  for (const std::uint64_t place : places_) {
+    if (!index_.remove(place, slot)) does_not_fit();
+  }
   ++counts_.loads;
   release(slot);
 }
@@ -321,10 +330,11 @@ void ColdImpressions::put_again(std::uint32_t slot) {
   EntryReader reader(*bytes);
   std::size_t at = 0;
   for (EntryReader::Entry entry; reader.next(entry); ++at) {
-    if (block.left.has(at)) continue;
+    if (has_left(block, at)) continue;
     places_.push_back(place_of(entry.key));
     writer.put(entry.key, entry.value);
   }
+  if (at != block.entries) does_not_fit();
   erased_.push_back(block.number);
   forget_number(block.number);
   block.entries = static_cast<std::uint16_t>(places_.size());

@@ -38,7 +38,7 @@ void ColdIndex::Shard::insert(std::uint64_t place, std::uint32_t slot) {
 }
 
 // The last entry of the chain takes the place of the one that goes.
-void ColdIndex::Shard::remove(std::uint64_t place, std::uint32_t slot) {
+bool ColdIndex::Shard::remove(std::uint64_t place, std::uint32_t slot) {
   const std::uint32_t wanted = print_of(place) << slot_bits() | slot;
   std::uint32_t* hole = nullptr;
   Line* before = nullptr;
@@ -52,13 +52,14 @@ void ColdIndex::Shard::remove(std::uint64_t place, std::uint32_t slot) {
     before = last;
     last = after;
   }
-  MILLRACE_CHECK(hole != nullptr);
+  if (hole == nullptr) return false;
   --last->count_and_next;
   *hole = last->entries[last->count()];
   --size;
-  if (last->count() > 0 || before == nullptr) return;
+  if (last->count() > 0 || before == nullptr) return true;
   free.push_back(before->next() - 1);
   before->set_next(0);
+  return true;
 }
 
 void ColdIndex::Shard::rebuild(int new_bits) {
@@ -96,14 +97,15 @@ void ColdIndex::insert(std::uint64_t place, std::uint32_t slot) {
   ++size_;
 }
 
-void ColdIndex::remove(std::uint64_t place, std::uint32_t slot) {
+bool ColdIndex::remove(std::uint64_t place, std::uint32_t slot) {
   Shard& shard = shards_[shard_of(place)];
-  shard.remove(place, slot);
+  if (!shard.remove(place, slot)) return false;
   --size_;
   const bool slots_fit = slots_ <= 1U << (shard.bits + 2);
   if (shard.bits > kLeastBits && slots_fit && shard.size * 6 < kPerHome * shard.homes.size()) {
     shard.rebuild(shard.bits - 1);
   }
+  return true;
 }
 
 std::uint64_t ColdIndex::memory_bytes() const {

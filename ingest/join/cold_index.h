@@ -28,8 +28,8 @@ class ColdIndex {
   void use_slots(std::uint32_t slots);
   /// Requires: the slot is in use. An entry may be there several times.
   void insert(std::uint64_t place, std::uint32_t slot);
-  /// Requires: it is there. Removes it once.
-  void remove(std::uint64_t place, std::uint32_t slot);
+  /// Removes it once. Returns whether it was there.
+  bool remove(std::uint64_t place, std::uint32_t slot);
 
   /// Calls `use(slot)` for each entry of this place; the index must not change meanwhile.
   template <class Use>
@@ -90,7 +90,7 @@ class ColdIndex {
     }
     Line* next(Line& line) { return line.next() == 0 ? nullptr : &overflow[line.next() - 1]; }
     void insert(std::uint64_t place, std::uint32_t slot);
-    void remove(std::uint64_t place, std::uint32_t slot);
+    bool remove(std::uint64_t place, std::uint32_t slot);
     void rebuild(int new_bits);
   };
 

@@ -6,6 +6,11 @@
 #include "learner/base/check.h"
 
 namespace millrace {
+namespace {
+
+constexpr double kMost = 5;  // of |ln σ²|
+
+}  // namespace
 
 UncertaintyBalancer::UncertaintyBalancer(const BalanceOptions& options,
                                          const std::vector<Task>& tasks)
@@ -48,7 +53,7 @@ void UncertaintyBalancer::step(State& state, double factor) const {
   state.square += (1 - kBeta2) * (slope * slope - state.square);
   const double moment = state.moment / (1 - std::pow(kBeta1, state.steps));
   const double square = state.square / (1 - std::pow(kBeta2, state.steps));
-  state.s = std::clamp(state.s - rate_ * moment / (std::sqrt(square) + kEpsilon), -5.0, 5.0);
+  state.s = std::clamp(state.s - rate_ * moment / (std::sqrt(square) + kEpsilon), -kMost, kMost);
 }
 
 void UncertaintyBalancer::update_weights() {
@@ -67,11 +72,19 @@ void UncertaintyBalancer::save(ByteWriter& writer) const {
 }
 
 void UncertaintyBalancer::restore(ByteReader& reader) {
-  fraction_ = reader.get<double>();
+  const auto number = [&reader] {
+    const auto value = reader.get<double>();
+    if (!std::isfinite(value)) throw StateError("the balancer's state is not finite");
+    return value;
+  };
+  fraction_ = number();
   for (State& state : states_) {
     for (double* value : {&state.s, &state.moment, &state.square, &state.steps, &state.loss_sum,
                           &state.loss_count}) {
-      *value = reader.get<double>();
+      *value = number();
+    }
+    if (std::abs(state.s) > kMost || state.square < 0 || state.steps < 0) {
+      throw StateError("the balancer's state is out of its range");
     }
   }
   update_weights();

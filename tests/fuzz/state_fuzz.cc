@@ -137,7 +137,10 @@ class JoinPart final : public Part {
     take(joiner, funnel, 40);
     saved.commit(joiner);
     joiner.flush();
-    while (joiner.advance(100, rows_)) rows_.clear();
+    for (bool more = true; more;) {
+      more = joiner.advance(100, rows_);
+      use_rows();
+    }
     saved.commit(joiner);
   }
 
@@ -147,9 +150,16 @@ class JoinPart final : public Part {
       auto event = decoder_.decode_line(funnel.next().json, 1 << 16);
       MILLRACE_CHECK(event);
       joiner.add(std::move(event).value(), rows_);
-      while (joiner.advance(100, rows_)) rows_.clear();
-      rows_.clear();
+      for (bool more = true; more;) {
+        more = joiner.advance(100, rows_);
+        use_rows();
+      }
     }
+  }
+  void use_rows() {
+    Batch batch = empty_batch(schema_, Stream::kMatured);
+    for (const JoinedRow& row : rows_) append_features(schema_, row.features, batch);
+    rows_.clear();
   }
 
   const Schema schema_ = shop_schema();
@@ -304,7 +314,7 @@ void edit(Records& records, std::string_view six) {
       put(bytes, at, ~std::uint32_t{0} - number);
       break;
     case 3:
-      put(bytes, at, std::uint64_t{number} << byte(4));
+      put(bytes, at, std::uint64_t{number} << byte(4) % 64);
       break;
     case 4:
       put(bytes, at, ~std::uint64_t{0} - number);
