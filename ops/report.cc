@@ -127,10 +127,10 @@ void add_label_delays(const std::vector<LabelDelays::Of>& delays, json::object& 
 
 std::string replay_report(const ReplayFigures& figures) {
   json::object report;
-  add_accounts(figures.accounts, report);
-  add_dropped_rows(figures.dropped, report);
-  add_capped(figures.capped, report);
-  add_label_delays(figures.delays, report);
+  add_accounts(figures.counts.accounts, report);
+  add_dropped_rows(figures.counts.dropped, report);
+  add_capped(figures.counts.capped, report);
+  add_label_delays(figures.counts.delays.all(), report);
   add_tasks(figures.trainer, report);
   std::vector<std::string> names;
   for (const TaskReport& task : figures.trainer.tasks) names.push_back(task.name);

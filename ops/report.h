@@ -10,6 +10,7 @@
 #include "ingest/join/label_delays.h"
 #include "learner/base/stages.h"
 #include "learner/train/report.h"
+#include "ops/engine/engine_status.h"
 
 namespace boost::json {
 class object;
@@ -43,10 +44,7 @@ void add_capped(const UserCap::Counts& capped, boost::json::object& report);
 
 /// What a report of `replay` is made of. Borrows what it refers to.
 struct ReplayFigures {
-  const Accounts& accounts;
-  const std::vector<LabelDelays::Of>& delays;
-  const Sampling::Counts& dropped;
-  const UserCap::Counts& capped;
+  const CommittedCounts& counts;
   const TrainerReport& trainer;
   const StageTimes& stages;
   double seconds = 0;

@@ -97,10 +97,8 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   }
   bar.finish();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const std::string report = replay_report({.accounts = engine.accounts(),
-                                            .delays = engine.label_delays(),
-                                            .dropped = engine.dropped_rows(),
-                                            .capped = engine.capped(),
+  const CommittedCounts counts = engine.status().committed;
+  const std::string report = replay_report({.counts = counts,
                                             .trainer = *engine.report(),
                                             .stages = engine.stages(),
                                             .seconds = took.count(),

@@ -5,16 +5,14 @@
 #include <thread>
 #include <utility>
 
-#include "ingest/sink/file_dead_letters.h"
 #include "ingest/sink/kafka_dead_letters.h"
 #include "ingest/sink/row_file.h"
-#include "ingest/source/file_source.h"
-#include "ingest/source/kafka_source.h"
 #include "learner/base/failpoint.h"
 #include "learner/train/trainers.h"
 #include "ops/config/load.h"
 #include "ops/engine/committer.h"
 #include "ops/engine/parts.h"
+#include "ops/engine/stream_ends.h"
 #include "store/free_space.h"
 #include "store/side_file.h"
 
@@ -29,30 +27,6 @@ constexpr std::chrono::milliseconds kTickEvery{200};
 // Where the join's memory asks for barriers.
 constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
 constexpr std::chrono::milliseconds kLookForRoomEvery{100};
-
-std::vector<std::string> topics_of(const EventTypes& types) {
-  std::vector<std::string> topics;
-  auto add = [&](const std::string& topic) {
-    if (!topic.empty() && std::find(topics.begin(), topics.end(), topic) == topics.end()) {
-      topics.push_back(topic);
-    }
-  };
-  if (types.has_impressions) add(types.impression_topic);
-  add(types.sample_topic);
-  for (const OutcomeType& outcome : types.outcomes) add(outcome.topic);
-  return topics;
-}
-
-KafkaSourceConfig source_config(const EngineOptions& options) {
-  KafkaSourceConfig config;
-  config.options = options.config.kafka;
-  config.topics = topics_of(options.config.events);
-  config.group = "millrace-" + options.config.name;
-  config.to_present_ends = !options.live;
-  config.log = options.log;
-  config.stopping = options.stopping;
-  return config;
-}
 
 // The list of models on the stream; this version has one, the champion.
 std::vector<std::unique_ptr<Trainer>> make_trainers(const Config& config, const Schema& schema) {
@@ -88,9 +62,7 @@ struct Engine::Parts {
   std::unique_ptr<Store> store;
   ServiceState service;
 
-  std::unique_ptr<KafkaSource> kafka;
-  std::unique_ptr<FileSource> files;
-  Source* source = nullptr;
+  StreamEnds ends;
   Decoder decoder;
   std::unique_ptr<Merge> merge;
   Joiner joiner;
@@ -98,8 +70,6 @@ struct Engine::Parts {
   Batcher batcher;
   Sampling sampling;
   UserCap user_cap;
-  std::unique_ptr<DeadLetterSink> dead_letters;
-  KafkaDeadLetters* outbox = nullptr;  // the same, where it is one
   std::unique_ptr<RowFile> rows;
   std::unique_ptr<Pipeline> pipeline;
   std::vector<Participant*> before_trainer;  // in the order of the commit
@@ -122,27 +92,7 @@ struct Engine::Parts {
   std::uint64_t commands = 0;  // that were seen to be carried out
   bool hurried = false;        // somebody waits for the next commit
 
-  mutable std::mutex status_mutex;
-  // What the participants count, as of a barrier.
-  struct Counts {
-    Accounts accounts;
-    Sampling::Counts dropped{};
-    UserCap::Counts capped;
-    LabelDelays delays;
-  } at_barrier, committed;
-  Counts counts() const {
-    return {joiner.accounts(), sampling.dropped(), user_cap.counts(), joiner.label_delays()};
-  }
-  template <class Count>
-  Count told(Count Counts::*which) const {
-    const std::lock_guard lock(status_mutex);
-    return committed.*which;
-  }
-  std::vector<PartitionStatus> partitions;
-  KafkaLosses::Counts losses{};
-  std::uint64_t left_out = 0, dead_letters_waiting = 0;
-  DecodeCounts decode_counts;
-  std::string paused;  // why
+  StatusBoard board;
 
   bool from_files() const { return !options.files.empty(); }
   void check_identity() const;
@@ -157,6 +107,9 @@ struct Engine::Parts {
   bool room_is_doubtful() const { return Clock::now() - last_look >= kTickEvery; }
   bool has_room();
   bool send(std::vector<Batch>& closed);
+  CommittedCounts counts() const {
+    return {joiner.accounts(), sampling.dropped(), user_cap.counts(), joiner.label_delays()};
+  }
   void note_status();
   void tick(const std::function<void(const Progress&)>& tell);
   Progress progress() const;
@@ -168,32 +121,10 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
     return Error{"store.commit_every: off is for `replay`; expected a duration"};
   }
   auto parts = std::make_unique<Parts>(std::move(options));
-  const Config& config = parts->options.config;
-  if (parts->from_files()) {
-    parts->files = std::make_unique<FileSource>(parts->options.files);
-    parts->source = parts->files.get();
-    parts->before_trainer.push_back(parts->files.get());
-  } else {
-    auto kafka = KafkaSource::make(source_config(parts->options));
-    if (!kafka) return kafka.error();
-    parts->kafka = std::move(kafka).value();
-    parts->source = parts->kafka.get();
-    parts->before_trainer.push_back(parts->kafka.get());
-  }
-  if (parts->options.dead_letters) {
-    parts->dead_letters = std::make_unique<FileDeadLetters>(*parts->options.dead_letters);
-  } else if (parts->from_files()) {
-    parts->dead_letters = std::make_unique<DroppedDeadLetters>();
-  } else {
-    auto outbox = KafkaDeadLetters::make({.options = config.dead_letters,
-                                          .brokers = config.kafka.brokers,
-                                          .properties = config.kafka.properties,
-                                          .log = parts->options.log});
-    if (!outbox) return outbox.error();
-    parts->outbox = outbox->get();
-    parts->before_trainer.push_back(outbox->get());
-    parts->dead_letters = std::move(outbox).value();
-  }
+  auto ends = make_stream_ends(parts->options);
+  if (!ends) return ends.error();
+  parts->ends = std::move(ends).value();
+  parts->before_trainer = parts->ends.participants;
   parts->before_trainer.push_back(&parts->joiner);
   parts->before_trainer.push_back(&parts->dead_letter_watch);
   parts->before_trainer.push_back(&parts->batcher);
@@ -259,8 +190,8 @@ void Engine::show() {
 }
 
 void Engine::connect() {
-  if (parts_->kafka) parts_->kafka->start();
-  if (parts_->files) parts_->files->start();
+  if (parts_->ends.kafka) parts_->ends.kafka->start();
+  if (parts_->ends.files) parts_->ends.files->start();
 }
 
 void Engine::Parts::make_merge() {
@@ -274,8 +205,8 @@ void Engine::Parts::make_merge() {
   if (from_files()) {
     merge_options.clock = [first = service.first_start()] { return first; };
   }
-  merge = std::make_unique<Merge>(*source, decoder, merge_options);
-  Pipeline::Parts pipeline_parts{*source,           *merge, joiner,   batcher,  *dead_letters,
+  merge = std::make_unique<Merge>(*ends.source, decoder, merge_options);
+  Pipeline::Parts pipeline_parts{*ends.source,      *merge, joiner,   batcher,  *ends.dead_letters,
                                  dead_letter_watch, {},     sampling, user_cap, sampler};
   if (rows) pipeline_parts.row_seen = [this](const JoinedRow& row) { rows->write(row); };
   pipeline = std::make_unique<Pipeline>(std::move(pipeline_parts));
@@ -300,7 +231,8 @@ void Engine::Parts::first_commit() {
   MILLRACE_FAILPOINT("recovery.before_first_commit");
   store->write(commit);
   MILLRACE_FAILPOINT("recovery.after_first_commit");
-  committed = counts();
+  board.at_barrier(counts());
+  board.committed();
   if (!options.live) return;
   if (const std::string held(trainers.champion().held()); !held.empty()) {
     options.log("error", "the store's weights are not served (" + held +
@@ -331,10 +263,7 @@ void Engine::Parts::start_threads() {
 
 // On the committer's thread, after each commit.
 void Engine::Parts::landed() {
-  {
-    const std::lock_guard lock(status_mutex);
-    committed = at_barrier;
-  }
+  board.committed();
   const SnapshotOptions& snapshots = options.config.store.snapshots;
   if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
   last_snapshot = Clock::now();
@@ -374,12 +303,13 @@ bool Engine::Parts::has_room() {
   last_look = Clock::now();
   const bool enough = space.enough();
   const std::string complaint = enough ? "" : space.complaint();
-  const std::lock_guard lock(status_mutex);
-  if (enough != paused.empty()) {
-    options.log(enough ? "info" : "error", enough ? "there is room on the disk; learning goes on"
-                                                  : "learning pauses: " + complaint);
-  }
-  paused = complaint;
+  board.change([&](EngineStatus& status) {
+    if (enough != status.paused.empty()) {
+      options.log(enough ? "info" : "error", enough ? "there is room on the disk; learning goes on"
+                                                    : "learning pauses: " + complaint);
+    }
+    status.paused = complaint;
+  });
   return enough;
 }
 
@@ -392,10 +322,7 @@ void Engine::Parts::barrier() {
   Barrier barrier;
   barrier.cleanings = committer->cleanings();
   barrier.commit = commit_without_trainer(sequence, barrier.cleanings);
-  {
-    const std::lock_guard lock(status_mutex);
-    at_barrier = counts();
-  }
+  board.at_barrier(counts());
   if (rows) rows->flush();
   learner->send(std::move(barrier));
 }
@@ -453,7 +380,7 @@ bool Engine::run(const std::function<bool()>& stop,
     p.tick(tick);
     if (step != Pipeline::Step::kWorked) {
       const StageTimer waiting(p.stages, Stage::kWaitForEvents);
-      p.source->wait(Duration{20});
+      p.ends.source->wait(Duration{20});
     }
   }
   p.questions.close();
@@ -484,7 +411,7 @@ void Engine::finish(Duration deliver_within) {
   Parts& p = *parts_;
   if (p.learner && !p.failure.happened() && p.committer->wait() && p.has_room()) {
     // What is not delivered by then waits in the commit.
-    if (!p.dead_letters->flush(deliver_within)) {
+    if (!p.ends.dead_letters->flush(deliver_within)) {
       p.options.log("warning",
                     "some dead letters wait for their delivery; the next start sends them");
     }
@@ -502,45 +429,44 @@ void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
   if (now - last_tick < kTickEvery) return;
   last_tick = now;
   note_status();
-  if (kafka && options.live && store->sequence() != positions_published) {
+  if (ends.kafka && options.live && store->sequence() != positions_published) {
     positions_published = store->sequence();
-    kafka->publish_positions();
+    ends.kafka->publish_positions();
   }
   if (tell) tell(progress());
 }
 
 void Engine::Parts::note_status() {
   std::vector<PartitionStatus> now;
-  for (std::size_t input = 0; kafka && input < kafka->inputs().size(); ++input) {
-    now.push_back({kafka->inputs()[input], kafka->position(input), kafka->lag(input)});
+  for (std::size_t input = 0; ends.kafka && input < ends.kafka->inputs().size(); ++input) {
+    now.push_back(
+        {ends.kafka->inputs()[input], ends.kafka->position(input), ends.kafka->lag(input)});
   }
-  const std::lock_guard lock(status_mutex);
-  partitions = std::move(now);
-  if (kafka) losses = kafka->losses().counts();
-  left_out = merge->left_out();
-  dead_letters_waiting = outbox != nullptr ? outbox->probe().waiting.load() : 0;
-  decode_counts = decoder.counts();
+  board.change([&](EngineStatus& status) {
+    status.partitions = std::move(now);
+    if (ends.kafka) status.losses = ends.kafka->losses().counts();
+    status.left_out = merge->left_out();
+    status.dead_letters_waiting = ends.outbox != nullptr ? ends.outbox->probe().waiting.load() : 0;
+    status.decoded = decoder.counts();
+  });
 }
 
 Progress Engine::Parts::progress() const {
   Progress progress;
   progress.events = pipeline->probe().events;
-  if (files) {
-    progress.done = files->bytes_read();
-    progress.in_all = files->bytes_in_all();
+  if (ends.files) {
+    progress.done = ends.files->bytes_read();
+    progress.in_all = ends.files->bytes_in_all();
   } else {
     progress.done = progress.in_all = progress.events;
-    for (const PartitionStatus& partition : partitions) {
-      progress.in_all += static_cast<std::uint64_t>(std::max<std::int64_t>(0, partition.lag));
+    for (std::size_t input = 0; ends.kafka && input < ends.kafka->inputs().size(); ++input) {
+      progress.in_all +=
+          static_cast<std::uint64_t>(std::max<std::int64_t>(0, ends.kafka->lag(input)));
     }
   }
   return progress;
 }
 
-std::string Engine::paused() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->paused;
-}
 EventTime Engine::started() const { return parts_->started; }
 const Config& Engine::config() const { return parts_->options.config; }
 const Failure& Engine::failure() const { return parts_->failure; }
@@ -548,13 +474,7 @@ Store& Engine::store() { return *parts_->store; }
 const Store& Engine::store() const { return *parts_->store; }
 const Schema& Engine::schema() const { return parts_->schema; }
 
-Accounts Engine::accounts() const { return parts_->told(&Parts::Counts::accounts); }
-Sampling::Counts Engine::dropped_rows() const { return parts_->told(&Parts::Counts::dropped); }
-UserCap::Counts Engine::capped() const { return parts_->told(&Parts::Counts::capped); }
-std::vector<LabelDelays::Of> Engine::label_delays() const {
-  return parts_->told(&Parts::Counts::delays).all();
-}
-
+EngineStatus Engine::status() const { return parts_->board.read(); }
 std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
@@ -569,26 +489,5 @@ JoinQuestions::Answer Engine::explain(std::string_view impression_id) const {
 std::uint64_t Engine::joins_waited() const { return parts_->joins_waited; }
 std::size_t Engine::queued() const { return parts_->learner->queued(); }
 std::size_t Engine::queue_capacity() const { return parts_->learner->capacity(); }
-
-std::vector<Engine::PartitionStatus> Engine::partitions() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->partitions;
-}
-KafkaLosses::Counts Engine::losses() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->losses;
-}
-std::uint64_t Engine::left_out() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->left_out;
-}
-std::uint64_t Engine::dead_letters_waiting() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->dead_letters_waiting;
-}
-DecodeCounts Engine::decode_counts() const {
-  const std::lock_guard lock(parts_->status_mutex);
-  return parts_->decode_counts;
-}
 
 }  // namespace millrace

@@ -1,22 +1,17 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "ingest/encode/sampling.h"
-#include "ingest/encode/user_cap.h"
-#include "ingest/join/accounts.h"
 #include "ingest/pipeline.h"
-#include "ingest/source/kafka_losses.h"
 #include "learner/base/stages.h"
 #include "learner/publish/serving_model.h"
 #include "ops/config/config.h"
+#include "ops/engine/engine_status.h"
 #include "ops/engine/failure.h"
 #include "ops/engine/join_questions.h"
 #include "ops/engine/learner_thread.h"
@@ -62,8 +57,7 @@ struct Progress {
 ///
 /// Life: make → open → connect → run → finish. After a failure an engine is of no more use: it
 /// goes, and a new one restores the last commit. Threads: these from one thread; what is read from
-/// outside
-/// (`accounts`, `report`, the probes) from any, once `open` has returned.
+/// outside (`status`, `report`, the probes) from any, once `open` has returned.
 class Engine {
  public:
   /// Error: the configuration asks for something that only a library can judge (a Kafka property).
@@ -92,9 +86,6 @@ class Engine {
   /// LearningError if learning failed.
   void finish(Duration deliver_within = Duration{10'000});
 
-  /// Why nothing is taken just now; empty where all is well.
-  std::string paused() const;
-
   EventTime started() const;  ///< When the object was made, by the wall clock.
   const Config& config() const;
   const Failure& failure() const;
@@ -102,13 +93,7 @@ class Engine {
   const Store& store() const;
   const Schema& schema() const;
 
-  Accounts accounts() const;  ///< As of the last barrier's commit.
-  /// Joined rows that were neither trained nor measured, by reason; as of the same.
-  Sampling::Counts dropped_rows() const;
-  /// What guardrails.user_cap did; as of the same.
-  UserCap::Counts capped() const;
-  /// How long outcomes take against their windows; as of the last commit.
-  std::vector<LabelDelays::Of> label_delays() const;
+  EngineStatus status() const;
   std::shared_ptr<const TrainerReport> report() const;
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;
@@ -122,19 +107,6 @@ class Engine {
   std::uint64_t joins_waited() const;  ///< Times that taking waited for the join's memory.
   std::size_t queued() const;
   std::size_t queue_capacity() const;
-
-  /// One partition as operators see it.
-  struct PartitionStatus {
-    Input input;
-    std::int64_t position = 0, lag = 0;
-  };
-  std::vector<PartitionStatus> partitions() const;
-  KafkaLosses::Counts losses()
-      const;                       ///< What `kafka.on_lost: skip` skipped since the store began.
-  std::uint64_t left_out() const;  ///< Partitions left out as behind and silent, since the start.
-  std::uint64_t dead_letters_waiting() const;
-  /// Features missing, features and labels unknown, since the start.
-  DecodeCounts decode_counts() const;
 
  private:
   struct Parts;

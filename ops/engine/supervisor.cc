@@ -177,7 +177,7 @@ LearningStatus Supervisor::status() const {
   if (status.state != State::kRunning) return status;
   read([&](const Engine* engine) {
     if (engine == nullptr) return;
-    status.reason = engine->paused();
+    status.reason = engine->status().paused;
     if (!status.reason.empty()) status.state = State::kPaused;
   });
   return status;

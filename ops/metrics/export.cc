@@ -34,28 +34,26 @@ void add_process(EventTime started, MetricFamilies& out) {
   out.add("process_start_time_seconds", {}, seconds(started));
 }
 
-void add_ingest(const Engine& engine, MetricFamilies& out) {
-  for (const Engine::PartitionStatus& status : engine.partitions()) {
-    const std::string partition = std::to_string(status.input.partition);
-    out.add("millrace_partition_position",
-            {{"topic", status.input.topic}, {"partition", partition}},
-            static_cast<double>(status.position));
-    out.add("millrace_partition_lag", {{"topic", status.input.topic}, {"partition", partition}},
-            static_cast<double>(status.lag));
+void add_ingest(const EngineStatus& status, const PipelineProbe& pipeline, MetricFamilies& out) {
+  for (const PartitionStatus& of : status.partitions) {
+    const std::string partition = std::to_string(of.input.partition);
+    out.add("millrace_partition_position", {{"topic", of.input.topic}, {"partition", partition}},
+            static_cast<double>(of.position));
+    out.add("millrace_partition_lag", {{"topic", of.input.topic}, {"partition", partition}},
+            static_cast<double>(of.lag));
   }
-  const KafkaLosses::Counts losses = engine.losses();
-  for (std::size_t reason = 0; reason < losses.size(); ++reason) {
+  for (std::size_t reason = 0; reason < status.losses.size(); ++reason) {
     const std::string_view name = kLossReasonNames[reason];
-    out.add("millrace_lost_ranges_total", {{"reason", name}}, count(losses[reason].ranges));
-    out.add("millrace_lost_offsets_total", {{"reason", name}}, count(losses[reason].offsets));
+    const auto& lost = status.losses[reason];
+    out.add("millrace_lost_ranges_total", {{"reason", name}}, count(lost.ranges));
+    out.add("millrace_lost_offsets_total", {{"reason", name}}, count(lost.offsets));
   }
-  out.add("millrace_partitions_left_out_total", {}, count(engine.left_out()));
-  out.add("millrace_dead_letters_waiting", {}, count(engine.dead_letters_waiting()));
-  out.add("millrace_taking_paused_total", {}, count(engine.pipeline().pauses));
-  const DecodeCounts decoded = engine.decode_counts();
-  out.add("millrace_features_missing_total", {}, count(decoded.missing_features));
-  out.add("millrace_features_unknown_total", {}, count(decoded.unknown_features));
-  out.add("millrace_labels_unknown_total", {}, count(decoded.unknown_labels));
+  out.add("millrace_partitions_left_out_total", {}, count(status.left_out));
+  out.add("millrace_dead_letters_waiting", {}, count(status.dead_letters_waiting));
+  out.add("millrace_taking_paused_total", {}, count(pipeline.pauses));
+  out.add("millrace_features_missing_total", {}, count(status.decoded.missing_features));
+  out.add("millrace_features_unknown_total", {}, count(status.decoded.unknown_features));
+  out.add("millrace_labels_unknown_total", {}, count(status.decoded.unknown_labels));
 }
 
 void add_accounts(const Accounts& accounts, MetricFamilies& out) {
@@ -84,13 +82,12 @@ void add_accounts(const Accounts& accounts, MetricFamilies& out) {
   out.add("millrace_rows_total", {}, count(accounts.rows));
 }
 
-void add_label_delays(const Engine& engine, MetricFamilies& out) {
-  const std::vector<LabelDelays::Of> delays = engine.label_delays();
+void add_label_delays(const LabelDelays& of_all, const Config& config, MetricFamilies& out) {
+  const std::vector<LabelDelays::Of> delays = of_all.all();
   for (const LabelDelays::Of& of : delays) {
     out.add("millrace_outcomes_out_of_window_total", {{"outcome", of.name}},
             count(of.out_of_window));
   }
-  const Config& config = engine.config();
   for (std::size_t k = 0; k < config.tasks.size(); ++k) {
     const int outcome = config.labels[k].outcome;
     if (outcome < 0) continue;
@@ -193,7 +190,7 @@ void add_guardrails(const TrainerReport& report, MetricFamilies& out) {
           static_cast<double>(guards.quarantine.size()));
 }
 
-void add_learner(const Engine& engine, MetricFamilies& out) {
+void add_learner(const Engine& engine, std::uint64_t impressions_waiting, MetricFamilies& out) {
   out.add("millrace_train_queue_batches", {}, count(engine.queued()));
   out.add("millrace_train_queue_capacity_batches", {}, count(engine.queue_capacity()));
   const std::shared_ptr<const TrainerReport> report = engine.report();
@@ -207,7 +204,7 @@ void add_learner(const Engine& engine, MetricFamilies& out) {
   out.add("millrace_feedback_scores", {{"model", model}}, count(report->scores.waiting));
   out.add("millrace_feedback_score_bytes", {{"model", model}}, count(report->scores.bytes));
   out.add("millrace_feedback_score_limit_bytes", {{"model", model}},
-          count(engine.accounts().impressions.waiting * report->scores.bytes_each));
+          count(impressions_waiting * report->scores.bytes_each));
   out.add("millrace_feedback_scores_missed_total", {{"model", model}},
           count(report->scores.missed));
   for (const HeadReport& head : report->heads) {
@@ -331,20 +328,20 @@ std::string export_service(const ServiceMetrics& service, EventTime now) {
 
 std::string export_engine(const Engine& engine, std::uint64_t past_failures, EventTime now) {
   MetricFamilies out;
-  add_ingest(engine, out);
-  add_accounts(engine.accounts(), out);
-  const Sampling::Counts dropped = engine.dropped_rows();
-  for (std::size_t reason = 0; reason < dropped.size(); ++reason) {
+  const EngineStatus status = engine.status();
+  const CommittedCounts& counts = status.committed;
+  add_ingest(status, engine.pipeline(), out);
+  add_accounts(counts.accounts, out);
+  for (std::size_t reason = 0; reason < counts.dropped.size(); ++reason) {
     out.add("millrace_rows_dropped_total", {{"reason", kDroppedNames[reason]}},
-            count(dropped[reason]));
+            count(counts.dropped[reason]));
   }
-  const UserCap::Counts capped = engine.capped();
-  out.add("millrace_user_cap_rows_total", {}, count(capped.rows));
-  out.add("millrace_user_cap_users_total", {}, count(capped.users));
-  out.add("millrace_user_cap_crowded_total", {}, count(capped.crowded));
+  out.add("millrace_user_cap_rows_total", {}, count(counts.capped.rows));
+  out.add("millrace_user_cap_users_total", {}, count(counts.capped.users));
+  out.add("millrace_user_cap_crowded_total", {}, count(counts.capped.crowded));
   add_join(engine, now, out);
-  add_label_delays(engine, out);
-  add_learner(engine, out);
+  add_label_delays(counts.delays, engine.config(), out);
+  add_learner(engine, counts.accounts.impressions.waiting, out);
   add_store(engine, past_failures, out);
   add_publisher(engine, out);
   return out.text();

@@ -105,10 +105,8 @@ Told tell(const std::string& events, std::uint64_t lines, const std::string& sto
   Told told;
   told.metrics = read_metrics(export_engine(engine, 0, kNow));
   told.inspected = json::parse(to_json(inspect(engine.store()))).as_object();
-  told.reported = json::parse(replay_report({.accounts = engine.accounts(),
-                                             .delays = engine.label_delays(),
-                                             .dropped = engine.dropped_rows(),
-                                             .capped = engine.capped(),
+  const CommittedCounts counts = engine.status().committed;
+  told.reported = json::parse(replay_report({.counts = counts,
                                              .trainer = *engine.report(),
                                              .stages = engine.stages(),
                                              .seconds = 1,
