@@ -25,7 +25,8 @@ struct Shape {
     return std::make_unique<Trainer>("m", schema, options);
   }
   void train(Trainer& trainer, int batches, std::uint64_t seed) const {
-    stream::Source source(Schema(stream::features(), stream::tasks()), seed);
+    const Schema of_stream(stream::features(), stream::tasks());
+    stream::Source source(of_stream, seed);
     for (int b = 0; b < batches; ++b) trainer.train(fitted(source.next(kBatch)));
   }
 

@@ -71,7 +71,9 @@ inline LearnerOptions options(int batch = 32) {
 /// Draws rows whose labels follow from their features. Deterministic in the seed.
 class Source {
  public:
+  /// Borrows `schema`.
   Source(const Schema& schema, std::uint64_t seed) : schema_(schema), random_(seed) {}
+  Source(Schema&&, std::uint64_t) = delete;
 
   /// `missing`: how often a known label is left out.
   Batch next(int rows, Stream stream = Stream::kMatured, double missing = 0.1) {
