@@ -25,7 +25,7 @@ std::uint64_t load(const char* at, std::size_t count) {
 
 std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed) {
   std::uint64_t state = mix_bits(seed ^ kFirst) ^ bytes.size();
-  const char* at = bytes.data();
+  const char* at = bytes.data() != nullptr ? bytes.data() : "";  // memcpy takes no null
   std::size_t left = bytes.size();
   for (; left > 16; at += 16, left -= 16) {
     state = fold(load(at, 8) ^ kFirst ^ state, load(at + 8, 8) ^ kSecond);
