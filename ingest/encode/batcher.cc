@@ -242,7 +242,10 @@ std::string Batcher::carried_over(std::string_view rows, const Batcher& from,
     bool any = old.is_last;  // it ends what the learner keeps of the impression
     for (std::size_t k = 0; k < tasks.size(); ++k) {
       const auto source = static_cast<std::size_t>(tasks[k]);
-      const bool kept = tasks[k] >= 0;
+      // A label that a policy trains early would be measured as if it were final.
+      const bool early = !schema_.has_immediate() && tasks[k] >= 0 && !old.origin.empty() &&
+                         old.origin[source] != Origin::kFinal;
+      const bool kept = tasks[k] >= 0 && !early;
       row.labels.push_back(kept ? old.labels[source] : std::numeric_limits<float>::quiet_NaN());
       row.condition.push_back(kept ? old.condition[source] : 0);
       const bool has_more = kept && !old.origin.empty();

@@ -21,7 +21,7 @@ bool contains(const std::vector<int>& types, int type) {
 
 EventTime next_short_wait_of(const WaitingImpression& impression, const Windows& windows) {
   for (const int k : windows.short_order()) {
-    if (!impression.open.has(k) || impression.has_passed(k)) continue;
+    if (!impression.open.has(k) || impression.has_passed(k) || impression.is_carried(k)) continue;
     return impression.time + windows.short_wait(k);
   }
   return EventTime::after_all();
@@ -91,8 +91,10 @@ void Feedback::applied(WaitingImpression& impression, int type, const TaskSet& n
   for (const int k : of_type_[at(type)]) {
     const Plan& p = plan(k);
     const bool at_once = is_at_once(p.policy);
+    const bool open = impression.open.has(k), carried = impression.is_carried(k);
     // The letter of the rule for fnw: its first applied outcome, though its label be decided.
-    if (!impression.open.has(k) && !(at_once && p.conditions.empty())) continue;
+    if (!open && (carried || !at_once || !p.conditions.empty())) continue;
+    if (carried && !impression.has_passed(k)) continue;
     if (!at_once && (!impression.short_waits || !impression.short_waits->passed.has(k))) continue;
     if (!at_once && not_yet.has(k)) continue;
     if (!condition_holds(p, impression)) continue;
@@ -116,7 +118,7 @@ void Feedback::pass(WaitingImpression& impression, EventTime due, JoinedRow& row
   ShortWaits& waits = *impression.short_waits;
   for (const int k : windows_.short_order()) {
     const bool now = impression.time + windows_.short_wait(k) == due;
-    if (!now || !impression.open.has(k) || waits.passed.has(k)) continue;
+    if (!now || !impression.open.has(k) || waits.passed.has(k) || waits.carried.has(k)) continue;
     waits.passed.add(k);
     const Plan& p = plan(k);
     if (p.on_condition && !condition_holds(p, impression)) continue;
@@ -134,13 +136,25 @@ TaskSet Feedback::passed_before(EventTime impression, EventTime watermark) const
   return passed;
 }
 
+bool Feedback::has_begun(const WaitingImpression& impression, int task) const {
+  const Plan& p = plan(task);
+  if (impression.is_carried(task)) return impression.has_passed(task);
+  if (p.policy == FeedbackPolicy::kWait) return false;
+  if (!is_at_once(p.policy) && !impression.has_passed(task)) return false;
+  return !p.on_condition || condition_holds(p, impression);
+}
+
 void Feedback::decided(const WaitingImpression& impression, int task, double label,
                        bool first_counts, JoinedRow& row) const {
   const Plan& p = plan(task);
-  const bool known = !std::isnan(label);
+  const bool known = !std::isnan(label), carried = impression.is_carried(task);
+  if (carried && !impression.has_passed(task)) {
+    row.labels[at(task)] = label;
+    return;
+  }
   const bool counts = known && row.counts[at(task)] != 0;
   if (counts) row.measured[at(task)] = label;
-  if (is_at_once(p.policy) || !known) return;
+  if (is_at_once(p.policy) || !known || carried) return;
 
   const ShortWaits* waits = impression.short_waits.get();
   const bool passed = waits != nullptr && waits->passed.has(task);

@@ -24,7 +24,17 @@ namespace millrace {
 /// fnw or fnc without a condition takes the first outcome that is applied at all.
 ///
 /// What was emitted follows from the outcomes applied, except what was seen at the short wait:
-/// ShortWaits, part of the impression. Immutable; any thread.
+/// ShortWaits, part of the impression.
+///
+/// A task that came under its policy while an impression waited (a migration; `carried`) goes on
+/// so:
+///
+///   no row yet              its label is decided and measured at maturity, once, as under wait
+///   a row, now immediate    a 1 where the label becomes 1 after that; no second row of defer; its
+///                           final label is measured, and no auxiliary head learns of it
+///   a row, now wait         no further row, nor is its label measured: it decides what is given it
+///
+/// Immutable; any thread.
 class Feedback {
  public:
   /// Borrows `schema` and `windows`. `sources` is parallel to schema.tasks().
@@ -50,6 +60,9 @@ class Feedback {
   void pass(WaitingImpression& impression, EventTime due, JoinedRow& row) const;
   /// Tasks whose short wait is over for an impression of this time, as an impression's passed ones.
   TaskSet passed_before(EventTime impression, EventTime watermark) const;
+
+  /// Whether a row had the label of this task, which is open.
+  bool has_begun(const WaitingImpression& impression, int task) const;
 
   /// A task of `tasks()` is decided: what of its label is trained, measured and learned by the
   /// auxiliary heads. `row` is that of the decision, with `counts` (of the label at its own due

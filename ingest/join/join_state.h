@@ -21,10 +21,14 @@
 
 namespace millrace {
 
-/// What the short waits of es_dfm and defer have shown of an impression's open labels.
+/// What the short waits of es_dfm and defer have shown of an impression's open labels, and what a
+/// migration left of another policy's.
 struct ShortWaits {
-  TaskSet passed;    ///< Tasks whose short wait is over.
-  TaskSet observed;  ///< Those whose first row had the label 1.
+  TaskSet passed = {};    ///< Tasks whose short wait is over.
+  TaskSet observed = {};  ///< Those whose first row had the label 1.
+  /// Tasks that came under their policy while the impression waited. Those of them that have passed
+  /// had their first row before. Some may be decided already.
+  TaskSet carried = {};
 };
 
 /// An impression some of whose labels are not decided yet.
@@ -36,14 +40,15 @@ struct WaitingImpression {
   std::uint64_t user = kNoUser;  ///< user_key.
   TaskSet open;                  ///< Tasks whose labels are not decided; never empty.
   std::unique_ptr<AppliedOutcomes> applied = nullptr;  ///< None: nothing was applied.
-  std::unique_ptr<ShortWaits> short_waits = nullptr;   ///< None: none has passed.
+  std::unique_ptr<ShortWaits> short_waits = nullptr;   ///< None: none has passed or was carried.
   PutMark mark = {};
   std::uint32_t slot = 0;  ///< The state's own: where it keeps it.
 
   /// Whether an outcome of this type was applied.
   bool has_applied(int type) const { return applied && applied->find(type) != applied->end(); }
   bool has_passed(int task) const { return short_waits && short_waits->passed.has(task); }
-  /// Bytes of heap memory, without those of the short waits.
+  bool is_carried(int task) const { return short_waits && short_waits->carried.has(task); }
+  /// Bytes of heap memory, without those of short waits where nothing was carried.
   std::size_t heap_bytes() const;
 };
 

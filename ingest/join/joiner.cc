@@ -140,7 +140,7 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
   std::vector<KeptOutcome> kept = state->take_kept(impression.id);
   const TaskSet overdue = labels.feedback().passed_before(impression.time, time.value);
   std::unique_ptr<ShortWaits> short_waits;
-  if (!overdue.empty()) short_waits = std::make_unique<ShortWaits>(ShortWaits{overdue, {}});
+  if (!overdue.empty()) short_waits = std::make_unique<ShortWaits>(ShortWaits{.passed = overdue});
   WaitingImpression& waiting = state->add({.id = std::move(impression.id),
                                            .time = impression.time,
                                            .features = std::move(impression.features),

@@ -78,7 +78,7 @@ void Labels::decide(WaitingImpression& impression, EventTime due, const ColdStar
     decided_[at(k)] = label == 1 ? Decided::kOne : Decided::kNotOne;
     if (feedback_.tasks().has(k)) {
       feedback_.decided(impression, k, label, first_counts, row);
-    } else {
+    } else if (!impression.is_carried(k)) {
       row.labels[at(k)] = label;
     }
   }

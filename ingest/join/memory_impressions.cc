@@ -27,6 +27,7 @@ std::size_t text_bytes(const std::string& text) {
 
 std::size_t WaitingImpression::heap_bytes() const {
   std::size_t bytes = text_bytes(id) + text_bytes(features) + open.heap_bytes();
+  if (short_waits && !short_waits->carried.empty()) bytes += sizeof(ShortWaits);
   if (!applied) return bytes;
   bytes += sizeof(AppliedOutcomes);
   for (const KeptOutcome& outcome : *applied) bytes += applied_bytes(outcome);

@@ -16,10 +16,19 @@ std::string_view outcome_name(const JoinShape& shape, int task) {
   return type < 0 ? std::string_view() : shape.types.outcomes[at(type)].name;
 }
 
+ShortWaits& short_waits_of(WaitingImpression& impression) {
+  if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
+  return *impression.short_waits;
+}
+
 }  // namespace
 
 JoinMigration::JoinMigration(const JoinShape& from, const JoinShape& to)
-    : from_(from), to_(to), transcode_(from.schema, to.schema) {
+    : from_(from),
+      to_(to),
+      from_windows_(from.schema, from.types, from.labels, Duration{0}),
+      from_feedback_(from.schema, from_windows_, from.labels),
+      transcode_(from.schema, to.schema) {
   new_task_.assign(from.schema.tasks().size(), -1);
   for (int k = 0; k < static_cast<int>(to.schema.tasks().size()); ++k) {
     const int source = from.schema.find_task(to.schema.tasks()[at(k)].name);
@@ -42,12 +51,56 @@ bool JoinMigration::is_same(int old_task, int new_task) const {
   const Task& a = from_.schema.tasks()[at(old_task)];
   const Task& b = to_.schema.tasks()[at(new_task)];
   if (a.name != b.name || a.kind != b.kind || a.entire_space != b.entire_space ||
-      a.policy != b.policy || a.short_wait != b.short_wait ||
       outcome_name(from_, old_task) != outcome_name(to_, new_task)) {
     return false;
   }
   if (a.given < 0 || b.given < 0) return a.given < 0 && b.given < 0;
   return is_same(a.given, b.given);
+}
+
+bool JoinMigration::is_same_policy(int old_task, int new_task) const {
+  const Task& a = from_.schema.tasks()[at(old_task)];
+  const Task& b = to_.schema.tasks()[at(new_task)];
+  return a.policy == b.policy && (!has_short_wait(a.policy) || a.short_wait == b.short_wait);
+}
+
+// An open label and what its policy has said of it.
+void JoinMigration::carry(const WaitingImpression& old, int old_task, int new_task,
+                          WaitingImpression& moved) {
+  moved.open.add(new_task);
+  const bool same = is_same_policy(old_task, new_task);
+  const bool waits = to_.schema.tasks()[at(new_task)].policy == FeedbackPolicy::kWait;
+  const bool begun = from_feedback_.has_begun(old, old_task);
+  if (!same && waits && !begun) return;
+  const bool carried = !same || old.is_carried(old_task);
+  const bool passed = same ? old.has_passed(old_task) : begun;
+  if (!same && waits) ++dropped_labels_;
+  if (!carried && !passed) return;
+  ShortWaits& state = short_waits_of(moved);
+  if (carried) state.carried.add(new_task);
+  if (passed) state.passed.add(new_task);
+  if (same && passed && old.short_waits->observed.has(old_task)) state.observed.add(new_task);
+}
+
+// fnw and fnc take a first outcome though the label be decided: not where another policy decided it
+// or, of a new task, nothing ever did.
+void JoinMigration::end_decided(const WaitingImpression& old, WaitingImpression& moved) const {
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    const Task& task = to_.schema.tasks()[at(k)];
+    const bool at_once = task.policy == FeedbackPolicy::kFnw || task.policy == FeedbackPolicy::kFnc;
+    if (!at_once || task.given >= 0 || moved.open.has(k)) continue;
+    const int source = tasks_[at(k)];
+    if (source >= 0 && is_same_policy(source, k) && !old.is_carried(source)) continue;
+    short_waits_of(moved).carried.add(k);
+  }
+}
+
+bool JoinMigration::has_more_to_say(const WaitingImpression& moved) const {
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    const bool waits = to_.schema.tasks()[at(k)].policy == FeedbackPolicy::kWait;
+    if (moved.open.has(k) && !(waits && moved.is_carried(k))) return true;
+  }
+  return false;
 }
 
 std::optional<WaitingImpression> JoinMigration::impression(std::string_view id,
@@ -67,16 +120,13 @@ std::optional<WaitingImpression> JoinMigration::impression(std::string_view id,
       ++dropped_labels_;
       continue;
     }
-    moved.open.add(task);
-    if (!old.has_passed(k)) continue;
-    if (!moved.short_waits) moved.short_waits = std::make_unique<ShortWaits>();
-    moved.short_waits->passed.add(task);
-    if (old.short_waits->observed.has(k)) moved.short_waits->observed.add(task);
+    carry(old, k, task, moved);
   }
-  if (moved.open.empty()) {
+  if (!has_more_to_say(moved)) {
     ++finished_;
     return std::nullopt;
   }
+  end_decided(old, moved);
   if (!old.applied) return moved;
   for (const KeptOutcome& outcome : *old.applied) {
     const int type = new_type_[at(outcome.type)];

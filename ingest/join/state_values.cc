@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::uint8_t kHasValue = 1;
 constexpr std::uint8_t kHasEventId = 2;
-// Beside the index of an open task.
-constexpr std::uint16_t kPassed = 0x8000, kObserved = 0x4000;
-// Beside the count of open tasks.
+// Beside the index of a task that is open or carried.
+constexpr std::uint16_t kPassed = 0x8000, kObserved = 0x4000, kCarried = 0x2000, kDecided = 0x1000;
+// Beside the count of these tasks.
 constexpr std::uint16_t kHasUser = 0x8000;
 
 int find_type(const EventTypes& types, std::string_view name) {
@@ -47,15 +47,18 @@ void write_impression(const WaitingImpression& impression, const EventTypes& typ
                       ByteWriter& writer) {
   writer.put(impression.time.ms);
   writer.put(impression.weight);
-  std::uint16_t open = 0;
-  for (int k = 0; k < tasks; ++k) open = static_cast<std::uint16_t>(open + impression.open.has(k));
+  const auto is_written = [&](int k) { return impression.open.has(k) || impression.is_carried(k); };
+  std::uint16_t count = 0;
+  for (int k = 0; k < tasks; ++k) count = static_cast<std::uint16_t>(count + is_written(k));
   const bool has_user = impression.user != kNoUser;
-  writer.put(static_cast<std::uint16_t>(open | (has_user ? kHasUser : 0)));
+  writer.put(static_cast<std::uint16_t>(count | (has_user ? kHasUser : 0)));
   for (int k = 0; k < tasks; ++k) {
-    if (!impression.open.has(k)) continue;
+    if (!is_written(k)) continue;
     const bool passed = impression.has_passed(k);
     const bool observed = passed && impression.short_waits->observed.has(k);
-    writer.put(static_cast<std::uint16_t>(k | (passed ? kPassed : 0) | (observed ? kObserved : 0)));
+    writer.put(static_cast<std::uint16_t>(k | (passed ? kPassed : 0) | (observed ? kObserved : 0) |
+                                          (impression.is_carried(k) ? kCarried : 0) |
+                                          (impression.open.has(k) ? 0 : kDecided)));
   }
   if (has_user) writer.put(impression.user);
   writer.put_text(impression.features);
@@ -75,12 +78,13 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
   const auto count_and_user = reader.get<std::uint16_t>();
   for (int left = count_and_user & ~kHasUser; left > 0; --left) {
     const auto word = reader.get<std::uint16_t>();
-    const int task = word & ~(kPassed | kObserved);
+    const int task = word & ~(kPassed | kObserved | kCarried | kDecided);
     if (task >= tasks) throw StateError("the join's state waits for a task that there is not");
-    impression.open.add(task);
-    if ((word & kPassed) == 0) continue;
+    if ((word & kDecided) == 0) impression.open.add(task);
+    if ((word & (kPassed | kCarried)) == 0) continue;
     if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
-    impression.short_waits->passed.add(task);
+    if ((word & kCarried) != 0) impression.short_waits->carried.add(task);
+    if ((word & kPassed) != 0) impression.short_waits->passed.add(task);
     if ((word & kObserved) != 0) impression.short_waits->observed.add(task);
   }
   if ((count_and_user & kHasUser) != 0) {

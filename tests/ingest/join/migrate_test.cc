@@ -215,5 +215,191 @@ TEST(MigrateJoinTest, ANewTaskGetsNoLabelOfWhatWaited) {
   EXPECT_EQ(rows[1].labels[1], 0);
 }
 
+/// The same case with other policies of some binary tasks.
+JoinCase with_other_policies(Dice& dice, JoinCase c) {
+  for (Task& task : c.tasks) {
+    if (task.kind != TaskKind::kBinary || !dice.chance(0.6)) continue;
+    task.policy = static_cast<FeedbackPolicy>(dice.below(5));
+    task.short_wait = Duration{1 + dice.below(20)};
+  }
+  return c;
+}
+
+bool is_same_policy(const Task& a, const Task& b) {
+  return a.policy == b.policy && (!has_short_wait(a.policy) || a.short_wait == b.short_wait);
+}
+
+/// Of one task, the labels of impressions (by id and user), each with its due time and how.
+using Of = std::map<std::string, Labels>;
+Of labels_of(const std::vector<JoinedRow>& rows, const Schema& schema, const std::string& task) {
+  Labels all;
+  add_labels(rows, schema, {task}, all);
+  Of of;
+  for (const auto& label : all) of[std::get<0>(label)].insert(label);
+  return of;
+}
+
+std::vector<JoinedRow> all_rows(const Shape& shape, const std::vector<Event>& events) {
+  std::vector<JoinedRow> rows;
+  const auto joiner = shape.joiner();
+  take(*joiner, events, rows);
+  finish(*joiner, rows);
+  return rows;
+}
+
+/// The case with this task under another policy.
+Shape under(const JoinCase& c, int task, FeedbackPolicy policy, Duration short_wait) {
+  JoinCase other = c;
+  other.tasks[at(task)].policy = policy;
+  other.tasks[at(task)].short_wait = short_wait;
+  return Shape(other);
+}
+
+// What was begun goes on as it was begun (no second row of defer), what was not is decided as under
+// wait, and what comes after the migration goes by the new policy.
+TEST(MigrateJoinTest, EachLabelIsTrainedByOnePolicy) {
+  int begun_labels = 0, waited_labels = 0, ended_labels = 0, new_labels = 0;
+  for (std::uint64_t seed = 1; seed <= 250; ++seed) {
+    Dice dice(seed);
+    const Shape from(random_case(dice));
+    const Shape to(with_other_policies(dice, from.c));
+    std::vector<Event> events =
+        shuffled_within_lateness(dice, from.c, orderly_events(dice, from.c, 30));
+    for (Event& event : events) {  // of a schema without features
+      if (auto* impression = std::get_if<Impression>(&event)) impression->features.clear();
+    }
+    const auto middle = events.begin() + dice.below(static_cast<int>(events.size()));
+    std::set<std::string> came_before;
+    for (auto event = events.begin(); event != middle; ++event) {
+      if (const auto* i = std::get_if<Impression>(&*event)) {
+        came_before.insert(i->id + " of " + std::to_string(i->user));
+      }
+    }
+    std::vector<JoinedRow> before, after;
+    const auto old = from.joiner();
+    take(*old, {events.begin(), middle}, before);
+    const auto joiner = migrate(from, *old, to);
+    EXPECT_TRUE(balances(joiner->accounts())) << seed;
+    take(*joiner, {middle, events.end()}, after);
+    finish(*joiner, after);
+    EXPECT_TRUE(balances(joiner->accounts())) << seed;
+    EXPECT_EQ(joiner->accounts().impressions.waiting, 0U) << seed;
+    std::vector<JoinedRow> both = before;
+    both.insert(both.end(), after.begin(), after.end());
+
+    for (int k = 0; k < static_cast<int>(from.c.tasks.size()); ++k) {
+      const Task& was = from.c.tasks[at(k)];
+      const Task& is = to.c.tasks[at(k)];
+      Of found = labels_of(both, to.schema, was.name);
+      Of early = labels_of(before, from.schema, was.name);
+      const auto run = [&](FeedbackPolicy policy, Duration short_wait) {
+        const Shape shape = under(from.c, k, policy, short_wait);
+        return labels_of(all_rows(shape, events), shape.schema, was.name);
+      };
+      Of as_it_was = run(was.policy, was.short_wait), as_it_is = run(is.policy, is.short_wait);
+      if (is_same_policy(was, is)) {
+        ASSERT_EQ(found, as_it_was) << seed << " task " << was.name << '\n' << to_text(from.c);
+        continue;
+      }
+      Of waiting = run(FeedbackPolicy::kWait, Duration{0});
+      const bool defers = was.policy == FeedbackPolicy::kDefer;
+      Of once = run(defers ? FeedbackPolicy::kEsDfm : was.policy, was.short_wait);
+      for (const Event& event : events) {
+        const auto* i = std::get_if<Impression>(&event);
+        if (i == nullptr) continue;
+        const std::string id = i->id + " of " + std::to_string(i->user);
+        const std::string where = std::to_string(seed) + " task " + was.name + " of " + id + '\n' +
+                                  to_text(from.c) + to_text(to.c);
+        const bool begun = !early[id].empty();
+        if (!came_before.contains(id)) {
+          ASSERT_EQ(found[id], as_it_is[id]) << where;
+          new_labels += static_cast<int>(found[id].size());
+        } else if (!begun) {
+          ASSERT_EQ(found[id], waiting[id]) << where;
+          waited_labels += static_cast<int>(found[id].size());
+        } else if (is.policy == FeedbackPolicy::kWait) {
+          ASSERT_EQ(found[id], early[id]) << where;
+          ended_labels += static_cast<int>(found[id].size());
+        } else if (found[id] != as_it_was[id]) {
+          ASSERT_TRUE(defers) << where;
+          ASSERT_EQ(found[id], once[id]) << where;
+        }
+        begun_labels += begun ? static_cast<int>(found[id].size()) : 0;
+      }
+    }
+  }
+  EXPECT_GT(begun_labels, 1000);
+  EXPECT_GT(waited_labels, 300);
+  EXPECT_GT(ended_labels, 100);
+  EXPECT_GT(new_labels, 1000);
+}
+
+TEST(MigrateJoinTest, APolicyOfAConditionAloneDropsNothing) {
+  JoinCase c;
+  c.types.outcomes = {{"click", "clicks", Duration{100}}, {"buy", "buys", Duration{1000}}};
+  c.tasks = {{.name = "ctr"}, {.name = "cvr", .given = 0, .entire_space = true}};
+  c.labels.resize(2);
+  c.labels[0].outcome = 0;
+  c.labels[1].outcome = 1;
+  for (const auto policy : {FeedbackPolicy::kFnw, FeedbackPolicy::kEsDfm}) {
+    for (const bool back : {false, true}) {
+      const Shape waits(c), early = under(c, 0, policy, Duration{10});
+      const Shape &from = back ? early : waits, &to = back ? waits : early;
+      const auto old = from.joiner();
+      std::vector<JoinedRow> rows;
+      take(*old,
+           {Impression{.id = "a", .time = {1000}, .features = {}, .sampling_rate = 1},
+            Outcome{.impression_id = "a", .type = 0, .time = {1001}, .event_id = {}, .value = {}},
+            Impression{.id = "b", .time = {1500}, .features = {}, .sampling_rate = 1}},
+           rows);
+      const auto joiner = migrate(from, *old, to);
+      rows.clear();
+      take(*joiner,
+           {Outcome{.impression_id = "a", .type = 1, .time = {1600}, .event_id = {}, .value = {}}},
+           rows);
+      finish(*joiner, rows);
+      Labels cvr;
+      add_labels(rows, to.schema, {"cvr"}, cvr);
+      EXPECT_EQ(cvr.size(), 2U) << choice_name(policy) << back;
+      EXPECT_EQ(
+          std::count_if(cvr.begin(), cvr.end(), [](const auto& l) { return std::get<2>(l) == 1; }),
+          1);
+      EXPECT_EQ(joiner->accounts().impressions.finished, 2U);
+    }
+  }
+}
+
+// fnw takes a first outcome even of a decided label: not where the label was learned by wait, or
+// never, whether or not the impression went through a store and another migration since.
+TEST(MigrateJoinTest, ADecidedLabelIsNotLearnedAgain) {
+  JoinCase c;
+  c.types.outcomes = {{"click", "clicks", Duration{100}}, {"buy", "buys", Duration{1000}}};
+  c.options.allowed_lateness = Duration{0};
+  c.tasks = {{.name = "click"}, {.name = "buy"}, {.name = "again", .given = 1}};
+  c.labels.resize(3);
+  c.labels[0].outcome = c.labels[2].outcome = 0;
+  c.labels[1].outcome = 1;
+  const Shape from(c);
+  JoinCase now = under(c, 0, FeedbackPolicy::kFnw, Duration{0}).c;
+  now.tasks.push_back({.name = "new", .policy = FeedbackPolicy::kFnw});
+  now.labels.emplace_back().outcome = 0;
+  const Shape to(now);
+  const auto old = from.joiner();
+  std::vector<JoinedRow> rows;
+  take(*old,
+       {Impression{.id = "a", .time = {1000}, .features = {}, .sampling_rate = 1},
+        Impression{.id = "b", .time = {1200}, .features = {}, .sampling_rate = 1}},
+       rows);
+  ASSERT_EQ(rows.size(), 1U);  // a's click is decided
+  const auto once = migrate(from, *old, to);
+  const auto joiner = migrate(to, *once, to);
+  rows.clear();
+  take(*joiner,
+       {Outcome{.impression_id = "a", .type = 0, .time = {1050}, .event_id = {}, .value = {}}},
+       rows);
+  EXPECT_EQ(joiner->accounts().outcomes.applied, 1U);
+  EXPECT_TRUE(rows.empty());
+}
+
 }  // namespace
 }  // namespace millrace
