@@ -312,6 +312,7 @@ void Store::Parts::acknowledge() {
 }
 
 std::vector<Cleaning> Store::cleanings() {
+  if (parts_->access == Access::kRead) return {};
   parts_->check_writable();
   parts_->cleaned = parts_->now.index.to_clean();
   if (!parts_->cleaned.empty()) MILLRACE_FAILPOINT("clean.before_read");

@@ -78,7 +78,7 @@ class Store {
 
   /// The pieces that the owners should put again in the next commit; they are deleted by the commit
   /// that `write` is next given, where their participant is part of it. Call once before each
-  /// barrier, after the `write` of the one before.
+  /// barrier, after the `write` of the one before. None where the store is only read.
   /// Error: throws StoreError.
   std::vector<Cleaning> cleanings();
 

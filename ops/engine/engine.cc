@@ -96,6 +96,7 @@ struct Engine::Parts {
 
   bool from_files() const { return !options.files.empty(); }
   void check_identity() const;
+  void restore();
   void make_merge();
   Commit commit_without_trainer(std::uint64_t sequence, std::span<const Cleaning> cleanings);
   void first_commit();
@@ -150,6 +151,15 @@ void Engine::Parts::check_identity() const {
   if (!difference.empty()) throw IdentityError(difference);
 }
 
+void Engine::Parts::restore() {
+  store->restore(service);
+  check_identity();
+  for (Participant* participant : before_trainer) {
+    if (participant != &service) store->restore(*participant);
+  }
+  for (const auto& trainer : trainers) store->restore(*trainer);
+}
+
 void Engine::open() {
   Parts& p = *parts_;
   if (!p.space.enough()) throw StoreFullError(p.space.complaint());
@@ -161,12 +171,7 @@ void Engine::open() {
                                "damaged); going on from commit " +
                                std::to_string(lost->recovered) + ", its events are taken again");
   }
-  p.store->restore(p.service);
-  p.check_identity();
-  for (Participant* participant : p.before_trainer) {
-    if (participant != &p.service) p.store->restore(*participant);
-  }
-  for (const auto& trainer : p.trainers) p.store->restore(*trainer);
+  p.restore();
   MILLRACE_FAILPOINT("recovery.restored");
 
   if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
@@ -175,18 +180,22 @@ void Engine::open() {
   p.start_threads();
 }
 
-void Engine::show() {
+bool Engine::show() {
   Parts& p = *parts_;
   const std::string& path = p.options.config.store.path;
   VersionNumber version;
   if (Store::exists(path)) {
-    const auto store = Store::open(path, Store::Access::kRead);
-    store->restore(p.service);
-    p.check_identity();
-    store->restore(p.trainers.champion());
-    version.commit = name_without_commit(path, store->sequence());
+    p.store = Store::open(path, Store::Access::kRead);
+    p.restore();
+    version.commit = name_without_commit(path, p.store->sequence());
   }
   p.options.serving->apply(p.trainers.champion().publish(), version);
+  if (!p.store) return false;
+  p.make_merge();
+  p.board.at_barrier(p.counts());
+  p.board.committed();
+  p.start_threads();
+  return true;
 }
 
 void Engine::connect() {

@@ -69,9 +69,11 @@ class Engine {
   /// is free).
   void open();
 
-  /// Instead of `open`: publishes what the last commit holds, and writes nothing but the number
-  /// that the version is named by. For a start that waits for room on the disk. Throws as `open`.
-  void show();
+  /// Instead of `open`: publishes what the last commit holds and can tell of it all that an engine
+  /// tells; writes nothing but the number that the version is named by. For a start that waits for
+  /// room on the disk. Returns whether there is a store; without one nothing may be read. Throws as
+  /// `open`.
+  bool show();
 
   /// Goes to the source: files, or the broker, which it waits for. What is published is served
   /// meanwhile. Throws SourceError.

@@ -61,7 +61,8 @@ void Supervisor::start() {
     open();
     return;
   }
-  make_engine()->show();
+  const std::unique_ptr<Engine> engine = make_engine();
+  if (engine->show() && options_.before_end) options_.before_end(*engine);
   set_state(State::kPaused, space_of(options_.engine.config).complaint());
 }
 
