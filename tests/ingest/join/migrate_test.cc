@@ -334,6 +334,50 @@ TEST(MigrateJoinTest, EachLabelIsTrainedByOnePolicy) {
   EXPECT_GT(new_labels, 1000);
 }
 
+// Late events, repetitions, ids that are used again, moves of the clock: whatever comes after one
+// migration and another, every event is accounted for and nothing waits for ever.
+TEST(MigrateJoinTest, AccountsBalanceWhateverComesAfterChangedPolicies) {
+  int rows_after = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    Dice dice(seed);
+    const Shape first(random_case(dice));
+    const Shape second(with_other_policies(dice, first.c)),
+        third(with_other_policies(dice, first.c));
+    const Shape* const shapes[] = {&first, &second, &third};
+    const std::vector<Step> history = random_history(dice, first.c, 240);
+    std::vector<JoinedRow> rows;
+    std::unique_ptr<Joiner> joiner = first.joiner();
+    std::size_t shape = 0;
+    for (std::size_t i = 0; i < history.size(); ++i) {
+      if (i == 80 || i == 160) {
+        joiner = migrate(*shapes[shape], *joiner, *shapes[shape + 1]);
+        ++shape;
+        rows.clear();
+        ASSERT_TRUE(balances(joiner->accounts())) << seed;
+        ASSERT_EQ(joiner->accounts().impressions.waiting, joiner->sizes().in_memory) << seed;
+      }
+      if (const auto* clock = std::get_if<ClockMove>(&history[i])) {
+        joiner->move_by_clock(clock->watermark);
+      } else if (std::holds_alternative<Flush>(history[i])) {
+        joiner->flush();
+      } else {
+        Event event = std::get<Event>(history[i]);
+        if (auto* impression = std::get_if<Impression>(&event)) impression->features.clear();
+        joiner->add(std::move(event), rows);
+      }
+      while (joiner->advance(3, rows)) {
+      }
+      ASSERT_TRUE(balances(joiner->accounts())) << seed;
+    }
+    finish(*joiner, rows);
+    EXPECT_TRUE(balances(joiner->accounts())) << seed;
+    EXPECT_EQ(joiner->accounts().impressions.waiting, 0U) << seed;
+    EXPECT_EQ(joiner->sizes().in_memory, 0U) << seed;
+    rows_after += static_cast<int>(rows.size());
+  }
+  EXPECT_GT(rows_after, 3000);
+}
+
 TEST(MigrateJoinTest, APolicyOfAConditionAloneDropsNothing) {
   JoinCase c;
   c.types.outcomes = {{"click", "clicks", Duration{100}}, {"buy", "buys", Duration{1000}}};
