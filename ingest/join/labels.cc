@@ -114,7 +114,7 @@ double Labels::aggregate(const LabelSource& source, const WaitingImpression& imp
     const double value = values_[i].value;
     result = source.aggregate == Aggregate::kSum ? result + value : std::max(result, value);
   }
-  return result;
+  return std::isfinite(result) ? result : kMissing;  // a sum may overflow
 }
 
 void Labels::joined(std::vector<double> labels, JoinedRow& row) const {

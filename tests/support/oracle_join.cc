@@ -299,7 +299,7 @@ double OracleJoin::label_of(const Waiting& waiting, int task) const {
     case Aggregate::kLast:
       return values.back().second;
     case Aggregate::kSum:
-      return sum;
+      return std::isfinite(sum) ? sum : kMissing;
     case Aggregate::kMax:
       return largest;
     case Aggregate::kCount:
