@@ -51,7 +51,7 @@ void make_folder(const fs::path& folder) {
 }
 
 void sync_folder(const fs::path& folder) {
-  const Handle handle(folder, O_RDONLY | O_DIRECTORY);
+  const Handle handle(folder.empty() ? fs::path(".") : folder, O_RDONLY | O_DIRECTORY);
   if (::fsync(handle.get()) != 0) fail("sync", folder, errno);
 }
 

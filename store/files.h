@@ -12,7 +12,8 @@ namespace millrace {
 /// Makes the folder and those above it; each new one is on the disk when this returns.
 void make_folder(const std::filesystem::path& folder);
 
-/// Syncs a folder: the names in it are on the disk.
+/// Syncs a folder: the names in it are on the disk. No name at all is the working folder, which is
+/// what a bare file's name leaves as its parent.
 void sync_folder(const std::filesystem::path& folder);
 
 /// Writes and syncs a new file.

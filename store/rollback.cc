@@ -159,6 +159,17 @@ Now look_at(const fs::path& store) {
   return now;
 }
 
+// What the positions are kept of.
+void require_state(const fs::path& store) {
+  const fs::path live = store / "db";
+  if (fs::exists(live / "CURRENT")) {
+    const auto database = Database::open(live.string(), Database::Access::kRead);
+    if (has_schema(*database, store.string()) && recover(*database).sequence > 0) return;
+  }
+  throw StoreError("the store in " + store.string() +
+                   " has no state, so there are no positions to keep; use --offsets rewind");
+}
+
 // Makes the new state in `<store>/.rollback/db`.
 void prepare(const fs::path& store, const fs::path& snapshot, const RolledBack& wanted,
              const Now& now, EventTime time) {
@@ -243,6 +254,7 @@ RolledBack roll_back(const std::string& path, const std::string& name, Offsets o
   const Result<Ok> whole = snapshots.verify(*found);
   if (!whole) throw StoreError(whole.error().message);
 
+  if (offsets == Offsets::kKeep) require_state(store);
   const Now now = look_at(store);
   RolledBack wanted{found->name, now.sequence, found->commit,
                     std::max(now.sequence, found->commit) + 1, offsets};

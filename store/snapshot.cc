@@ -215,7 +215,8 @@ std::optional<SnapshotInfo> SnapshotFolder::newest_good() const {
   return std::nullopt;
 }
 
-void SnapshotFolder::export_to(const SnapshotInfo& snapshot, const fs::path& to) const {
+void SnapshotFolder::export_to(const SnapshotInfo& snapshot, const fs::path& target) const {
+  const fs::path to = target.has_filename() ? target : target.parent_path();  // without its last /
   const Result<Ok> whole = verify(snapshot);
   if (!whole) throw StoreError(whole.error().message);
   const FolderLock held = hold(snapshot);
@@ -224,16 +225,19 @@ void SnapshotFolder::export_to(const SnapshotInfo& snapshot, const fs::path& to)
   // Under another name until it is whole, so that a half one is never taken for a snapshot.
   const fs::path half = to.string() + ".part";
   fs::remove_all(half);
+  fs::path made = half;
   try {
     if (to.extension() == ".tar") {
       copy_to_tar(folder_of(snapshot), manifest, half);
     } else {
       copy_to_folder(folder_of(snapshot), manifest, half);
     }
-    rename_in_folder(half, to);
+    fs::rename(half, to);
+    made = to;
+    sync_folder(to.parent_path());
   } catch (...) {
     std::error_code ignored;
-    fs::remove_all(half, ignored);
+    fs::remove_all(made, ignored);
     throw;
   }
 }

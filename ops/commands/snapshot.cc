@@ -110,8 +110,10 @@ int export_one(const Arguments& arguments) {
   return kExitDone;
 }
 
+// On a new disk there is no store yet: the folder is made.
 int import_one(const Arguments& arguments) {
-  print(arguments, snapshots_of(arguments).import_from(arguments.from));
+  SnapshotFolder snapshots(std::filesystem::path(arguments.store) / "snapshots");
+  print(arguments, snapshots.import_from(arguments.from));
   return kExitDone;
 }
 
@@ -215,7 +217,10 @@ void add_snapshot_command(Command& program) {
                        Command::kRequired);
   exporting.run([arguments] { return export_one(*arguments); });
 
-  Command& importing = add("import", "Takes an exported snapshot, if every byte of it is right.");
+  Command& importing =
+      add("import",
+          "Takes an exported snapshot, if every byte of it is right; makes the store's "
+          "folder where there is none.");
   importing.add_option("--from", arguments->from, "The folder or the tar file.",
                        Command::kRequired);
   importing.run([arguments] { return import_one(*arguments); });

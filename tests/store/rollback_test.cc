@@ -139,5 +139,32 @@ TEST_F(RollbackTest, KeepRefusesAnotherConfiguration) {
   roll_back(path, "latest", Offsets::kRewind, EventTime{5});
 }
 
+// A snapshot that came to a new disk: there are no positions yet.
+TEST_F(RollbackTest, KeepWithoutAStateSaysSo) {
+  {  // Of a store of the service's, which says whose it is.
+    const auto store = Store::open(path, Store::Access::kWrite);
+    StateChanges identity;
+    identity.values.push_back({"identity", "one", false});
+    store->write({store->sequence() + 1, {{"service", identity}}});
+    store->snapshot(EventTime{7}, 3);
+  }
+  const auto refusal = [&] {
+    try {
+      roll_back(path, "latest", Offsets::kKeep, EventTime{5});
+      return std::string();
+    } catch (const StoreError& error) {
+      return std::string(error.what());
+    }
+  };
+  std::filesystem::remove_all(path + "/db");
+  std::filesystem::remove(path + "/acknowledged");
+  EXPECT_NE(refusal().find("has no state"), std::string::npos) << refusal();
+  EXPECT_FALSE(std::filesystem::exists(path + "/db")) << "nothing is made on the way";
+  Store::open(path, Store::Access::kWrite);
+  EXPECT_NE(refusal().find("use --offsets rewind"), std::string::npos) << refusal();
+  roll_back(path, "latest", Offsets::kRewind, EventTime{5});
+  EXPECT_EQ(refusal(), "");
+}
+
 }  // namespace
 }  // namespace millrace

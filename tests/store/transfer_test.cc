@@ -2,6 +2,7 @@
 // `tar` understands; one with a single wrong byte is refused and never listed; what is in use
 // stays.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -53,6 +54,52 @@ struct TransferTest : ::testing::Test {
     }
   }
 };
+
+// The working folder, while it lives.
+class Within {
+ public:
+  explicit Within(const fs::path& folder) : before_(fs::current_path()) {
+    fs::current_path(folder);
+  }
+  Within(const Within&) = delete;
+  Within& operator=(const Within&) = delete;
+  ~Within() { fs::current_path(before_); }
+
+ private:
+  const fs::path before_;
+};
+
+TEST_F(TransferTest, ABareNameLiesInTheWorkingFolder) {
+  const SnapshotFolder snapshots(fs::absolute(folder / "one/snapshots"));
+  fs::create_directory(folder / "work");
+  const Within within(folder / "work");
+  for (const std::string to : {"bare.tar", "bare", "ended/"}) {
+    snapshots.export_to(snapshot, to);
+    EXPECT_TRUE(fs::exists(to)) << to;
+  }
+  const auto count = std::distance(fs::directory_iterator("."), fs::directory_iterator());
+  EXPECT_EQ(count, 3) << "and nothing else";
+}
+
+// A folder that can be written and not read: the name in it cannot be synced.
+TEST_F(TransferTest, AnExportThatFailsLeavesNothing) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const fs::path out = folder / "out";
+  fs::create_directory(out);
+  for (const char* to : {"exported", "exported.tar"}) {
+    fs::permissions(out, fs::perms::owner_write | fs::perms::owner_exec);
+    EXPECT_THROW(of("one").export_to(snapshot, out / to), StoreError);
+    fs::permissions(out, fs::perms::owner_all);
+    EXPECT_TRUE(fs::is_empty(out)) << to;
+  }
+}
+
+// A disk that was lost: there is no folder yet.
+TEST_F(TransferTest, ComesIntoAStoreThatIsNotThere) {
+  of("one").export_to(snapshot, folder / "s.tar");
+  EXPECT_EQ(of("new/disk").import_from(folder / "s.tar").name, snapshot.name);
+  EXPECT_EQ(of("new/disk").list().size(), 1u);
+}
 
 TEST_F(TransferTest, ComesBackThroughAFolderOrATarFile) {
   for (const std::string to : {"exported", "exported.tar"}) {

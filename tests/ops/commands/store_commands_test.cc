@@ -118,6 +118,14 @@ TEST(StoreCommands, ASnapshotGoesToAnotherStoreAndBack) {
   EXPECT_EQ(boost::json::parse(imported.out).at("commit").to_number<int>(), 7);
   EXPECT_EQ(millrace({"snapshot", "list", "--store", folder / "other"}).out, exported.out);
 
+  const std::string fresh = folder / "disk/new";  // is not there yet
+  const Outcome restored = millrace({"snapshot", "import", "--store", fresh, "--from", tar});
+  EXPECT_EQ(restored.exit, kExitDone) << restored.error;
+  const Outcome rolled =
+      millrace({"snapshot", "rollback", "--store", fresh, "--to", "latest", "--offsets", "rewind"});
+  EXPECT_EQ(rolled.exit, kExitDone) << rolled.error;
+  EXPECT_EQ(Store::open(fresh, Store::Access::kRead)->sequence(), 8u);
+
   const Outcome verified = millrace({"snapshot", "verify", "--store", folder / "other", "--json"});
   EXPECT_EQ(verified.exit, kExitDone);
   EXPECT_TRUE(boost::json::parse(verified.out).at(0).at("good").as_bool());
