@@ -96,6 +96,9 @@ void add_history(const Inspection& inspection, std::string& text) {
              fmt::format("{} to {}; not opened since", inspection.lost_commits->recovered + 1,
                          inspection.lost_commits->acknowledged));
   }
+  if (inspection.acknowledged_damaged) {
+    add_line(text, "lost commits", "not known: the store's file `acknowledged` cannot be read");
+  }
 }
 
 }  // namespace
@@ -141,6 +144,7 @@ Inspection inspect(const Store& store) {
   found.digest = summary.digest;
   found.history = store.history();
   found.lost_commits = store.lost();
+  found.acknowledged_damaged = store.acknowledged_damaged();
   return found;
 }
 
@@ -180,6 +184,8 @@ std::string to_json(const Inspection& inspection) {
   if (inspection.lost_commits) {
     lost = json::object{{"acknowledged", inspection.lost_commits->acknowledged},
                         {"recovered", inspection.lost_commits->recovered}};
+  } else if (inspection.acknowledged_damaged) {
+    lost = json::object{{"acknowledged", nullptr}, {"recovered", inspection.commit}};
   }
   return json::serialize(out);
 }

@@ -41,6 +41,7 @@ struct Inspection {
   std::uint64_t digest = 0;
   std::vector<StoreEvent> history;          ///< Losses and rollbacks.
   std::optional<Store::Lost> lost_commits;  ///< Not yet noticed by a start.
+  bool acknowledged_damaged = false;        ///< Nobody knows whether commits are lost.
 };
 
 /// Reads all of the state. Error: throws StoreError, StateError.
@@ -51,7 +52,8 @@ Inspection inspect(const Store& store);
 /// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
 /// report, `dropped_rows` and `capped` as there, `tables`, `snapshots`, `digest`, `history` (a
 /// list: `event` "lost" or "rollback", `from`, `to`, `commit`; of a rollback also `snapshot`,
-/// `offsets`, `time`), `lost_commits` (null, or `acknowledged` and `recovered`).
+/// `offsets`, `time`), `lost_commits` (null, or `acknowledged` and `recovered`;
+/// `acknowledged` is null where the store's note of it cannot be read).
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

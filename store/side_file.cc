@@ -52,6 +52,12 @@ std::optional<Acknowledged> read_acknowledged(const fs::path& store) {
   return found;
 }
 
+bool acknowledged_is_damaged(const fs::path& store) {
+  std::error_code unknown;
+  const bool absent = fs::status(store / kName, unknown).type() == fs::file_type::not_found;
+  return !absent && !read_acknowledged(store);
+}
+
 void write_acknowledged(const fs::path& store, const Acknowledged& acknowledged) {
   const fs::path path = store / kName;
   const std::string line = line_of(acknowledged);

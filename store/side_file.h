@@ -22,6 +22,9 @@ struct Acknowledged {
 /// while the power fails).
 std::optional<Acknowledged> read_acknowledged(const std::filesystem::path& store);
 
+/// Whether the file is there and says nothing: what was acknowledged is unknown then.
+bool acknowledged_is_damaged(const std::filesystem::path& store);
+
 /// The number that a version may be named by without a commit: above `at_least` and all that were
 /// used before, and kept, so that the next commit goes beyond it. Error: throws StoreError.
 std::uint64_t name_without_commit(const std::filesystem::path& store, std::uint64_t at_least);

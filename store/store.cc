@@ -33,6 +33,7 @@ struct Store::Parts {
   Recovered now{};  // its sequence is that of the next member
   std::atomic<std::uint64_t> sequence{0};
   std::optional<Lost> lost{};
+  bool acknowledged_damaged = false;
   std::uint64_t named = 0;                // of the side file
   std::vector<keys::PieceKey> cleaned{};  // handed out since the last commit
   bool failed = false;
@@ -182,6 +183,7 @@ std::unique_ptr<Store> Store::open(const std::string& path, Access access) {
   }
   // Read before the database: what another process acknowledges meanwhile is in there then.
   const std::optional<Acknowledged> told = read_acknowledged(path);
+  p.acknowledged_damaged = !told && acknowledged_is_damaged(path);
   with_way_back(path, [&] {
     p.database = access == Access::kWrite ? open_to_write(path, told) : open_to_read(path, told);
     MILLRACE_FAILPOINT("recovery.opened");
@@ -218,6 +220,7 @@ bool Store::exists(const std::string& path) { return has_database(path); }
 
 std::uint64_t Store::sequence() const { return parts_->sequence; }
 std::optional<Store::Lost> Store::lost() const { return parts_->lost; }
+bool Store::acknowledged_damaged() const { return parts_->acknowledged_damaged; }
 std::vector<StoreEvent> Store::history() const { return read_history(*parts_->database); }
 
 void Store::restore(Participant& participant) const {

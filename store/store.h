@@ -56,6 +56,9 @@ class Store {
     std::uint64_t recovered = 0;     ///< and the one that is there.
   };
   std::optional<Lost> lost() const;
+  /// Whether `<store>/acknowledged` was there and could not be read: commits may be lost, and
+  /// nobody can tell. The next commit writes it anew.
+  bool acknowledged_damaged() const;
 
   /// Losses and rollbacks, oldest first; the last few.
   std::vector<StoreEvent> history() const;

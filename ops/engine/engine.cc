@@ -171,6 +171,12 @@ void Engine::open() {
                                "damaged); going on from commit " +
                                std::to_string(lost->recovered) + ", its events are taken again");
   }
+  if (p.store->acknowledged_damaged()) {
+    p.options.log("warning", p.options.config.store.path +
+                                 "/acknowledged cannot be read: whether commits after commit " +
+                                 std::to_string(p.store->sequence()) +
+                                 " are lost is not known; the next commit writes it anew");
+  }
   p.restore();
   MILLRACE_FAILPOINT("recovery.restored");
 

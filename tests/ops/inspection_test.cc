@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <fstream>
 
 #include "ingest/join/accounts_state.h"
 #include "ops/report.h"
@@ -129,6 +130,17 @@ TEST_F(InspectionTest, ANewStoreHasEmptyAccounts) {
   EXPECT_EQ(out.at("events"), json::value(0));
   EXPECT_EQ(out.at("digest"), json::value("0000000000000000"));
   EXPECT_TRUE(out.at("offsets").as_array().empty());
+}
+
+TEST_F(InspectionTest, ADamagedNoteOfWhatWasAcknowledgedIsSaid) {
+  store->write(some_commit());
+  EXPECT_TRUE(read().at("lost_commits").is_null());
+  std::ofstream(folder / "store/acknowledged") << "x";
+  const json::object lost = read().at("lost_commits").as_object();
+  EXPECT_TRUE(lost.at("acknowledged").is_null());
+  EXPECT_EQ(lost.at("recovered").to_number<int>(), 42);
+  const auto reader = Store::open(folder / "store", Store::Access::kRead);
+  EXPECT_NE(to_text(inspect(*reader)).find("lost commits  not known"), std::string::npos);
 }
 
 TEST_F(InspectionTest, TheTextHasEveryPart) {

@@ -70,6 +70,25 @@ TEST(SideFile, ANameThatWasGivenWithoutACommitIsNotGivenAgain) {
   EXPECT_EQ(name_without_commit(folder / "store", store->sequence()), 9u);
 }
 
+TEST(SideFile, ADamagedOneIsSaidUntilTheNextCommit) {
+  const TempFolder folder;
+  const std::string path = folder / "store";
+  EXPECT_FALSE(Store::open(path, Store::Access::kWrite)->acknowledged_damaged()) << "a new store";
+  Store::open(path, Store::Access::kWrite)->write({5, {}});
+  EXPECT_FALSE(Store::open(path, Store::Access::kRead)->acknowledged_damaged());
+  for (const char* damage : {"", "00000000000000000005",
+                             "no such line, and as long as the one there"
+                             " should have been\n"}) {
+    std::ofstream(path + "/acknowledged") << damage;
+    EXPECT_TRUE(Store::open(path, Store::Access::kRead)->acknowledged_damaged());
+    const auto store = Store::open(path, Store::Access::kWrite);
+    EXPECT_TRUE(store->acknowledged_damaged());
+    EXPECT_FALSE(store->lost());
+    store->write({store->sequence() + 1, {}});
+    EXPECT_FALSE(Store::open(path, Store::Access::kRead)->acknowledged_damaged());
+  }
+}
+
 // The log's newest file, cut so that the last commit is gone.
 TEST(SideFile, ATornLogIsNoticedAndGoneOnFrom) {
   const TempFolder folder;
