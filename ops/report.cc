@@ -3,14 +3,16 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <cmath>
 
 namespace millrace {
 namespace {
 
 namespace json = boost::json;
 
+// JSON has no number that is not finite: a figure that is none is undefined, as in the API.
 json::value number_or_null(const std::optional<double>& value) {
-  return value ? json::value(*value) : json::value(nullptr);
+  return value && std::isfinite(*value) ? json::value(*value) : json::value(nullptr);
 }
 
 json::object figures(const Figures& figures, bool binary) {

@@ -1,0 +1,44 @@
+// The report of `replay` is JSON, whatever the figures are.
+#include "ops/report.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <limits>
+
+namespace millrace {
+namespace {
+
+TEST(Report, AFigureThatIsNotFiniteIsNull) {
+  for (const double figure :
+       {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN()}) {
+    TaskReport task;
+    task.name = "spend";
+    task.binary = false;
+    task.all = {.rows = 7,
+                .positives = 0,
+                .auc = figure,
+                .auc_error = figure,
+                .log_loss = figure,
+                .normalized_entropy = figure,
+                .calibration = figure,
+                .rmse = figure};
+    task.last_fifth.rmse = 0.5;
+    TrainerReport trainer;
+    trainer.tasks.push_back(task);
+    trainer.guardrails.tasks.resize(1);
+    trainer.guardrails.passed_over.resize(1);
+    const auto report = boost::json::parse(
+        replay_report({.counts = {}, .trainer = trainer, .stages = {}, .seconds = 1, .digest = 0}));
+    const auto& told = report.at("tasks").at("spend");
+    EXPECT_EQ(told.at("all").at("rows").to_number<int>(), 7);
+    for (const auto& [name, value] : told.at("all").as_object()) {
+      EXPECT_TRUE(name == "rows" || value.is_null()) << std::string_view(name) << " " << value;
+    }
+    EXPECT_EQ(told.at("last_fifth").at("rmse").to_number<double>(), 0.5);
+  }
+}
+
+}  // namespace
+}  // namespace millrace
