@@ -130,7 +130,7 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
   };
   add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
   add("join state", static_cast<double>(config.join.memory.value),
-      "join.memory; about 8 bytes of it for each impression that lies in the store");
+      "join.memory; beyond it impressions lie in the store, for about 8 bytes of memory each");
   if (const UserCapOptions& cap = config.learner.guardrails.user_cap; cap.rows > 0) {
     add("user cap",
         kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),

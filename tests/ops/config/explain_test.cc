@@ -23,6 +23,7 @@ TEST(ExplainConfig, SaysWhatTheContractsFileMeans) {
         "impressions; decided 1d after the impression",
         "dwell  regression: the last dwell, learned as log1p; trained where ctr is 1",
         "53 inputs (20 from the context), 4 experts [64, 64]",
+        "join.memory; beyond it impressions lie in the store, for about 8 bytes of memory each",
         "table item_id               1.5 GiB", "records read ahead          256 MiB"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
