@@ -1,6 +1,7 @@
 #include "learner/train/guardrail.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -10,6 +11,8 @@ namespace millrace {
 namespace {
 
 constexpr double kGrowth = 1.02;  // of the usual norm, in one step
+// Of a series of skipped batches the 1st, 2nd, 4th … are told of; this many others end the series.
+constexpr std::uint64_t kGoodBatches = 1024;
 
 constexpr std::string_view kState = "guardrails", kNotes = "guardrail_notes";
 
@@ -102,7 +105,8 @@ const std::vector<std::uint8_t>& Guardrail::begin(const Batch& batch) {
 
 void Guardrail::pause(bool paused) {
   if (paused && !pause_.on()) {
-    freeze(pause_, "learning", FreezeReason::kDeadLetters, "too many records are dead letters");
+    freeze(pause_, "learning", FreezeReason::kDeadLetters,
+           "the share of dead letters is too high; rows are passed over until it is low again");
   } else if (!paused) {
     resume(pause_, "learning", "fewer records are dead letters");
   }
@@ -135,10 +139,14 @@ void Guardrail::skipped(const Batch& batch, int task) {
     skipped.task = schema_.tasks()[static_cast<std::size_t>(task)].name;
     skipped.reason = "loss";
   }
-  notices_.push_back("a batch of " + std::to_string(batch.rows) + " rows, due " +
-                     print_rfc3339(skipped.first) + " to " + print_rfc3339(skipped.last) +
-                     ", is skipped: its " + skipped.reason +
-                     (task >= 0 ? " of " + name_of(task) : std::string()) + " is not finite");
+  good_since_skip_ = 0;
+  if (std::has_single_bit(++skips_)) {
+    notices_.push_back("a batch of " + std::to_string(batch.rows) + " rows, due " +
+                       print_rfc3339(skipped.first) + " to " + print_rfc3339(skipped.last) +
+                       ", is skipped: its " + skipped.reason +
+                       (task >= 0 ? " of " + name_of(task) : std::string()) + " is not finite" +
+                       (skips_ > 1 ? "; " + std::to_string(skips_) + " were of late" : ""));
+  }
   quarantine_.push_back(std::move(skipped));
   while (quarantine_.size() > static_cast<std::size_t>(options_.not_finite.quarantine)) {
     quarantine_.pop_front();
@@ -153,21 +161,23 @@ void Guardrail::skipped(const Batch& batch, int task) {
 
 void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& losses) {
   skipped_in_a_row_ = 0;
+  if (++good_since_skip_ == kGoodBatches) skips_ = 0;
   const std::size_t T = tasks_.size();
   for (std::size_t k = 0; k < T; ++k) {
     const int task = static_cast<int>(k);
     const bool binary = schema_.tasks()[k].kind == TaskKind::kBinary;
     const bool product = losses.is_product(task);
+    // First: a row of the batch may end the freeze, which then says how long it was.
+    if (learns_[k] == 0) {
+      const auto rows = static_cast<std::uint64_t>(losses.counts()[k]);
+      passed_over_[k] += rows;
+      tasks_[k].rows += tasks_[k].on() ? rows : 0;
+    }
     for (int i = 0; i < batch.rows; ++i) {
       const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
       if (std::isnan(label) || !losses.is_learned(i)) continue;
       const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};
       watch_row(task, label, binary ? math::sigmoid(logit) : logit, losses.loss(i, task));
-    }
-    if (learns_[k] == 0) {
-      const auto rows = static_cast<std::uint64_t>(losses.counts()[k]);
-      passed_over_[k] += rows;
-      tasks_[k].rows += tasks_[k].on() ? rows : 0;
     }
   }
   for (Freeze* all : {&learning_, &pause_}) {

@@ -102,6 +102,8 @@ class Guardrail {
   std::array<std::uint64_t, kFreezeReasons> freezes_{};
   std::vector<std::uint8_t> learns_;
   std::vector<std::string> notices_;
+  /// For the log alone, and not kept: the batches skipped of late, and the others since the last.
+  std::uint64_t skips_ = 0, good_since_skip_ = 0;
 };
 
 /// What a store holds of a model's guardrails, for whoever has no model.

@@ -137,12 +137,12 @@ struct DeadLetterGuardOptions {
   static constexpr auto fields() {
     using D = DeadLetterGuardOptions;
     return std::tuple{
-        field("enabled", &D::enabled, "Whether too many dead letters pause learning."),
-        field(
-            "share", &D::share,
-            "Learning pauses while so many of the last records are dead letters; it goes on below "
-            "half of that.",
-            0.001, 1.0),
+        field("enabled", &D::enabled,
+              "Whether rows are passed over while too many records are dead letters."),
+        field("share", &D::share,
+              "Rows are passed over, for good, while so many of the last records are dead "
+              "letters, until fewer than half of that are.",
+              0.001, 1.0),
         field("records", &D::records, "How many records are the last.", 1, 10'000'000)};
   }
 };

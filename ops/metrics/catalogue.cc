@@ -131,7 +131,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Mean cross-entropy of the nets beside es_dfm and defer in the last batch with targets. head: "
      "delayed (a 1 is still to come), never (a 0 stays)."},
     {"millrace_learning_frozen", kGauge, "model,reason",
-     "1 where all of learning is frozen, for that reason; dead_letters: while they are too many."},
+     "1 where all of learning is frozen, for that reason; dead_letters: rows are passed over while "
+     "they are too many."},
     {"millrace_task_frozen", kGauge, "model,task,reason",
      "1 where the task is frozen, for that reason."},
     {"millrace_freezes_total", kCounter, "model,reason",

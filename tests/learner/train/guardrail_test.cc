@@ -17,6 +17,7 @@
 namespace millrace {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -176,6 +177,50 @@ TEST(Guardrail, BatchesThatAreNotFiniteAreRememberedAndManyInARowFreezeLearning)
   EXPECT_EQ(trainer.report().rows, rows + kBatch);
 }
 
+// However many there are, the log has few lines of it; the counts and the quarantine have all.
+TEST(Guardrail, OfManySkippedBatchesAFewAreTold) {
+  LearnerOptions options = quiet_options();
+  options.guardrails.not_finite.limit = 1'000'000;
+  Trainer trainer("m", schema(), options);
+  stream::Source source(schema(), 4);
+  for (int i = 0; i < 500; ++i) {
+    trainer.train(poisoned(source));
+    if (i % 7 == 0) trainer.train(source.next(kBatch));
+  }
+  const auto notices = trainer.take_notices();
+  ASSERT_EQ(notices.size(), 9U) << "1, 2, 4 … 256";
+  EXPECT_THAT(notices[0], HasSubstr("is skipped: its loss of task dwell is not finite"));
+  EXPECT_THAT(notices[8], HasSubstr("256 were of late"));
+  EXPECT_EQ(trainer.report().skipped, 500U);
+  for (int i = 0; i < 1024; ++i) trainer.train(source.next(1));
+  trainer.train(poisoned(source));
+  EXPECT_THAT(trainer.take_notices(), ElementsAre(HasSubstr("is skipped"))) << "another series";
+}
+
+// Positives come back in the middle of a batch, which is passed over as a whole.
+TEST(Guardrail, WhatASilenceSaysItLastedIsWhatWasPassedOver) {
+  LearnerOptions options = quiet_options();
+  options.guardrails.silent.enabled = true;
+  options.guardrails.silent.rows = 100;
+  Trainer trainer("m", schema(), options);
+  stream::Source source(schema(), 6);
+  for (int i = 0; i < 400; ++i) {
+    Batch batch = source.next(kBatch, Stream::kMatured, 0);
+    for (int r = 0; r < batch.rows && 200 < i && i < 300; ++r) {
+      float& like = batch.labels[static_cast<std::size_t>(r * stream::kTasks + stream::kLike)];
+      if (like > 0) like = 0;
+    }
+    trainer.train(batch);
+  }
+  std::uint64_t told = 0;
+  for (const std::string& notice : trainer.take_notices()) {
+    const auto at = notice.find("(silent) for ");
+    if (at != std::string::npos) told += std::stoull(notice.substr(at + 13));
+  }
+  EXPECT_GT(told, 0U);
+  EXPECT_EQ(told, trainer.report().guardrails.passed_over[stream::kLike]);
+}
+
 TEST(Guardrail, BatchesThatArePausedAreMeasuredOnly) {
   Trainer trainer("m", schema(), quiet_options());
   stream::Source source(schema(), 5);
@@ -189,8 +234,9 @@ TEST(Guardrail, BatchesThatArePausedAreMeasuredOnly) {
   trainer.train(source.next(kBatch));
   EXPECT_NE(weights_of(trainer), weights);
   EXPECT_FALSE(trainer.report().guardrails.pause.on());
-  EXPECT_THAT(trainer.take_notices(),
-              ElementsAre(HasSubstr("frozen (dead_letters)"), HasSubstr("goes on")));
+  EXPECT_THAT(trainer.take_notices(), ElementsAre(AllOf(HasSubstr("frozen (dead_letters)"),
+                                                        HasSubstr("rows are passed over")),
+                                                  HasSubstr("goes on")));
 }
 
 /// A stream on which the guards find something now and then: flipped labels, silence, poison.
