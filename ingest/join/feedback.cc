@@ -91,10 +91,9 @@ void Feedback::applied(WaitingImpression& impression, int type, const TaskSet& n
   for (const int k : of_type_[at(type)]) {
     const Plan& p = plan(k);
     const bool at_once = is_at_once(p.policy);
-    const bool open = impression.open.has(k), carried = impression.is_carried(k);
     // The letter of the rule for fnw: its first applied outcome, though its label be decided.
-    if (!open && (carried || !at_once || !p.conditions.empty())) continue;
-    if (carried && !impression.has_passed(k)) continue;
+    if (!impression.open.has(k) && !(at_once && p.conditions.empty())) continue;
+    if (impression.is_carried(k) && !impression.has_passed(k)) continue;
     if (!at_once && (!impression.short_waits || !impression.short_waits->passed.has(k))) continue;
     if (!at_once && not_yet.has(k)) continue;
     if (!condition_holds(p, impression)) continue;
