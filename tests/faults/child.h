@@ -13,9 +13,9 @@ namespace millrace {
 
 /// Runs one disabled test of this program in a process of its own (RocksDB's threads do not survive
 /// a fork alone), with `environment` added to ours: FAULT_POINTS, FAULT_FILES and what the test
-/// reads by `told`. Returns whether a fault killed it.
-inline bool is_killed(const std::string& test,
-                      const std::map<std::string, std::string>& environment) {
+/// reads by `told`. Returns how it ended, as waitpid does.
+inline int run_child(const std::string& test,
+                     const std::map<std::string, std::string>& environment) {
   const pid_t process = ::fork();
   if (process == 0) {
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
@@ -27,7 +27,21 @@ inline bool is_killed(const std::string& test,
   int status = 0;
   ::waitpid(process, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) throw std::runtime_error("no child");
+  return status;
+}
+
+/// Whether a fault killed it.
+inline bool is_killed(const std::string& test,
+                      const std::map<std::string, std::string>& environment) {
+  const int status = run_child(test, environment);
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+/// Whether it went through.
+inline bool is_done(const std::string& test,
+                    const std::map<std::string, std::string>& environment) {
+  const int status = run_child(test, environment);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 /// In the child: what it was told under this name.
