@@ -22,6 +22,7 @@ struct RolledBack {
   std::uint64_t to = 0;      ///< The snapshot's commit.
   std::uint64_t commit = 0;  ///< The number that the state has now, higher than any before.
   Offsets offsets = Offsets::kRewind;
+  std::string held = {};  ///< Of a daemon: why the weights are not served; empty where they are.
 };
 
 /// Why a daemon did not roll back.

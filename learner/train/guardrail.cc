@@ -62,6 +62,11 @@ EventTime read_notes(ByteReader& reader, SavedGuardrails& saved) {
   return now;
 }
 
+// By weights that went wrong, or by labels that did.
+bool was_spoiled(const Freeze& freeze) {
+  return freeze.reason == FreezeReason::kSpike || freeze.reason == FreezeReason::kCalibration;
+}
+
 }  // namespace
 
 SavedGuardrails read_guardrails(std::string_view state, std::string_view notes) {
@@ -198,6 +203,8 @@ void Guardrail::watch_row(int task, double label, double prediction, double loss
       freeze(freeze_of, name_of(task), finding->reason, std::move(finding->text));
       if (finding->reason != FreezeReason::kSilent) hold(1, name_of(task) + " was frozen");
     }
+  } else if (was_spoiled(freeze_of)) {
+    watches_[k].pass_over(loss);
   }
 }
 
@@ -208,14 +215,23 @@ void Guardrail::hold(std::uint8_t cause, const std::string& why) {
 }
 
 bool Guardrail::all_usual() const {
-  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+  for (int task = 0; task < static_cast<int>(tasks_.size()); ++task) {
+    const auto k = static_cast<std::size_t>(task);
     if (!tasks_[k].on() && !watches_[k].is_usual()) return false;
-    // After a leap of the weights a task that was frozen has nothing to show for itself.
-    const FreezeReason reason = tasks_[k].reason;
-    const bool spoiled = reason == FreezeReason::kSpike || reason == FreezeReason::kCalibration;
-    if (hold_.on > 1 && spoiled) return false;
+    if (was_spoiled(tasks_[k]) && (hold_.on > 1 || is_far_off(task))) return false;
   }
   return true;
+}
+
+// A task that was frozen for its loss may go on being wrong about labels that are wrong; but not by
+// more than a version may be.
+bool Guardrail::is_far_off(int task) const {
+  const auto k = static_cast<std::size_t>(task);
+  const std::optional<double> now = watches_[k].frozen_loss();
+  if (!now) return true;  // it has nothing to show for itself
+  const std::optional<double> usual = watches_[k].usual_loss();
+  const double coin = schema_.tasks()[k].kind == TaskKind::kBinary ? kCoinLoss : 0;
+  return *now > options_.publish.max_loss * std::max(usual.value_or(0), coin);
 }
 
 void Guardrail::stepped(const Batch& batch, double norm, double change, double largest) {
@@ -230,7 +246,8 @@ void Guardrail::stepped(const Batch& batch, double norm, double change, double l
   hold_.rows += learned_rows(batch);
   hold_.good_rows += learned_rows(batch);
   if (hold_.good_rows * 4 >= bounds.hold && all_usual()) {
-    notices_.push_back("versions may leave again");
+    notices_.push_back("versions may leave again, after " +
+                       std::to_string(static_cast<long>(hold_.rows)) + " rows");
     hold_ = {};
   } else if (hold_.rows >= bounds.hold && !learning_.on()) {
     freeze(learning_, "learning", FreezeReason::kUnbounded,

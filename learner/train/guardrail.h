@@ -60,8 +60,8 @@ class Guardrail {
   bool resume(std::optional<int> task);
 
   /// Whether a step beyond the bounds, or a task frozen for its loss, stands against a version:
-  /// until a quarter of `publish.hold` rows were learned since, and all that learn have their usual
-  /// loss.
+  /// until a quarter of `publish.hold` rows were learned since, all that learn have their usual
+  /// loss, and none that was frozen for its loss is beyond `publish.max_loss` times its own.
   bool holds_versions() const { return hold_.on != 0; }
   /// The usual loss of a task; nothing before a first mean.
   std::optional<double> usual_loss(int task) const;
@@ -80,6 +80,7 @@ class Guardrail {
   void pause(bool paused);
   void hold(std::uint8_t cause, const std::string& why);
   bool all_usual() const;
+  bool is_far_off(int task) const;
   void watch_row(int task, double label, double prediction, double loss);
   std::string name_of(int task) const;
 

@@ -16,7 +16,6 @@ constexpr double kFollowed = 3;        // and what is taken in of it
 constexpr double kLeastPositives = 4;  // of a piece
 constexpr double kMostPieces = 64;     // a piece ends at so many times its rows at the latest
 constexpr double kLeastSpread = 0.02;  // of the usual loss: σ is never taken for less
-constexpr double kCoin = 0.6931471805599453;
 
 template <class... Values>
 std::string print(const char* format, Values... values) {
@@ -83,6 +82,17 @@ bool TaskWatch::heard(double label) {
   return s_.heard >= options_.silent.positives;
 }
 
+void TaskWatch::pass_over(double loss) {
+  if (!std::isfinite(loss)) return;
+  s_.frozen_rows += 1;
+  s_.frozen_loss +=
+      (loss - s_.frozen_loss) / std::min(s_.frozen_rows, static_cast<double>(options_.spike.rows));
+}
+
+std::optional<double> TaskWatch::frozen_loss() const {
+  return s_.frozen_rows >= options_.spike.rows ? std::optional(s_.frozen_loss) : std::nullopt;
+}
+
 void TaskWatch::reset() { s_ = {}; }
 
 std::optional<double> TaskWatch::usual_loss() const {
@@ -95,7 +105,7 @@ void TaskWatch::follow(double mean) {
   const double share = 1 / std::min(s_.pieces + 1, kLength);
   double away = mean - s_.usual;
   if (!warm && binary_) {
-    away = std::min(mean, 2 * kCoin) - s_.usual;
+    away = std::min(mean, 2 * kCoinLoss) - s_.usual;
   } else if (!warm && s_.pieces >= 2) {
     away = std::min(away, kFollowed * std::max(std::sqrt(s_.variance), s_.usual));
   } else if (warm) {
@@ -113,7 +123,7 @@ std::optional<Finding> TaskWatch::close_piece() {
   s_.piece_rows = s_.piece_loss = s_.piece_expected = s_.piece_positives = 0;
   const bool warm = s_.pieces >= spike.warm_up;
   double usual = s_.usual, deviation = std::max(std::sqrt(s_.variance), kLeastSpread * usual);
-  if (!warm) usual = deviation = kCoin;
+  if (!warm) usual = deviation = kCoinLoss;
   if (warm || binary_) {
     s_.last = deviation > 0
                   ? std::clamp((mean - usual) / deviation, -kMostDeviations, kMostDeviations)

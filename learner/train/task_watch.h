@@ -23,6 +23,9 @@ enum class FreezeReason : std::uint8_t {
 inline constexpr int kFreezeReasons = 8;
 std::string_view to_string(FreezeReason reason);
 
+/// The mean loss of a binary task that answers by the toss of a coin: ln 2.
+inline constexpr double kCoinLoss = 0.6931471805599453;
+
 /// What a guard has found.
 struct Finding {
   FreezeReason reason = FreezeReason::kNone;
@@ -57,6 +60,10 @@ class TaskWatch {
   std::optional<Finding> add(double label, double prediction, double loss);
   /// As `add` while the task is frozen for its silence: whether enough positives have come back.
   bool heard(double label);
+  /// One row while the task is frozen for its loss.
+  void pass_over(double loss);
+  /// The mean loss of late while frozen, over about `spike.rows` rows; nothing before so many.
+  std::optional<double> frozen_loss() const;
   /// Forgets everything: the task starts anew.
   void reset();
 
@@ -83,6 +90,7 @@ class TaskWatch {
     double window_rows = 0, predicted = 0, positives = 0, spread = 0, outside = 0;
     double calibrated = 0;  ///< 1 once a window was well inside the band.
     double silent_rows = 0, since_positive = 0, heard = 0;
+    double frozen_rows = 0, frozen_loss = 0;
   } s_;
 };
 

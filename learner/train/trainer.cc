@@ -32,8 +32,6 @@ struct ChunkMemory {
   Buffer<float> gradients;
 };
 
-constexpr double kCoinLoss = 0.6931471805599453;  // ln 2
-
 View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
   return {buffer.get(), rows, cols};
 }

@@ -87,7 +87,8 @@ struct Engine::Parts {
   std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
   bool dirty = false;                          // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now(), last_look{};
-  Clock::time_point last_snapshot = Clock::now();  // the committer's thread's
+  std::atomic<Clock::time_point> last_snapshot{Clock::time_point{}};
+  std::atomic<std::uint64_t> in_last_snapshot{0};  // its commit
   std::uint64_t positions_published = 0;
   std::uint64_t commands = 0;  // that were seen to be carried out
   bool hurried = false;        // somebody waits for the next commit
@@ -100,7 +101,14 @@ struct Engine::Parts {
   void make_merge();
   Commit commit_without_trainer(std::uint64_t sequence, std::span<const Cleaning> cleanings);
   void first_commit();
+  void serve_a_snapshot(std::uint64_t sequence, const std::string& held);
   void landed();
+  void plan_snapshots();
+  bool snapshot_is_due() const;
+  void take_snapshot();
+  void look_for_commands();
+  void commit_commands();
+  bool holds() const { return learner->holds() || !learner->report()->guardrails.held.empty(); }
   void start_threads();
   void barrier();
   bool barrier_is_due() const;
@@ -122,6 +130,10 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
     return Error{"store.commit_every: off is for `replay`; expected a duration"};
   }
   auto parts = std::make_unique<Parts>(std::move(options));
+  parts->options.stopping = [p = parts.get(), asked = std::move(parts->options.stopping)] {
+    p->commit_commands();
+    return asked && asked();
+  };
   auto ends = make_stream_ends(parts->options);
   if (!ends) return ends.error();
   parts->ends = std::move(ends).value();
@@ -182,6 +194,7 @@ void Engine::open() {
 
   if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
   p.make_merge();
+  p.plan_snapshots();
   p.first_commit();
   p.start_threads();
 }
@@ -249,12 +262,41 @@ void Engine::Parts::first_commit() {
   board.at_barrier(counts());
   board.committed();
   if (!options.live) return;
-  if (const std::string held(trainers.champion().held()); !held.empty()) {
-    options.log("error", "the store's weights are not served (" + held +
-                             "): roll back to a snapshot, or resume learning to serve them anyway");
+  const std::string held(trainers.champion().held());
+  board.change([&](EngineStatus& status) { status.held_at_start = held; });
+  if (!held.empty()) {
+    serve_a_snapshot(sequence, held);
     return;
   }
   options.serving->apply(trainers.champion().publish(), {sequence, 0});
+}
+
+// The weights of a start are held: something else is served. Its number names nothing else, as no
+// version of this commit's own weights leaves under it.
+void Engine::Parts::serve_a_snapshot(std::uint64_t sequence, const std::string& held) {
+  const std::string what = "the store's weights are not served (" + held + "); ";
+  const std::string advice = ". Roll back to a snapshot, or resume learning to serve them anyway";
+  if (options.serving->has_version()) {
+    options.log("error", what + "the last good version is served on" + advice);
+    return;
+  }
+  const SnapshotFolder folder(options.config.store.path + "/snapshots");
+  const std::vector<SnapshotInfo> snapshots = folder.list();
+  for (auto snapshot = snapshots.rbegin(); snapshot != snapshots.rend(); ++snapshot) {
+    try {
+      const auto copy = Store::open(folder.folder_of(*snapshot).string(), Store::Access::kRead);
+      Trainers old(make_trainers(options.config, schema));
+      copy->restore(old.champion());
+      if (!old.champion().held().empty()) continue;
+      options.serving->apply(old.champion().publish(), {sequence, 0});
+      options.log("error", what + "those of the snapshot " + snapshot->name + " are" + advice);
+      return;
+    } catch (const std::exception& error) {
+      options.log("warning",
+                  "the snapshot " + snapshot->name + " cannot be served: " + error.what());
+    }
+  }
+  options.log("error", what + "no snapshot is good either, so nothing is served" + advice);
 }
 
 void Engine::Parts::start_threads() {
@@ -273,21 +315,49 @@ void Engine::Parts::start_threads() {
                            .publish_every = options.config.serve.publish_every,
                            .commands = options.commands,
                            .log = options.log,
-                           .queue = static_cast<std::size_t>(options.config.learner.train.queue)});
+                           .queue = static_cast<std::size_t>(options.config.learner.train.queue),
+                           .held = !board.read().held_at_start.empty()});
 }
 
 // On the committer's thread, after each commit.
 void Engine::Parts::landed() {
   board.committed();
-  const SnapshotOptions& snapshots = options.config.store.snapshots;
-  if (!options.live || Clock::now() - last_snapshot < snapshots.every) return;
+  if (snapshot_is_due()) take_snapshot();
+}
+
+// The next one is due `every` after the newest; a store's first one early, so that there soon is
+// something to go back to.
+void Engine::Parts::plan_snapshots() {
+  const Duration every = options.config.store.snapshots.every;
+  const std::vector<SnapshotInfo> snapshots = store->snapshots();
+  Duration age = every * 9 / 10;
+  if (!snapshots.empty()) {
+    age = std::clamp(options.clock() - snapshots.back().taken, Duration{0}, every);
+  }
+  last_snapshot = Clock::now() - age;
+}
+
+bool Engine::Parts::snapshot_is_due() const {
+  return options.live && store->sequence() != in_last_snapshot &&
+         Clock::now() - last_snapshot.load() >= options.config.store.snapshots.every;
+}
+
+// On the committer's thread.
+void Engine::Parts::take_snapshot() {
   last_snapshot = Clock::now();
+  // Good ones are not pushed out by what nobody would go back to.
+  if (holds()) {
+    options.log("warning", "no snapshot: no version leaves");
+    return;
+  }
   if (!space.enough()) {
     options.log("warning", "no snapshot: " + space.complaint());
     return;
   }
   try {
-    const SnapshotInfo taken = store->snapshot(options.clock(), snapshots.keep);
+    const SnapshotInfo taken =
+        store->snapshot(options.clock(), options.config.store.snapshots.keep);
+    in_last_snapshot = taken.commit;
     options.log("info", "snapshot " + taken.name);
   } catch (const std::exception& error) {  // the commit is safe; learning goes on
     options.log("error", std::string("no snapshot: ") + error.what());
@@ -300,6 +370,19 @@ bool Engine::Parts::barrier_is_due() const {
   const auto since = Clock::now() - last_barrier;
   if (joiner.pressure() != JoinState::Pressure::kNone) return since >= kLeastBetweenBarriers;
   return options.config.store.commit_every && since >= *options.config.store.commit_every;
+}
+
+// Who gave a command waits for its commit.
+void Engine::Parts::look_for_commands() {
+  const std::uint64_t now = learner->commands();
+  if (std::exchange(commands, now) != now) dirty = hurried = true;
+}
+
+// While the start waits for the broker.
+void Engine::Parts::commit_commands() {
+  if (!learner || failure.happened()) return;
+  look_for_commands();
+  if (hurried && barrier_is_due() && has_room()) barrier();
 }
 
 // Memory has no room for further events before what the join gives to the store is there.
@@ -383,9 +466,7 @@ bool Engine::run(const std::function<bool()>& stop,
     if (at_end && p.options.live && join.quiet_after) {
       p.pipeline->at_end(p.options.clock(), quiet, closed);
     }
-    if (p.learner->commands() != std::exchange(p.commands, p.learner->commands())) {
-      p.dirty = p.hurried = true;
-    }
+    p.look_for_commands();
     p.dirty |= probe.events + probe.rows + probe.clock_steps != before;
     if (!p.send(closed)) break;
     if (at_end && !p.options.live) {
@@ -444,6 +525,7 @@ void Engine::Parts::tick(const std::function<void(const Progress&)>& tell) {
   if (now - last_tick < kTickEvery) return;
   last_tick = now;
   note_status();
+  dirty |= snapshot_is_due();  // it is taken after a commit
   if (ends.kafka && options.live && store->sequence() != positions_published) {
     positions_published = store->sequence();
     ends.kafka->publish_positions();
@@ -490,6 +572,7 @@ const Store& Engine::store() const { return *parts_->store; }
 const Schema& Engine::schema() const { return parts_->schema; }
 
 EngineStatus Engine::status() const { return parts_->board.read(); }
+bool Engine::holds() const { return parts_->holds(); }
 std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }

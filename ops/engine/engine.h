@@ -65,8 +65,9 @@ class Engine {
   ~Engine();
 
   /// Opens the store, restores everything, commits a higher sequence and publishes the first
-  /// version. Throws IdentityError, StoreError (StoreFullError where less than `store.free_space`
-  /// is free).
+  /// version. Where the guardrails hold the store's weights, what was served before is served on,
+  /// or else the newest snapshot's that they do not hold. Throws IdentityError, StoreError
+  /// (StoreFullError where less than `store.free_space` is free).
   void open();
 
   /// Instead of `open`: publishes what the last commit holds and can tell of it all that an engine
@@ -96,6 +97,9 @@ class Engine {
   const Schema& schema() const;
 
   EngineStatus status() const;
+  /// Whether the guardrails hold the weights as they are, as far as was seen: a snapshot of them
+  /// would be none to go back to.
+  bool holds() const;
   std::shared_ptr<const TrainerReport> report() const;
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;

@@ -39,6 +39,8 @@ struct EngineStatus {
   std::uint64_t dead_letters_waiting = 0;
   DecodeCounts decoded;  ///< Features missing, features and labels unknown, since the start.
   std::string paused;    ///< Why nothing is taken just now; empty where all is well.
+  /// Why the store's weights were not served at the start; empty where they were.
+  std::string held_at_start;
 };
 
 /// Where an engine's threads note its status and others read it. Threads: any.

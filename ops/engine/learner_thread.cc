@@ -19,8 +19,7 @@ constexpr std::chrono::milliseconds kReportEvery{500};
 
 LearnerThread::LearnerThread(Parts parts)
     : parts_(parts), queue_(parts.queue), last_publish_(Clock::now()), last_report_(Clock::now()) {
-  // A first version that was held may leave later.
-  unpublished_ = parts_.publisher != nullptr && !parts_.publisher->has_version();
+  unpublished_ = holds_ = parts_.held;
   log_notices();
   refresh_report();
   if (parts_.commands != nullptr) parts_.commands->open();
@@ -153,11 +152,14 @@ void LearnerThread::publish_if_due() {
   if (now - last_publish_ < parts_.publish_every) return;
   last_publish_ = now;
   const std::string held(parts_.trainers.champion().held());
+  holds_ = !held.empty();
   if (!held.empty()) {
     for (std::size_t r = 0; r < kHeldReasons.size(); ++r)
       held_counts_[r] += kHeldReasons[r] == held;
     if (held != held_) {
-      log("warning", "no version leaves (" + held + "); the last good one is served on");
+      log("warning", "no version leaves (" + held + "); " +
+                         (parts_.publisher->has_version() ? "the last good one is served on"
+                                                          : "there is none to be served"));
     }
     held_ = held;
     return;

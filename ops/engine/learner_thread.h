@@ -47,6 +47,7 @@ class LearnerThread {
     /// Of what the guardrails do; may be empty.
     std::function<void(std::string_view level, const std::string& message)> log = {};
     std::size_t queue = 64;  ///< Batches and barriers that may wait.
+    bool held = false;       ///< The weights as they are were held; they may leave later.
   };
   explicit LearnerThread(Parts parts);
   /// Works off what was sent, then ends.
@@ -60,6 +61,8 @@ class LearnerThread {
 
   /// Commands that were carried out, ever; they wait for a commit.
   std::uint64_t commands() const { return parts_.commands ? parts_.commands->carried_out() : 0; }
+  /// Whether the last due version was held.
+  bool holds() const { return holds_; }
   /// Due publications that were held since the start, by kHeldReasons.
   std::uint64_t held(std::size_t reason) const { return held_counts_[reason]; }
 
@@ -89,6 +92,7 @@ class LearnerThread {
   BoundedQueue<Message> queue_;
   bool unpublished_ = false;
   std::string held_;  ///< Why the last due publication was held; empty: it left.
+  std::atomic<bool> holds_{false};
   std::array<std::atomic<std::uint64_t>, kHeldReasons.size()> held_counts_{};
   std::chrono::steady_clock::time_point last_publish_, last_report_;
   mutable std::mutex report_mutex_;

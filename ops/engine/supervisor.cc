@@ -178,8 +178,14 @@ LearningStatus Supervisor::status() const {
   if (status.state != State::kRunning) return status;
   read([&](const Engine* engine) {
     if (engine == nullptr) return;
-    status.reason = engine->status().paused;
-    if (!status.reason.empty()) status.state = State::kPaused;
+    const EngineStatus now = engine->status();
+    status.reason = now.paused;
+    if (!status.reason.empty()) {
+      status.state = State::kPaused;
+    } else if (!now.held_at_start.empty() && !options_.engine.serving->has_version()) {
+      status.reason = "the guardrails hold the store's weights (" + now.held_at_start +
+                      "), and there is no good snapshot";
+    }
   });
   return status;
 }
@@ -206,6 +212,11 @@ Result<SnapshotInfo> Supervisor::snapshot() {
   const std::string reason = status().reason;
   const std::shared_lock lock(engine_mutex_);
   if (!engine_) return Error{"learning does not run: " + reason};
+  if (engine_->holds()) {
+    return Error{
+        "the guardrails hold the weights as they are; a snapshot of them could push out a "
+        "good one"};
+  }
   try {
     return engine_->store().snapshot(options_.engine.clock(), config.store.snapshots.keep);
   } catch (const std::exception& error) {
@@ -284,6 +295,7 @@ void Supervisor::serve_request() {
     answer = RollbackRefusal{error.what()};
   }
   open_again();
+  if (answer && engine_ != nullptr) answer->held = engine_->status().held_at_start;
   const std::lock_guard lock(mutex_);
   request->answer = std::move(answer);
   answered_.notify_all();

@@ -15,7 +15,11 @@ Answer answer_readyz(const ServeParts& parts, bool draining, std::string_view re
   const ServingModel& serving = *parts.serving;
   if (draining) return error_answer(503, "not ready: the service is stopping", request_id);
   if (!serving.has_version()) {
-    return error_answer(503, "not ready: no version of the weights was published yet", request_id);
+    const std::string reason = parts.learning ? parts.learning().reason : "";
+    return error_answer(503,
+                        "not ready: no version of the weights was published yet" +
+                            (reason.empty() ? "" : ": " + reason),
+                        request_id);
   }
   Answer answer;
   JsonWriter json(answer.body);

@@ -78,9 +78,13 @@ Answer answer_rollback(const ServeParts& parts, Request& request) {
   json.number(done->to);
   json.key("commit");
   json.number(done->commit);
-  if (parts.serving->has_version()) {
-    json.key("version");
+  json.key("version");
+  if (done->held.empty() && parts.serving->has_version()) {
     json.text(print_version(parts.serving->pin().version()));
+  } else {
+    json.raw("null");
+    json.key("held");
+    json.text(done->held);
   }
   json.end_object();
   answer.body += '\n';

@@ -186,6 +186,8 @@ TEST_F(LearningFaults, FlippedLabelsFreezeTheirTaskAlone) {
   EXPECT_GT(report.at("guardrails").at("tasks").at("ctr").at("passed_over").to_number<int>(),
             7'000);
   EXPECT_NE(log_.find("task ctr is frozen"), std::string::npos) << log_;
+  // The weights are as good as the others': what is wrong are the labels.
+  EXPECT_NE(log_.find("versions may leave again"), std::string::npos) << log_;
   EXPECT_TRUE(serve_and_score());
 }
 
@@ -223,7 +225,24 @@ TEST_F(LearningFaults, ARateTimesAThousandIsStoppedAndNeverServed) {
                    reason(frozen(report, "dwell")) == "spike";
   EXPECT_TRUE(all || reason(report.at("guardrails").at("learning")) == "unbounded") << log_;
   // The store's weights were spoiled before that was known: they are not served.
-  EXPECT_FALSE(serve_and_score());
+  EXPECT_FALSE(serve_and_score([](int port) {
+    EXPECT_NE(http(port, "GET", "/readyz").body.find("the guardrails hold"), std::string::npos);
+  }));
+}
+
+TEST_F(LearningFaults, InPlaceOfSpoiledWeightsASnapshotsAreServed) {
+  write(30'000);
+  replay();
+  ChildProcess snapshot({kMillrace, "snapshot", "create", "--store", folder_ / "store"},
+                        folder_ / "snapshot");
+  ASSERT_EQ(snapshot.wait(30), 0) << read_file(folder_ / "snapshot");
+  write(60'000);
+  replay({"train.dense.rate=3", "train.embedding.rate=10"});
+  EXPECT_TRUE(serve_and_score([](int port) {
+    const HttpReply another = http(port, "POST", "/v1/admin/snapshot");
+    EXPECT_EQ(another.status, 503) << "it would be of spoiled weights: " << another.body;
+  }));
+  EXPECT_NE(read_file(folder_ / "daemon").find("those of the snapshot"), std::string::npos);
 }
 
 TEST_F(LearningFaults, TooManyDeadLettersPauseLearning) {

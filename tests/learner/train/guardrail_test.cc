@@ -350,6 +350,35 @@ TEST(Guardrail, ARateTimesAThousandIsHeldAndFrozen) {
   }
 }
 
+// A task that was frozen by garbage holds versions until its rows look well again.
+TEST(Guardrail, AHoldLastsWhileAFrozenTaskIsFarOff) {
+  LearnerOptions options = stream::options(kBatch);
+  options.guardrails.publish.hold = 400;
+  options.guardrails.publish.max_change = 1e30;
+  options.guardrails.publish.max_weight = 1e30;
+  options.guardrails.calibration.enabled = false;
+  stream::Source source(schema(), 4);
+  StateLog log;
+  {
+    Trainer good("m", schema(), options);
+    for (int i = 0; i < 400; ++i) good.train(source.next(kBatch));
+    log.commit(good);
+  }
+  options.train.embedding.rate = 300;
+  Trainer trainer("m", schema(), options);
+  log.restore(trainer);
+  const auto click = static_cast<std::size_t>(*trainer.find_task("click"));
+  const auto is_frozen = [&] {
+    return trainer.report().guardrails.tasks[click].reason == FreezeReason::kSpike;
+  };
+  for (int i = 0; i < 400 && !is_frozen(); ++i) trainer.train(source.next(kBatch));
+  ASSERT_TRUE(is_frozen());
+  for (int i = 0; i < 60; ++i) {
+    trainer.train(source.next(kBatch));
+    ASSERT_EQ(trainer.report().guardrails.held, "unbounded") << i;
+  }
+}
+
 // Where no bound is set, the last batch tells.
 TEST(Guardrail, AVersionThatUnlearnedTheLastBatchIsHeld) {
   LearnerOptions options = quiet_options();
