@@ -37,7 +37,7 @@ faults: configure
 # hour. One alone: make sanitize SANITIZERS=tsan; some tests: TESTS='Store*'.
 SANITIZERS ?= asan tsan
 sanitize: install-packages
-	@for preset in $(SANITIZERS); do \
+	@mkdir -p build; for preset in $(SANITIZERS); do \
 	  cmake --preset $$preset >build/configure-$$preset.log && \
 	  cmake --build --preset $$preset -j $(JOBS) && \
 	  ctest --preset $$preset -j 2 $(if $(TESTS),-R '$(TESTS)') || exit 1; \
