@@ -15,8 +15,9 @@ if(MILLRACE_SANITIZE)
                       -fno-sanitize-recover=all -g1)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND MILLRACE_WARNINGS -Wno-maybe-uninitialized)  # false alarms on std::optional
-    # Boost.Asio's fences, which the thread sanitizer does not see.
-    add_compile_options($<$<STREQUAL:${MILLRACE_SANITIZE},thread>:-Wno-tsan>)
+    if(MILLRACE_SANITIZE STREQUAL "thread")
+      add_compile_options(-Wno-tsan)  # Boost.Asio's fences, which this sanitizer does not see
+    endif()
   endif()
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 endif()
