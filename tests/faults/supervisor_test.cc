@@ -246,7 +246,7 @@ TEST_F(SupervisorTest, AStartWithoutRoomTellsWhatWasCommitted) {
 TEST_F(SupervisorTest, ARollbackByTheApiRelearnsToTheSameWeights) {
   // All are there from the start, so that none comes too late for what others saw; but slowly.
   produce(broker_.address(), records_, kPartitions);
-  faults::set_failpoints("source.step=sleep(200)");
+  faults::set_failpoints("source.step=sleep(100)@1+");
   Daemon daemon(config("store"));
   while (daemon.http("GET", "/metrics").body.find("\nmillrace_events_taken_total 0\n") !=
          std::string::npos) {
