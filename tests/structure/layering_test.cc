@@ -67,8 +67,8 @@ const std::vector<Library> kLibraries{
 };
 
 // Of the system and the compiler.
-const Words kSystem{"sys/",   "netinet/", "arpa/",       "unistd.h",   "fcntl.h",
-                    "poll.h", "signal.h", "xmmintrin.h", "immintrin.h"};
+const Words kSystem{"sys/",   "netinet/", "arpa/",    "unistd.h",    "fcntl.h",
+                    "poll.h", "signal.h", "malloc.h", "xmmintrin.h", "immintrin.h"};
 
 bool starts_with_any(const std::string& header, const Words& prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(),

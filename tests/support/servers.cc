@@ -191,8 +191,17 @@ void KafkaServer::delete_records(const std::string& topic, int partition, std::i
 std::pair<std::int64_t, std::int64_t> KafkaServer::offsets(const std::string& topic,
                                                            int partition) {
   std::int64_t low = 0, high = 0;
-  const auto error = rd_kafka_query_watermark_offsets(admin_->client, topic.c_str(), partition,
-                                                      &low, &high, kTimeoutMs);
+  rd_kafka_resp_err_t error{};
+  // A client may not know the leader yet.
+  for (int attempt = 0; attempt < 50; ++attempt) {
+    error = rd_kafka_query_watermark_offsets(admin_->client, topic.c_str(), partition, &low, &high,
+                                             kTimeoutMs);
+    if (error != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+        error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
   if (error) fail("offsets of " + topic, rd_kafka_err2str(error));
   return {low, high};
 }
