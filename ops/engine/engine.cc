@@ -150,10 +150,12 @@ Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Engine::~Engine() {
-  // Threads first, in the direction of the data; what they borrow goes with the parts.
-  parts_->learner.reset();
+  // Threads first, in the direction of the data; what they borrow goes with the parts. A commit
+  // that lands meanwhile still asks the learner whether its weights are held.
+  if (parts_->learner) parts_->learner->finish();
   parts_->publisher.reset();
   parts_->committer.reset();
+  parts_->learner.reset();
 }
 
 void Engine::Parts::check_identity() const {
