@@ -10,6 +10,7 @@
 
 #include "ingest/join/joiner.h"
 #include "tests/support/join_histories.h"
+#include "tests/support/met_accounts.h"
 #include "tests/support/oracle_join.h"
 #include "tests/support/state_log.h"
 
@@ -103,27 +104,9 @@ struct Seeds : ::testing::TestWithParam<int> {
 };
 
 // What all histories of a seed range met, so that a generator that misses a rule shows.
-void expect_everything_met(const Accounts& a) {
-  for (const std::uint64_t count :
-       {a.impressions.late, a.impressions.duplicate, a.impressions.finished, a.outcomes.late,
-        a.outcomes.duplicate, a.outcomes.out_of_window, a.outcomes.unmatched, a.outcomes.unused,
-        a.outcomes.applied, a.samples, a.rows}) {
-    EXPECT_GT(count, 50u);
-  }
-}
-
-void add(Accounts& sum, const Accounts& a) {
-  sum.impressions.late += a.impressions.late;
-  sum.impressions.duplicate += a.impressions.duplicate;
-  sum.impressions.finished += a.impressions.finished;
-  sum.outcomes.late += a.outcomes.late;
-  sum.outcomes.duplicate += a.outcomes.duplicate;
-  sum.outcomes.out_of_window += a.outcomes.out_of_window;
-  sum.outcomes.unmatched += a.outcomes.unmatched;
-  sum.outcomes.unused += a.outcomes.unused;
-  sum.outcomes.applied += a.outcomes.applied;
-  sum.samples += a.samples;
-  sum.rows += a.rows;
+void expect_everything_met(const MetFates& met) {
+  EXPECT_FALSE(met.sums().empty());
+  for (const std::uint64_t count : met.sums()) EXPECT_GT(count, 50u);
 }
 
 // What the policies of delayed feedback emitted: labels by origin, targets by their bits, final
@@ -154,7 +137,7 @@ struct MetFeedback {
 };
 
 TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
-  Accounts met;
+  MetFates met;
   MetFeedback feedback;
   std::uint64_t in_store = 0, reads = 0;
   for (int seed = GetParam() * kSeedsEach; seed < (GetParam() + 1) * kSeedsEach; ++seed) {
@@ -189,7 +172,7 @@ TEST_P(Seeds, RowsAndAccountsEqualTheBruteForceJoin) {
     ASSERT_EQ(spilling.log.digested(), plain.log.digested()) << context;
     in_store += spilling.joiner().sizes().in_store;
     reads += spilling.log.cold_reads();
-    add(met, oracle.accounts);
+    met.add(oracle.accounts);
     feedback.add(oracle.rows);
   }
   expect_everything_met(met);
