@@ -12,7 +12,7 @@
 namespace millrace {
 
 /// The format that this version writes; it reads this one only.
-inline constexpr std::uint32_t kSchemaVersion = 3;
+inline constexpr std::uint32_t kSchemaVersion = 4;
 
 /// What an open store knows of the last commit without reading the large values.
 struct Recovered {
