@@ -189,6 +189,21 @@ void InputLayer::undo() {
   batch_ = nullptr;
 }
 
+void InputLayer::put_rows(int table, std::span<const std::uint64_t> keys,
+                          std::span<const float> weights, EventTime seen) {
+  EmbeddingTable& rows = at(tables_, table);
+  const auto D = static_cast<std::size_t>(rows.shape().dimension);
+  MILLRACE_CHECK(batch_ == nullptr && (weights.empty() || weights.size() == keys.size() * D));
+  std::vector<std::uint32_t> slots(keys.size());
+  rows.begin(seen);
+  rows.look_up(keys, slots);
+  for (std::size_t i = 0; i < keys.size() && !weights.empty(); ++i) {
+    MILLRACE_CHECK(slots[i] != EmbeddingTable::kNeutral);
+    std::copy_n(weights.data() + i * D, D, rows.used()[slots[i]].values);
+  }
+  rows.keep();
+}
+
 void InputLayer::save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
                       StateChanges& changes) {
   ByteWriter numeric;

@@ -53,6 +53,12 @@ class InputLayer {
   float keep();
   void undo();
 
+  /// Gives the keys of table `table` rows of these weights, [keys, dimension] (none: initial ones),
+  /// as last seen at `seen`. Requires: no batch is in progress, and a key gets a row when it is
+  /// first seen.
+  void put_rows(int table, std::span<const std::uint64_t> keys, std::span<const float> weights,
+                EventTime seen);
+
   const std::vector<EmbeddingTable>& tables() const { return tables_; }
   std::vector<EmbeddingTable>& tables() { return tables_; }
   /// One for each of Schema::numeric_features, whether it is standardised or not.

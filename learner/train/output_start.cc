@@ -40,6 +40,8 @@ void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) 
   }
 }
 
+void OutputStart::start_as_given() { std::fill(started_.begin(), started_.end(), std::uint8_t{1}); }
+
 // Whether the label is one of a sample of all labels. Not the 1s that came later; and not what is
 // trained at once over the entire space: whether the condition holds is known of its 1s alone.
 bool OutputStart::tells_base_rate(const Batch& batch, std::size_t row, int task) const {

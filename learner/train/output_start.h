@@ -33,6 +33,9 @@ class OutputStart {
   /// learned from it (by task, 1).
   void add(const Batch& batch, std::span<const std::uint8_t> learns);
 
+  /// No first bias is set any more: the outputs start from given weights.
+  void start_as_given();
+
   /// Of the transformed labels of task k; {0, 0} before any.
   const std::vector<LabelRange>& ranges() const { return ranges_; }
   /// `value` within the range of task k; as it is before any label.

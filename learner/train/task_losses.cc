@@ -57,8 +57,9 @@ double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHe
   return 1;
 }
 
-void TaskLosses::run(int first, View<const float> z, const std::vector<double>& scale,
-                     const FeedbackHeads& heads, View<float> dz) {
+template <class Value>
+void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& scale,
+                     const FeedbackHeads& heads, View<Value> dz) {
   const std::vector<Task>& tasks = schema_.tasks();
   const int T = static_cast<int>(tasks.size());
   MILLRACE_CHECK(z.cols == T && dz.has_shape(z.rows, T));
@@ -93,9 +94,14 @@ void TaskLosses::run(int first, View<const float> z, const std::vector<double>& 
       factors_[cell] = factor;
     }
     if (!is_learned(row)) std::fill(slopes.begin(), slopes.end(), 0.0);  // 0 · ∞ is not 0
-    for (int k = 0; k < T; ++k) dz(r, k) = static_cast<float>(slopes[static_cast<std::size_t>(k)]);
+    for (int k = 0; k < T; ++k) dz(r, k) = static_cast<Value>(slopes[static_cast<std::size_t>(k)]);
   }
 }
+
+template void TaskLosses::run(int, View<const float>, const std::vector<double>&,
+                              const FeedbackHeads&, View<float>);
+template void TaskLosses::run(int, View<const double>, const std::vector<double>&,
+                              const FeedbackHeads&, View<double>);
 
 std::vector<TaskLoss> TaskLosses::sums() const {
   const int T = static_cast<int>(schema_.tasks().size());

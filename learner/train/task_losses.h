@@ -35,9 +35,10 @@ class TaskLosses {
   const std::vector<double>& counts() const { return counts_; }
 
   /// Rows [first, first + z.rows): from z [n,T] to dz [n,T] (overwritten). scale[k] = ω_k / norm_k.
-  /// `heads` have run on these rows.
-  void run(int first, View<const float> z, const std::vector<double>& scale,
-           const FeedbackHeads& heads, View<float> dz);
+  /// `heads` have run on these rows. Works in double; Value: float or double.
+  template <class Value>
+  void run(int first, View<const Value> z, const std::vector<double>& scale,
+           const FeedbackHeads& heads, View<Value> dz);
 
   /// Σ of the weighted losses and N_k, for each task. After all rows have run.
   std::vector<TaskLoss> sums() const;

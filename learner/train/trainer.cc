@@ -148,7 +148,7 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows, 
     inputs.gather(first, x_tile);
     heads.run(chunk, first == chunks.begin(chunk), first, x_tile);
     model.forward(weights.get(), x_tile, *memory.work, z_tile);
-    losses.run(first, z_tile, scale, heads, dz_tile);
+    losses.run<float>(first, z_tile, scale, heads, dz_tile);
     if (only_score) continue;
     model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
                    first > chunks.begin(chunk), view_of(dx, batch_rows, D).rows_from(first, count));
@@ -290,6 +290,19 @@ Trainer::Trainer(std::string name, const Schema& schema, const LearnerOptions& o
     : parts_(std::make_unique<Parts>(std::move(name), schema, options)) {}
 
 Trainer::~Trainer() = default;
+
+void Trainer::start_from(std::span<const float> dense, std::span<const TableUpdate> tables,
+                         EventTime seen) {
+  Parts& p = *parts_;
+  MILLRACE_CHECK(p.steps == 0 && tables.size() <= p.inputs.tables().size());
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    p.inputs.put_rows(static_cast<int>(t), tables[t].keys, tables[t].rows, seen);
+  }
+  if (dense.empty()) return;
+  MILLRACE_CHECK(static_cast<long>(dense.size()) == p.model.parameter_count());
+  std::copy(dense.begin(), dense.end(), p.weights.get());
+  p.outputs.start_as_given();
+}
 
 void Trainer::train(const Batch& batch) {
   Parts& p = *parts_;

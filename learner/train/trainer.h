@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,14 @@ class Trainer final : public Participant {
  public:
   Trainer(std::string name, const Schema& schema, const LearnerOptions& options);
   ~Trainer() override;
+
+  /// Begins with given weights instead of the initial ones: `dense` is the whole block (empty: the
+  /// initial one), tables[t] has keys that get rows of table t, as last seen at `seen`, and their
+  /// weights (none: the initial ones). Given dense weights are taken as they are: no first bias is
+  /// set from the labels. For comparisons with other code.
+  /// Requires: nothing was trained or restored; keys get a row when they are first seen.
+  void start_from(std::span<const float> dense, std::span<const TableUpdate> tables,
+                  EventTime seen);
 
   /// One step, and the labels that are only measured; without a row these alone.
   /// Requires: batch.rows ≤ options.train.batch.

@@ -72,7 +72,7 @@ TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
     heads.run(0, true, 0, x.view());
     TaskLosses losses(schema, 10);
     losses.begin(batch);
-    losses.run(0, z.view(), scale, heads, dz.view());
+    losses.run<float>(0, z.view(), scale, heads, dz.view());
     for (int i = 0; i < 10; ++i) {
       const double at[] = {z(i, 0), z(i, 1), z(i, 2)};
       for (int j = 0; j < kTasks; ++j) {

@@ -1,0 +1,172 @@
+// The whole step as one function: x → towers → chains and losses → Σ_k ω_k L_k / N_k, in double by
+// the code that trains in float. The gradient of every parameter, and of x, against central
+// differences, for every backbone with every kind of head.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "learner/device/devices.h"
+#include "learner/model/model.h"
+#include "learner/train/feedback_heads.h"
+#include "learner/train/task_losses.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+struct NamedModel {
+  std::string name;
+  ModelOptions options;
+};
+
+ModelOptions small_model() {
+  ModelOptions options;
+  options.experts = 3;
+  options.expert_layers = {5, 4};
+  options.tower_layers = {3};
+  return options;
+}
+
+std::vector<NamedModel> models() {
+  std::vector<NamedModel> models;
+  const auto add = [&](std::string name, auto&& change) {
+    change(models.emplace_back(NamedModel{std::move(name), small_model()}).options);
+  };
+  add("mmoe", [](ModelOptions&) {});
+  add("mmoe_deep_gates", [](ModelOptions& options) { options.gate_layers = {4}; });
+  return models;
+}
+
+struct NamedTasks {
+  std::string name;
+  std::vector<Task> tasks;
+};
+
+Task task(std::string name, TaskKind kind = TaskKind::kBinary, int given = -1,
+          bool entire_space = false) {
+  Task task;
+  task.name = std::move(name);
+  task.kind = kind;
+  task.given = given;
+  task.entire_space = entire_space;
+  return task;
+}
+
+std::vector<NamedTasks> heads() {
+  return {
+      {"binary", {task("a"), task("b")}},
+      {"regression", {task("a", TaskKind::kRegression), task("b")}},
+      {"chain",
+       {task("click"), task("cart", TaskKind::kBinary, 0, true),
+        task("buy", TaskKind::kBinary, 1, true)}},
+      {"condition",
+       {task("click"), task("like", TaskKind::kBinary, 0),
+        task("dwell", TaskKind::kRegression, 0)}},
+  };
+}
+
+using Case = std::tuple<NamedModel, NamedTasks>;
+
+class StepGradients : public ::testing::TestWithParam<Case> {
+ protected:
+  static constexpr int B = 7, D = 6;
+
+  StepGradients() {
+    batch.rows = B;
+    const Matrix<double> draws(B, T, 31);
+    for (int i = 0; i < B; ++i) {
+      batch.weights.push_back(i % 3 == 1 ? 2.5F : 1.0F);
+      for (int k = 0; k < T; ++k) {
+        const bool binary = schema.tasks()[static_cast<std::size_t>(k)].kind == TaskKind::kBinary;
+        const double value = draws(i, k);
+        const bool missing = (i + k) % 5 == 4;
+        batch.labels.push_back(missing  ? NAN
+                               : binary ? static_cast<float>(value > 0)
+                                        : static_cast<float>(value));
+        batch.condition.push_back(1);
+      }
+    }
+    losses.begin(batch);
+    for (int k = 0; k < T; ++k) {
+      scale.push_back((0.5 + k) / losses.counts()[static_cast<std::size_t>(k)]);
+    }
+  }
+
+  static Schema make_schema() {
+    Feature dense;
+    dense.name = "dense";
+    dense.kind = FeatureKind::kDense;
+    dense.width = D;
+    return {{dense}, std::get<1>(GetParam()).tasks};
+  }
+
+  /// Σ_k ω_k L_k; leaves its slope in the logits in dz.
+  double loss() {
+    model.forward(weights.values.data(), x, *work, z);
+    losses.run<double>(0, z, scale, feedback, dz);
+    double sum = 0;
+    for (int k = 0; k < T; ++k) {
+      const auto at = static_cast<std::size_t>(k);
+      sum += scale[at] * losses.sums()[at].sum;
+    }
+    return sum;
+  }
+
+  const Schema schema = make_schema();
+  const int T = static_cast<int>(schema.tasks().size());
+  std::unique_ptr<Backend<double>> cpu = open_device<double>("cpu");
+  Model<double> model{schema, std::get<0>(GetParam()).options};
+  std::unique_ptr<Model<double>::Workspace> work = model.workspace(*cpu, B);
+  /// All weights random, biases and gates too. (With this seed no unit is within a difference's
+  /// step of its kink.)
+  Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
+  Matrix<double> x{B, D, 22}, z{B, T}, dz{B, T};
+  Batch batch = empty_batch(schema, Stream::kMatured);
+  TaskLosses losses{schema, B};
+  FeedbackHeads feedback{schema, FeedbackOptions{}, D, B, 1, B, 1};
+  std::vector<double> scale;
+};
+
+// ‖a − b‖ / ‖b‖
+double relative(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    size += b[i] * b[i];
+  }
+  return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
+}
+
+std::vector<double> values_of(const ParameterSlot& slot, const std::vector<double>& block) {
+  std::vector<double> values;
+  for (int r = 0; r < slot.rows; ++r) {
+    const auto row = block.begin() + slot.offset + r * slot.stride;
+    values.insert(values.end(), row, row + slot.cols);
+  }
+  return values;
+}
+
+TEST_P(StepGradients, MatchCentralDifferences) {
+  Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
+  loss();
+  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+  const std::vector<double> expected = slopes(weights.values, [&] { return loss(); });
+  for (const ParameterSlot& slot : model.parameters()) {
+    EXPECT_LT(relative(values_of(slot, gradients.values), values_of(slot, expected)), 1e-6)
+        << slot.name;
+  }
+  EXPECT_LT(relative(dx.values, slopes(x.values, [&] { return loss(); })), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, StepGradients,
+                         ::testing::Combine(::testing::ValuesIn(models()),
+                                            ::testing::ValuesIn(heads())),
+                         [](const auto& info) {
+                           return std::get<0>(info.param).name + "_" + std::get<1>(info.param).name;
+                         });
+
+}  // namespace
+}  // namespace millrace
