@@ -5,6 +5,7 @@
 
 #include "learner/base/view.h"
 #include "learner/device/memory.h"
+#include "learner/math/mixture.h"
 
 namespace millrace {
 
@@ -42,6 +43,43 @@ Stack<T> side_by_side(View<T> all, int count) {
   return {{all.data, all.rows, cols, all.stride}, count, cols};
 }
 
+/// The outputs of a level's experts, [B,H] each, by their number: `groups` groups of equally spaced
+/// ones (of one task each), `group_step` values apart, and then the shared ones.
+template <class T>
+struct ExpertStack {
+  Stack<T> own;  ///< The first group.
+  int groups = 0;
+  long group_step = 0;
+  Stack<T> shared;  ///< Its count is 0 where there is none.
+
+  ExpertStack() { shared.count = 0; }
+  /// Equally spaced ones.
+  ExpertStack(Stack<T> all) : shared(all) {}
+  ExpertStack(Stack<T> own_, int groups_, long group_step_, Stack<T> shared_)
+      : own(own_), groups(groups_), group_step(group_step_), shared(shared_) {}
+  template <class U>
+  requires std::is_same_v<const U, T> ExpertStack(const ExpertStack<U>& other)
+      : own(other.own), groups(other.groups), group_step(other.group_step), shared(other.shared) {}
+
+  int grouped() const { return groups == 0 ? 0 : groups * own.count; }
+  int count() const { return grouped() + shared.count; }
+  View<T> operator[](int e) const {
+    if (e >= grouped()) return shared[e - grouped()];
+    View<T> one = own[e % own.count];
+    one.data += (e / own.count) * group_step;
+    return one;
+  }
+};
+
+/// Gates of one kind and what they mix: gate i is of task first_gate + i.
+template <class T>
+struct Mixture {
+  math::GateReach reach;
+  int first_gate = 0;
+  Stack<const T> g;  ///< Weights, [B,n] each; with count 0 there is no gate.
+  ExpertStack<const T> y;
+};
+
 /// What a model is computed with. One implementation per device; layers know only this.
 ///
 /// Views point into memory of this backend's device. Outputs never overlap inputs. Operations run
@@ -65,6 +103,9 @@ class Backend {
   virtual void wait() = 0;
   /// to = from, both on the device and of one shape.
   virtual void copy(View<const T> from, View<T> to) = 0;
+  /// to += from; to = 0.
+  virtual void add(View<const T> from, View<T> to) = 0;
+  virtual void clear(View<T> to) = 0;
 
   /// A layer: y_i = x_i w_i + b_i, of which the first `relu` columns of each y_i become max(·, 0).
   /// x_i [B,D], w_i [D,H], y_i [B,H]. b_i [1,n], n ≤ H: the columns after the n-th have no bias (b
@@ -73,8 +114,8 @@ class Backend {
                      Stack<T> y) = 0;
 
   /// A layer's slopes in its weights: dw_i = x_iᵀ dy_i and db_i = Σ_rows dy_i, where db_i [1,n]
-  /// takes the first n columns (may be empty). With `add`, both are added to what is there.
-  /// dy is the slope before the activation.
+  /// takes the first n columns (may be empty, as may dw). With `add`, both are added to what is
+  /// there. dy is the slope before the activation.
   virtual void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,
                                       Stack<T> db) = 0;
 
@@ -86,14 +127,14 @@ class Backend {
   /// g_t = softmax of each row of u_t; u_t and g_t [B,E], stacks of T.
   virtual void softmax(Stack<const T> u, Stack<T> g) = 0;
 
-  /// v_t = Σ_e g_t[:,e] ∘ y_e; g a stack of T [B,E], y of E [B,H], v of T [B,H]
-  /// (MMoE, Ma et al. 2018, eq. 6).
-  virtual void mix(Stack<const T> g, Stack<const T> y, Stack<T> v) = 0;
+  /// v_t = Σ_c g_t[:,c] ∘ y_{e(t,c)} (MMoE, Ma et al. 2018, eq. 6); v a stack of T [B,H].
+  virtual void mix(const Mixture<T>& mixture, Stack<T> v) = 0;
 
-  /// From dv_t: du_t [B,E] in the gates' logits (g = softmax(u)), and dy_e [B,H]. With `relu`, y is
-  /// the output of a ReLU and dy the slope before it.
-  virtual void mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu,
-                            Stack<T> du, Stack<T> dy) = 0;
+  /// From dv_t: du_t [B,n] in the gates' logits (g = softmax(u); of which `dg`, if not empty, is
+  /// another slope in g), and dy_e [B,H] of all experts. With `relu`, y is the output of a ReLU and
+  /// dy the slope before it. With `add`, dy is added to; du never is.
+  virtual void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg,
+                            bool relu, bool add, Stack<T> du, ExpertStack<T> dy) = 0;
 };
 
 }  // namespace millrace

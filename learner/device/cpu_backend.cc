@@ -71,6 +71,17 @@ void CpuBackend<T>::copy(View<const T> from, View<T> to) {
 }
 
 template <class T>
+void CpuBackend<T>::add(View<const T> from, View<T> to) {
+  MILLRACE_CHECK(to.has_shape(from.rows, from.cols));
+  for (int r = 0; r < from.rows; ++r) math::mix_add(T(1), from.row(r), to.row(r), to.cols);
+}
+
+template <class T>
+void CpuBackend<T>::clear(View<T> to) {
+  for (int r = 0; r < to.rows; ++r) std::fill_n(to.row(r), to.cols, T(0));
+}
+
+template <class T>
 void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu,
                           Stack<T> y) {
   MILLRACE_CHECK(x.has_shape(y.count, y.first.rows, w.first.rows));
@@ -93,9 +104,13 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
 template <class T>
 void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add,
                                            Stack<T> dw, Stack<T> db) {
+  MILLRACE_CHECK(db.first.cols <= dy.first.cols);
+  if (dw.first.data == nullptr) {
+    for (int i = 0; i < dy.count; ++i) sum_rows<T>(dy[i], add, db[i]);
+    return;
+  }
   MILLRACE_CHECK(x.has_shape(dw.count, dy.first.rows, dw.first.rows));
   MILLRACE_CHECK(dy.has_shape(dw.count, x.first.rows, dw.first.cols));
-  MILLRACE_CHECK(db.first.cols <= dy.first.cols);
   for (int i = 0; i < dw.count; ++i) {
     if (is_column(dw.first)) {
       if (!add) std::fill_n(dw[i].data, dw.first.rows, T(0));
@@ -140,49 +155,6 @@ void CpuBackend<T>::softmax(Stack<const T> u, Stack<T> g) {
   MILLRACE_CHECK(u.has_shape(g.count, g.first.rows, g.first.cols));
   for (int t = 0; t < g.count; ++t) {
     for (int r = 0; r < g.first.rows; ++r) math::softmax(u[t].row(r), g[t].row(r), g.first.cols);
-  }
-}
-
-template <class T>
-void CpuBackend<T>::mix(Stack<const T> g, Stack<const T> y, Stack<T> v) {
-  const int H = v.first.cols, E = y.count;
-  MILLRACE_CHECK(g.has_shape(v.count, v.first.rows, E) && y.has_shape(E, v.first.rows, H));
-  for (int r = 0; r < v.first.rows; ++r) {
-    for (int t = 0; t < v.count; ++t) {
-      const T* g_r = g[t].row(r);
-      T* v_r = v[t].row(r);
-      math::mix_set(g_r[0], y[0].row(r), v_r, H);
-      for (int e = 1; e < E; ++e) math::mix_add(g_r[e], y[e].row(r), v_r, H);
-    }
-  }
-}
-
-template <class T>
-void CpuBackend<T>::mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu,
-                                 Stack<T> du, Stack<T> dy) {
-  const int H = dv.first.cols, E = y.count, B = dv.first.rows;
-  MILLRACE_CHECK(g.has_shape(dv.count, B, E) && du.has_shape(dv.count, B, E));
-  MILLRACE_CHECK(y.has_shape(E, B, H) && dy.has_shape(E, B, H));
-  for (int r = 0; r < B; ++r) {
-    for (int e = 0; e < E; ++e) {
-      // forward: v_t[h] += g_t[e] y_e[h]
-      const T* y_r = y[e].row(r);
-      T* dy_r = dy[e].row(r);
-      for (int t = 0; t < dv.count; ++t) {
-        const T* dv_r = dv[t].row(r);
-        const T weight = g[t](r, e);
-        if (t == 0) {
-          math::mix_set(weight, dv_r, dy_r, H);
-        } else {
-          math::mix_add(weight, dv_r, dy_r, H);
-        }
-        du[t](r, e) = math::gate_slope(y_r, dv_r, H);
-      }
-      if (relu) {
-        for (int h = 0; h < H; ++h) dy_r[h] = math::relu_slope(y_r[h], dy_r[h]);
-      }
-    }
-    for (int t = 0; t < dv.count; ++t) math::softmax_backward(g[t].row(r), du[t].row(r), E);
   }
 }
 

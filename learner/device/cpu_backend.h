@@ -18,6 +18,8 @@ class CpuBackend final : public Backend<T> {
   void download(View<const T> device, View<T> host) override { copy(device, host); }
   void wait() override {}
   void copy(View<const T> from, View<T> to) override;
+  void add(View<const T> from, View<T> to) override;
+  void clear(View<T> to) override;
 
   void dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu, Stack<T> y) override;
   void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,
@@ -25,9 +27,9 @@ class CpuBackend final : public Backend<T> {
   void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
                              Stack<T> dx) override;
   void softmax(Stack<const T> u, Stack<T> g) override;
-  void mix(Stack<const T> g, Stack<const T> y, Stack<T> v) override;
-  void mix_backward(Stack<const T> g, Stack<const T> y, Stack<const T> dv, bool relu, Stack<T> du,
-                    Stack<T> dy) override;
+  void mix(const Mixture<T>& mixture, Stack<T> v) override;
+  void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg, bool relu,
+                    bool add, Stack<T> du, ExpertStack<T> dy) override;
 };
 
 }  // namespace millrace

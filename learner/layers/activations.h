@@ -2,6 +2,7 @@
 
 #include "learner/base/view.h"
 #include "learner/device/backend.h"
+#include "learner/layers/pass.h"
 
 namespace millrace {
 
@@ -36,6 +37,7 @@ struct Activations {
   Backend<T>& backend;
   T* memory;
   int max_rows;
+  const Pass* pass = nullptr;  ///< Of the last `forward`.
 
   /// The slab's matrix for the `rows` rows of the present pass; it holds what was last written.
   View<T> view(Slab slab, int rows) const {

@@ -21,12 +21,6 @@ Stack<U> bias_stack(U* block, const Layer& layer, int count) {
   return {{block + layer.bias, 1, layer.outputs}, count, layer.outputs};
 }
 
-/// The columns of a slab that a layer of another width than the slab's uses.
-template <class T>
-Stack<T> slope_stack(View<T> slab, int count, int width) {
-  return side_by_side(slab.cols_from(0, count * width), count);
-}
-
 }  // namespace
 
 template <class T>
@@ -53,9 +47,34 @@ MlpBank<T>::MlpBank(int count, int inputs, const std::vector<int>& widths, Last 
 }
 
 template <class T>
+MlpBank<T> MlpBank<T>::member(int i) const {
+  MILLRACE_CHECK(0 <= i && i < count_);
+  MlpBank one = *this;
+  one.count_ = 1;
+  one.first_ = first_ + i;
+  for (Layer& layer : one.layers_) {
+    layer.weight += long{i} * layer.inputs * layer.outputs;
+    layer.bias += long{i} * layer.outputs;
+  }
+  return one;
+}
+
+template <class T>
+Stack<T> MlpBank<T>::part(View<T> slab, int width) const {
+  return side_by_side(slab.cols_from(first_ * width, count_ * width), count_);
+}
+
+template <class T>
+Stack<const T> MlpBank<T>::input_of(std::size_t l, Stack<const T> x, const Activations<T>& at,
+                                    int rows) const {
+  if (l == 0) return x;
+  return part(at.view(layers_[l - 1].output, rows), layers_[l - 1].outputs);
+}
+
+template <class T>
 Stack<T> MlpBank<T>::forward(const T* weights, Stack<T> x, const Activations<T>& at) const {
   for (const Layer& layer : layers_) {
-    const Stack<T> y = side_by_side(at.view(layer.output, x.first.rows), count_);
+    const Stack<T> y = part(at.view(layer.output, x.first.rows), layer.outputs);
     at.backend.dense(x, weight_stack(weights, layer, count_), bias_stack(weights, layer, count_),
                      layer.relu ? layer.outputs : 0, y);
     x = y;
@@ -65,33 +84,46 @@ Stack<T> MlpBank<T>::forward(const T* weights, Stack<T> x, const Activations<T>&
 
 template <class T>
 Stack<T> MlpBank<T>::output_slope(const Activations<T>& at, int rows) const {
-  return slope_stack(at.view(slopes_[0], rows), count_, layers_.back().outputs);
+  return part(at.view(slopes_[0], rows), layers_.back().outputs);
 }
 
 template <class T>
 void MlpBank<T>::backward(const T* weights, Stack<const T> x, bool x_is_relu, Stack<const T> dy,
-                          const Activations<T>& at, T* gradients, bool add, Stack<T> dx) const {
+                          const Activations<T>& at, T* gradients, bool add, Stack<T> dx,
+                          bool last_weights) const {
   MILLRACE_CHECK(!layers_.empty());
   const int B = dy.first.rows;
   int turn = 0;
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Layer& layer = layers_[l];
     const bool first = l == 0;
-    const Stack<const T> input =
-        first ? x : Stack<T>(side_by_side(at.view(layers_[l - 1].output, B), count_));
+    const Stack<const T> input = input_of(l, x, at, B);
     turn = 1 - turn;
-    const Stack<T> slope =
-        first ? dx : slope_stack(at.view(slopes_[turn], B), count_, layer.inputs);
+    const Stack<T> slope = first ? dx : part(at.view(slopes_[turn], B), layer.inputs);
 
     // a_l = relu(a_{l−1} W + b); the mask of relu(a_{l−1}) goes with its slope
-    at.backend.dense_weights_backward(input, dy, add, weight_stack(gradients, layer, count_),
-                                      bias_stack(gradients, layer, count_));
+    if (gradients != nullptr) {
+      const bool weighs = last_weights || l + 1 < layers_.size();
+      at.backend.dense_weights_backward(
+          input, dy, add, weighs ? weight_stack(gradients, layer, count_) : Stack<T>{},
+          bias_stack(gradients, layer, count_));
+    }
     if (first && dx.first.data == nullptr) break;
     const bool masked = !first || x_is_relu;
     at.backend.dense_inputs_backward(dy, weight_stack(weights, layer, count_),
                                      masked ? input : Stack<const T>{}, slope);
     dy = slope;
   }
+}
+
+template <class T>
+void MlpBank<T>::last_weights_backward(Stack<const T> x, Stack<const T> dy,
+                                       const Activations<T>& at, T* dw, bool add) const {
+  const Layer& layer = layers_.back();
+  const Stack<const T> input = input_of(layers_.size() - 1, x, at, dy.first.rows);
+  at.backend.dense_weights_backward(
+      input, dy, add,
+      Stack<T>{{dw, layer.inputs, layer.outputs}, count_, long{layer.inputs} * layer.outputs}, {});
 }
 
 template class MlpBank<float>;

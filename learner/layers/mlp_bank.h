@@ -39,6 +39,8 @@ class MlpBank {
   int count() const { return count_; }
   bool empty() const { return layers_.empty(); }
   const std::vector<Layer>& layers() const { return layers_; }
+  /// Member i alone, with the same weights and the same memory of a pass.
+  MlpBank member(int i) const;
 
   /// Returns the last layer's outputs [B,H], which stand in `at`; x if the bank is empty.
   Stack<T> forward(const T* weights, Stack<T> x, const Activations<T>& at) const;
@@ -51,11 +53,26 @@ class MlpBank {
   /// its weights, and overwrites dx, the slopes in x, or, with `x_is_relu`, before the ReLU whose
   /// output x is (an empty dx: nobody wants it). Requires: not empty; `forward` came before in the
   /// same `at`.
+  /// Without `gradients` (null) no weight's slope is formed. `last_weights` false: the last layer's
+  /// weights are left out (`last_weights_backward` forms them), its biases are not.
   void backward(const T* weights, Stack<const T> x, bool x_is_relu, Stack<const T> dy,
-                const Activations<T>& at, T* gradients, bool add, Stack<T> dx) const;
+                const Activations<T>& at, T* gradients, bool add, Stack<T> dx,
+                bool last_weights = true) const;
+
+  /// Overwrites (`add`: adds to) dw, the slopes of the last layer's weights, [count·D, H] one
+  /// member after the other as in the block. Requires: as `backward`.
+  void last_weights_backward(Stack<const T> x, Stack<const T> dy, const Activations<T>& at, T* dw,
+                             bool add) const;
 
  private:
+  /// The members' columns of a slab whose part of each is `width` wide.
+  Stack<T> part(View<T> slab, int width) const;
+  /// What layer l read in the last `forward`.
+  Stack<const T> input_of(std::size_t l, Stack<const T> x, const Activations<T>& at,
+                          int rows) const;
+
   int count_;
+  int first_ = 0;  ///< Of the members that the memory of a pass is for.
   std::vector<Layer> layers_;
   Slab slopes_[2];  ///< Of hidden layers by turns; [0] begins with the last layer's.
 };

@@ -31,4 +31,66 @@ MILLRACE_HD T gate_slope(const T* y, const T* dv, int H) {
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
 }
 
+/// One task's share of the slope in an expert's output, dy = weight · dv (`add`: +=), and the
+/// return value of `gate_slope`, in one pass.
+template <class T>
+MILLRACE_HD T mix_slopes(T weight, const T* y, const T* dv, bool add, T* dy, int H) {
+  T sums[8] = {};
+  int h = 0;
+  if (add) {
+    for (; h + 8 <= H; h += 8) {
+      for (int i = 0; i < 8; ++i) {
+        dy[h + i] += weight * dv[h + i];
+        sums[i] += y[h + i] * dv[h + i];
+      }
+    }
+  } else {
+    for (; h + 8 <= H; h += 8) {
+      for (int i = 0; i < 8; ++i) {
+        dy[h + i] = weight * dv[h + i];
+        sums[i] += y[h + i] * dv[h + i];
+      }
+    }
+  }
+  for (int i = 0; h < H; ++h, ++i) {
+    dy[h] = weight * dv[h] + (add ? dy[h] : T(0));
+    sums[i] += y[h] * dv[h];
+  }
+  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+}
+
+/// Which of a level's experts a gate weighs, in the order of its weights: first `own` experts of
+/// its task, then the others from `rest` on. Experts are numbered task by task, the shared ones
+/// last. Where slopes are detached (STEM, Su et al. 2024), gate t teaches only experts
+/// [t·taught_own, (t+1)·taught_own) and those from `taught_rest` on; it reads them all.
+struct GateReach {
+  int own = 0;
+  int rest = 0;
+  int taught_own = 0;  ///< 0: nothing is detached.
+  int taught_rest = 0;
+
+  MILLRACE_HD int expert(int gate, int column) const {
+    return column < own ? gate * own + column : rest + column - own;
+  }
+  MILLRACE_HD bool teaches(int gate, int expert) const {
+    return taught_own == 0 || expert >= taught_rest || expert / taught_own == gate;
+  }
+
+  /// Of gates [first, first + count), with `columns` weights each, those that weigh an expert:
+  /// [begin, end), all in one column.
+  struct Readers {
+    int begin, end, column;
+  };
+  MILLRACE_HD Readers readers(int expert, int first, int count, int columns) const {
+    if (expert >= rest) {
+      const int column = own + expert - rest;
+      return {first, column < columns ? first + count : first, column};
+    }
+    if (own == 0) return {first, first, 0};
+    const int gate = expert / own;
+    const bool is_one = first <= gate && gate < first + count;
+    return {gate, is_one ? gate + 1 : gate, expert % own};
+  }
+};
+
 }  // namespace millrace::math

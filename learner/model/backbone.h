@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+#include <string>
 #include <vector>
 
 #include "learner/layers/activations.h"
@@ -7,12 +9,23 @@
 
 namespace millrace {
 
+/// Gradients of a pass over some rows: where they go, and whether they add to what is there.
+template <class T>
+struct GradientTarget {
+  T* block = nullptr;  ///< The whole block; null: nobody wants weights' gradients.
+  bool add = false;
+};
+
 /// How tasks share the network between the input and their towers: x [B,D] → v_t [B,H], one matrix
 /// for each task's tower, and back.
 ///
 /// Weights and gradients are the model's whole blocks; a backbone knows its own places in them. It
 /// reserves those, and its activations, at construction, and is immutable from then on: passes of
-/// several threads differ only in their Activations.
+/// several threads differ only in their Activations, where `at.pass` tells how.
+///
+/// The backward pass has two halves, because what several losses want of the shared part can be
+/// told apart near its top at little cost: `backward_top` once for each loss, then `backward_rest`
+/// once for their sum.
 template <class T>
 class Backbone {
  public:
@@ -22,13 +35,24 @@ class Backbone {
   virtual int outputs() const = 0;
   virtual void append_slots(std::vector<ParameterSlot>& slots) const = 0;
 
-  /// Returns v, a stack of T; it stands in `at`, which also keeps what `backward` needs.
+  /// Returns v, a stack of T; it stands in `at`, which also keeps what the backward pass needs.
   virtual Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const = 0;
 
-  /// From dv: overwrites (`add`: adds to) the gradients of its weights, and overwrites dx (no slope
-  /// in x is formed if it is empty).
-  virtual void backward(const T* weights, View<const T> x, Stack<const T> dv,
-                        const Activations<T>& at, T* gradients, bool add, View<T> dx) const = 0;
+  /// From one loss's slopes in the towers' inputs: dv_t of the towers in `towers` (ascending); it
+  /// has none in the others. `first`: the first loss of this backward pass; the others add. If
+  /// `last_shared` has a block, this loss's gradient of the layer `last_shared()` goes there, its
+  /// slots one after another.
+  virtual void backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers,
+                            bool first, const Activations<T>& at,
+                            GradientTarget<T> last_shared) const = 0;
+
+  /// Everything below, for all losses together; overwrites dx (no slope in x is formed if it is
+  /// empty). `by_loss`: the gradient of the layer `last_shared()` may be left out.
+  virtual void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
+                             GradientTarget<T> target, bool by_loss, View<T> dx) const = 0;
+
+  /// Names of the slots (weights alone) of the last layer that all tasks share (algorithms 2.7).
+  virtual std::vector<std::string> last_shared() const = 0;
 
   /// What depends on a request's context alone: the first product's share of its C columns.
   virtual int context_units() const = 0;
@@ -37,8 +61,10 @@ class Backbone {
   virtual Stack<T> forward_candidates(const T* weights, View<const T> shared,
                                       View<const T> candidates, const Activations<T>& at) const = 0;
 
-  /// Task t's gate weights of the last `forward` in `at`, [rows, experts].
-  virtual View<const T> gate(const Activations<T>& at, int rows, int task) const = 0;
+  /// The names of the experts that task t's gate weighs, by column; none without gates.
+  virtual std::vector<std::string> gate_experts(int task) const = 0;
+  /// Task t's gate in the last `forward` in `at`; without one its `g` is empty.
+  virtual Mixture<T> gate(const Activations<T>& at, int rows, int task) const = 0;
 };
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "learner/model/backbone.h"
@@ -21,12 +22,16 @@ class Heads {
 
   /// Overwrites z [B,T].
   void forward(const T* weights, Stack<T> v, const Activations<T>& at, View<T> z) const;
-  /// From dz [B,T]: gradients as in Backbone::backward; returns dv, which stands in `at`.
-  Stack<T> backward(const T* weights, Stack<const T> v, View<const T> dz, const Activations<T>& at,
-                    T* gradients, bool add) const;
+  /// From dz [B,T]: overwrites or adds the gradients of the towers in `towers` (ascending; the
+  /// others' stay as they are); returns dv, a stack of T that stands in `at`, of which these were
+  /// written.
+  Stack<T> backward(const T* weights, Stack<const T> v, View<const T> dz,
+                    std::span<const int> towers, const Activations<T>& at,
+                    GradientTarget<T> target) const;
 
  private:
   MlpBank<T> towers_;
+  std::vector<MlpBank<T>> tower_;  ///< Each alone.
   Slab input_slope_;
 };
 

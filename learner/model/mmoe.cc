@@ -47,7 +47,9 @@ Mmoe<T>::Mmoe(int inputs, int tasks, const ModelOptions& options, long& offset,
       first_slope_(plan.reserve(first_width_)),
       gates_(plan.reserve(tasks * experts_)),
       gate_slope_(plan.reserve(tasks * experts_)),
-      mixed_(plan.reserve(tasks * outputs_)) {}
+      mixed_(plan.reserve(tasks * outputs_)),
+      loss_slope_(plan.reserve(experts_ * outputs_)),
+      loss_gates_(plan.reserve(tasks * experts_)) {}
 
 template <class T>
 void Mmoe<T>::append_slots(std::vector<ParameterSlot>& slots) const {
@@ -60,20 +62,22 @@ void Mmoe<T>::append_slots(std::vector<ParameterSlot>& slots) const {
                        .rows = inputs_,
                        .cols = width,
                        .stride = first_width_,
-                       .gain = gain});
+                       .gain = gain,
+                       .task = kind == "gate" ? i : -1});
       if (column >= relu_width_) continue;
       slots.push_back({.name = name + ".bias",
                        .offset = first_bias_ + column,
                        .rows = 1,
                        .cols = width,
                        .stride = width,
-                       .gain = 0});
+                       .gain = 0,
+                       .task = kind == "gate" ? i : -1});
     }
   };
   append_first("expert", experts_, 0, expert_width_, 2);
-  millrace::append_slots(experts_above_, "expert", 1, 2, slots);
+  millrace::append_slots(experts_above_, "expert", 1, 2, false, slots);
   append_first("gate", tasks_, experts_ * expert_width_, gate_width_, linear_gates_ ? 0 : 2);
-  millrace::append_slots(gates_above_, "gate", 1, 0, slots);
+  millrace::append_slots(gates_above_, "gate", 1, 0, true, slots);
 }
 
 template <class T>
@@ -109,41 +113,103 @@ Stack<T> Mmoe<T>::after_first(const T* weights, int rows, const Activations<T>& 
   const Stack<T> g = side_by_side(at.view(gates_, rows), tasks_);
   const Stack<T> v = side_by_side(at.view(mixed_, rows), tasks_);
   at.backend.softmax(u, g);
-  at.backend.mix(g, y, v);
+  Mixture<T> mixture;
+  mixture.g = g;
+  mixture.y = Stack<const T>(y);
+  at.backend.mix(mixture, v);
   return v;
 }
 
 template <class T>
-void Mmoe<T>::backward(const T* weights, View<const T> x, Stack<const T> dv,
-                       const Activations<T>& at, T* gradients, bool add, View<T> dx) const {
+Stack<T> Mmoe<T>::outputs(const Activations<T>& at, int rows) const {
+  if (experts_above_.empty()) return expert_part(at.view(first_, rows));
+  return side_by_side(at.view(experts_above_.layers().back().output, rows), experts_);
+}
+
+template <class T>
+Stack<T> Mmoe<T>::output_slopes(const Activations<T>& at, int rows) const {
+  if (experts_above_.empty()) return expert_part(at.view(first_slope_, rows));
+  return experts_above_.output_slope(at, rows);
+}
+
+template <class T>
+Stack<T> Mmoe<T>::logit_slopes(const Activations<T>& at, int rows) const {
+  if (linear_gates_) return gate_part(at.view(first_slope_, rows));
+  return side_by_side(at.view(gate_slope_, rows), tasks_);
+}
+
+template <class T>
+void Mmoe<T>::backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers,
+                           bool first, const Activations<T>& at,
+                           GradientTarget<T> last_shared) const {
+  const int B = x.rows;
+  const Stack<T> du = logit_slopes(at, B), sum = output_slopes(at, B);
+  const Stack<T> gate_slopes = first ? du : side_by_side(at.view(loss_gates_, B), tasks_);
+  const Stack<T> dy = first ? sum : side_by_side(at.view(loss_slope_, B), experts_);
+  const bool all = static_cast<int>(towers.size()) == tasks_;
+  for (int t = 0; first && !all && t < tasks_; ++t) at.backend.clear(du[t]);
+  // v_t = Σ_e softmax(u_t)_e ∘ y_e
+  bool add = false;
+  for (std::size_t i = 0; i < (all ? 1 : towers.size()); ++i) {
+    Mixture<T> mixture = gate(at, B, towers[i]);
+    const int count = all ? tasks_ : 1;
+    mixture.g.count = count;
+    const auto part = [&](auto stack) {
+      stack.first = stack[towers[i]];
+      stack.count = count;
+      return stack;
+    };
+    at.backend.mix_backward(mixture, part(dv), {}, true, add, part(gate_slopes), dy);
+    add = true;
+  }
+  if (!first) {
+    for (const int t : towers) at.backend.add(gate_slopes[t], du[t]);
+  }
+  if (last_shared.block != nullptr) {
+    if (experts_above_.empty()) {
+      const Stack<const T> inputs{x, experts_, 0};
+      const Stack<T> dw{{last_shared.block, inputs_, outputs_}, experts_, long{inputs_} * outputs_};
+      at.backend.dense_weights_backward(inputs, dy, last_shared.add, dw, {});
+    } else {
+      experts_above_.last_weights_backward(expert_part(at.view(first_, B)), dy, at,
+                                           last_shared.block, last_shared.add);
+    }
+  }
+  for (int e = 0; !first && e < experts_; ++e) at.backend.add(dy[e], sum[e]);
+}
+
+template <class T>
+void Mmoe<T>::backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
+                            GradientTarget<T> target, bool by_loss, View<T> dx) const {
   const int B = x.rows;
   const View<T> first = at.view(first_, B), dfirst = at.view(first_slope_, B);
-  const bool deep = !experts_above_.empty();
-  const Stack<T> y = deep
-                         ? side_by_side(at.view(experts_above_.layers().back().output, B), experts_)
-                         : expert_part(first);
-  const Stack<T> dy = deep ? experts_above_.output_slope(at, B) : expert_part(dfirst);
-  const Stack<T> g = side_by_side(at.view(gates_, B), tasks_);
-  const Stack<T> du =
-      linear_gates_ ? gate_part(dfirst) : side_by_side(at.view(gate_slope_, B), tasks_);
-
-  // v_t = Σ_e softmax(u_t)_e ∘ y_e
-  at.backend.mix_backward(g, y, dv, true, du, dy);
-  if (deep) {
-    experts_above_.backward(weights, expert_part(first), true, dy, at, gradients, add,
-                            expert_part(dfirst));
+  if (!experts_above_.empty()) {
+    experts_above_.backward(weights, expert_part(first), true, output_slopes(at, B), at,
+                            target.block, target.add, expert_part(dfirst), !by_loss);
   }
   if (!linear_gates_) {
-    gates_above_.backward(weights, gate_part(first), true, du, at, gradients, add,
-                          gate_part(dfirst));
+    gates_above_.backward(weights, gate_part(first), true, logit_slopes(at, B), at, target.block,
+                          target.add, gate_part(dfirst));
   }
   // first = x W + b
-  at.backend.dense_weights_backward(x, dfirst, add,
-                                    View<T>{gradients + first_weight_, inputs_, first_width_},
-                                    View<T>{gradients + first_bias_, 1, relu_width_});
+  if (target.block != nullptr) {
+    at.backend.dense_weights_backward(x, dfirst, target.add,
+                                      View<T>{target.block + first_weight_, inputs_, first_width_},
+                                      View<T>{target.block + first_bias_, 1, relu_width_});
+  }
   if (dx.data != nullptr) {
     at.backend.dense_inputs_backward(dfirst, first_weights(weights, 0), {}, dx);
   }
+}
+
+template <class T>
+std::vector<std::string> Mmoe<T>::last_shared() const {
+  std::vector<std::string> names;
+  for (int e = 0; e < experts_; ++e) {
+    names.push_back("expert." + std::to_string(e) + ".layer." +
+                    std::to_string(experts_above_.layers().size()) + ".weight");
+  }
+  return names;
 }
 
 template <class T>
@@ -168,8 +234,20 @@ Stack<T> Mmoe<T>::forward_candidates(const T* weights, View<const T> shared,
 }
 
 template <class T>
-View<const T> Mmoe<T>::gate(const Activations<T>& at, int rows, int task) const {
-  return side_by_side(at.view(gates_, rows), tasks_)[task];
+std::vector<std::string> Mmoe<T>::gate_experts(int) const {
+  std::vector<std::string> names;
+  for (int e = 0; e < experts_; ++e) names.push_back("expert." + std::to_string(e));
+  return names;
+}
+
+template <class T>
+Mixture<T> Mmoe<T>::gate(const Activations<T>& at, int rows, int task) const {
+  Mixture<T> mixture;
+  mixture.g = side_by_side(at.view(gates_, rows), tasks_)[task];
+  mixture.g.step = experts_;
+  mixture.first_gate = task;
+  mixture.y = Stack<const T>(outputs(at, rows));
+  return mixture;
 }
 
 template class Mmoe<float>;

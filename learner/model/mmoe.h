@@ -23,13 +23,17 @@ class Mmoe final : public Backbone<T> {
   int outputs() const override { return outputs_; }
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
-  void backward(const T* weights, View<const T> x, Stack<const T> dv, const Activations<T>& at,
-                T* gradients, bool add, View<T> dx) const override;
+  void backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers, bool first,
+                    const Activations<T>& at, GradientTarget<T> last_shared) const override;
+  void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
+                     GradientTarget<T> target, bool by_loss, View<T> dx) const override;
+  std::vector<std::string> last_shared() const override;
   int context_units() const override { return first_width_; }
   void forward_context(const T* weights, View<const T> context, View<T> shared) const override;
   Stack<T> forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                               const Activations<T>& at) const override;
-  View<const T> gate(const Activations<T>& at, int rows, int task) const override;
+  std::vector<std::string> gate_experts(int task) const override;
+  Mixture<T> gate(const Activations<T>& at, int rows, int task) const override;
 
  private:
   /// The matrix of the first product, from input column `input` on.
@@ -39,6 +43,11 @@ class Mmoe final : public Backbone<T> {
   /// The experts' and the gates' parts of a matrix as wide as the first product.
   Stack<T> expert_part(View<T> first) const;
   Stack<T> gate_part(View<T> first) const;
+  /// The experts' outputs, and the slopes in them before their last ReLU.
+  Stack<T> outputs(const Activations<T>& at, int rows) const;
+  Stack<T> output_slopes(const Activations<T>& at, int rows) const;
+  /// The slopes in the gates' logits.
+  Stack<T> logit_slopes(const Activations<T>& at, int rows) const;
 
   const int inputs_, tasks_, experts_;
   const int expert_width_;  ///< Units of one expert's first layer.
@@ -49,7 +58,7 @@ class Mmoe final : public Backbone<T> {
   const int outputs_;
   long first_weight_, first_bias_;
   MlpBank<T> experts_above_, gates_above_;
-  Slab first_, first_slope_, gates_, gate_slope_, mixed_;
+  Slab first_, first_slope_, gates_, gate_slope_, mixed_, loss_slope_, loss_gates_;
 };
 
 }  // namespace millrace

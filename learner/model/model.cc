@@ -1,5 +1,8 @@
 #include "learner/model/model.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "learner/base/check.h"
 #include "learner/model/backbone.h"
 #include "learner/model/heads.h"
@@ -17,6 +20,47 @@ std::unique_ptr<Backbone<T>> make_backbone(int inputs, int tasks, const ModelOpt
   return std::make_unique<Mmoe<T>>(inputs, tasks, options, offset, plan);
 }
 
+// The mixture's rows that weigh something.
+template <class T>
+void tally_rows(Backend<T>& backend, const Mixture<T>& mixture, std::span<const float> row_weights,
+                GateTally& tally) {
+  const int B = mixture.g.first.rows, n = mixture.g.first.cols, H = mixture.y[0].cols;
+  const auto count = static_cast<std::size_t>(n), units = static_cast<std::size_t>(H);
+  tally.sum.assign(count, 0);
+  tally.squares.assign(count, 0);
+  tally.zeros.assign(count, 0);
+  tally.fired.assign(count * units, 0);
+  const auto weighs = [&](int r) {
+    return row_weights.empty() || row_weights[static_cast<std::size_t>(r)] != 0;
+  };
+  std::vector<T> values(static_cast<std::size_t>(B) * std::max(count, units));
+  backend.download(mixture.g[0], {values.data(), B, n});
+  for (int r = 0; r < B; ++r) {
+    if (!weighs(r)) continue;
+    ++tally.rows;
+    double entropy = 0;
+    for (std::size_t c = 0; c < count; ++c) {
+      const auto g = static_cast<double>(values[static_cast<std::size_t>(r) * count + c]);
+      tally.sum[c] += g;
+      tally.squares[c] += g * g;
+      if (g > 0) entropy -= g * std::log(g);
+    }
+    if (n > 1) tally.entropy += entropy / std::log(n);
+  }
+  for (std::size_t c = 0; c < count; ++c) {
+    const int expert = mixture.reach.expert(mixture.first_gate, static_cast<int>(c));
+    backend.download(mixture.y[expert], {values.data(), B, H});
+    for (int r = 0; r < B; ++r) {
+      if (!weighs(r)) continue;
+      for (std::size_t h = 0; h < units; ++h) {
+        const bool fires = values[static_cast<std::size_t>(r) * units + h] != 0;
+        tally.zeros[c] += fires ? 0 : 1;
+        if (fires) tally.fired[c * units + h] = 1;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -30,6 +74,14 @@ struct Model<T>::Parts {
     MILLRACE_CHECK(inputs > 0 && tasks > 0 && 0 <= context_inputs && context_inputs <= inputs);
     backbone->append_slots(slots);
     heads.append_slots(slots);
+    for (int t = 0; t < tasks; ++t) all_towers.push_back(t);
+    for (const std::string& name : backbone->last_shared()) {
+      const auto slot = std::find_if(slots.begin(), slots.end(),
+                                     [&](const ParameterSlot& s) { return s.name == name; });
+      MILLRACE_CHECK(slot != slots.end());
+      last_shared.push_back(*slot);
+      last_shared_count += long{slot->rows} * slot->cols;
+    }
   }
 
   const int inputs, context_inputs, tasks;
@@ -37,7 +89,9 @@ struct Model<T>::Parts {
   ActivationPlan plan;
   std::unique_ptr<const Backbone<T>> backbone;
   Heads<T> heads;
-  std::vector<ParameterSlot> slots;
+  std::vector<ParameterSlot> slots, last_shared;
+  long last_shared_count = 0;
+  std::vector<int> all_towers;
 };
 
 template <class T>
@@ -96,10 +150,13 @@ auto Model<T>::workspace(Backend<T>& backend, int max_rows) const -> std::unique
 }
 
 template <class T>
-void Model<T>::forward(const T* weights, View<const T> x, Workspace& work, View<T> z) const {
+void Model<T>::forward(const T* weights, View<const T> x, Workspace& work, View<T> z,
+                       const Pass& pass) const {
   MILLRACE_CHECK(0 < x.rows && x.rows <= work.at_.max_rows && x.cols == parts_->inputs);
   MILLRACE_CHECK(z.has_shape(x.rows, parts_->tasks));
   work.rows_ = x.rows;
+  work.pass_ = pass;
+  work.at_.pass = &work.pass_;
   work.v_ = parts_->backbone->forward(weights, x, work.at_);
   parts_->heads.forward(weights, work.v_, work.at_, z);
 }
@@ -109,8 +166,67 @@ void Model<T>::backward(const T* weights, View<const T> x, Workspace& work, View
                         T* gradients, bool add, View<T> dx) const {
   MILLRACE_CHECK(x.rows == work.rows_ && dz.has_shape(x.rows, parts_->tasks));
   MILLRACE_CHECK(dx.data == nullptr || dx.has_shape(x.rows, x.cols));
-  const Stack<T> dv = parts_->heads.backward(weights, work.v_, dz, work.at_, gradients, add);
-  parts_->backbone->backward(weights, x, dv, work.at_, gradients, add, dx);
+  backward_loss(weights, x, work, {dz, parts_->all_towers}, gradients, add, dx);
+}
+
+template <class T>
+void Model<T>::backward_loss(const T* weights, View<const T> x, Workspace& work,
+                             const LossSlope& loss, T* gradients, bool add, View<T> dx) const {
+  MILLRACE_CHECK(x.rows == work.rows_ && loss.dz.has_shape(x.rows, parts_->tasks));
+  MILLRACE_CHECK(dx.data == nullptr || dx.has_shape(x.rows, x.cols));
+  const GradientTarget<T> target{gradients, add};
+  const Stack<T> dv =
+      parts_->heads.backward(weights, work.v_, loss.dz, loss.towers, work.at_, target);
+  const Backbone<T>& backbone = *parts_->backbone;
+  backbone.backward_top(x, dv, loss.towers, true, work.at_, {});
+  backbone.backward_rest(weights, x, work.at_, target, false, dx);
+}
+
+template <class T>
+void Model<T>::backward_by_loss(const T* weights, View<const T> x, Workspace& work,
+                                std::span<const LossSlope> losses, T* gradients, bool add,
+                                View<T> dx, std::span<T* const> last_shared) const {
+  MILLRACE_CHECK(!losses.empty() && last_shared.size() == losses.size() && gradients != nullptr);
+  const Backbone<T>& backbone = *parts_->backbone;
+  std::vector<std::uint8_t> reached(static_cast<std::size_t>(parts_->tasks));
+  for (std::size_t s = 0; s < losses.size(); ++s) {
+    const LossSlope& loss = losses[s];
+    MILLRACE_CHECK(x.rows == work.rows_ && loss.dz.has_shape(x.rows, parts_->tasks));
+    Stack<T> dv;
+    for (std::size_t i = 0; i < loss.towers.size(); ++i) {
+      std::uint8_t& tower = reached[static_cast<std::size_t>(loss.towers[i])];
+      dv = parts_->heads.backward(weights, work.v_, loss.dz, loss.towers.subspan(i, 1), work.at_,
+                                  {gradients, add || tower != 0});
+      tower = 1;
+    }
+    backbone.backward_top(x, dv, loss.towers, s == 0, work.at_, {last_shared[s], add});
+  }
+  MILLRACE_CHECK(std::find(reached.begin(), reached.end(), 0) == reached.end());
+  backbone.backward_rest(weights, x, work.at_, {gradients, add}, true, dx);
+  long from = 0;
+  for (const ParameterSlot& slot : parts_->last_shared) {
+    const View<T> to{gradients + slot.offset, slot.rows, slot.cols, slot.stride};
+    for (std::size_t s = 0; s < losses.size(); ++s) {
+      const View<const T> part{last_shared[s] + from, slot.rows, slot.cols};
+      s == 0 ? work.at_.backend.copy(part, to) : work.at_.backend.add(part, to);
+    }
+    from += long{slot.rows} * slot.cols;
+  }
+}
+
+template <class T>
+const std::vector<ParameterSlot>& Model<T>::last_shared() const {
+  return parts_->last_shared;
+}
+
+template <class T>
+long Model<T>::last_shared_count() const {
+  return parts_->last_shared_count;
+}
+
+template <class T>
+Stack<const T> Model<T>::tower_inputs(const Workspace& work) const {
+  return work.v_;
 }
 
 template <class T>
@@ -139,7 +255,27 @@ void Model<T>::forward_candidates(const T* weights, View<const T> shared, View<c
 template <class T>
 View<const T> Model<T>::gate(const Workspace& work, int task) const {
   MILLRACE_CHECK(0 <= task && task < parts_->tasks);
-  return parts_->backbone->gate(work.at_, work.rows_, task);
+  const Mixture<T> mixture = parts_->backbone->gate(work.at_, work.rows_, task);
+  return mixture.g.count == 0 ? View<const T>{} : mixture.g[0];
+}
+
+template <class T>
+std::vector<std::string> Model<T>::gate_experts(int task) const {
+  MILLRACE_CHECK(0 <= task && task < parts_->tasks);
+  return parts_->backbone->gate_experts(task);
+}
+
+template <class T>
+void Model<T>::tally_gates(const Workspace& work, std::span<GateTally> tallies) const {
+  MILLRACE_CHECK(static_cast<int>(tallies.size()) == parts_->tasks);
+  for (int t = 0; t < parts_->tasks; ++t) {
+    const Mixture<T> mixture = parts_->backbone->gate(work.at_, work.rows_, t);
+    if (mixture.g.count == 0) continue;
+    GateTally tally;
+    tally.experts = parts_->backbone->gate_experts(t);
+    tally_rows(work.at_.backend, mixture, work.pass_.row_weights, tally);
+    tallies[static_cast<std::size_t>(t)].add(tally);
+  }
 }
 
 template class Model<float>;

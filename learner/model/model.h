@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "learner/base/view.h"
 #include "learner/data/schema.h"
 #include "learner/device/backend.h"
 #include "learner/layers/activations.h"
+#include "learner/layers/pass.h"
+#include "learner/model/gate_tally.h"
 #include "learner/model/options.h"
 #include "learner/model/parameter_block.h"
 
@@ -18,7 +21,6 @@ namespace millrace {
 /// only; weights and gradients are blocks of `parameter_count()` values that the caller owns, so
 /// one model serves training, all versions that are scored, and any number of threads.
 ///
-/// MMoE (Ma et al. 2018, eq. 6–8): all experts' first layers and all gates are one product.
 /// Threads: immutable after construction; one `Workspace` per thread.
 template <class T>
 class Model {
@@ -37,6 +39,7 @@ class Model {
     Activations<T> at_;
     Stack<T> v_{};  ///< The towers' inputs in the last pass, in `memory_`,
     int rows_ = 0;  ///< and its rows.
+    Pass pass_;
   };
 
   /// Requires: options were validated and ask for a backbone that is built.
@@ -59,13 +62,44 @@ class Model {
   std::unique_ptr<Workspace> workspace(Backend<T>& backend, int max_rows) const;
 
   /// z = f(x). x [B,D], z [B,T], B ≤ the workspace's rows. Keeps in `work` what `backward` needs.
-  void forward(const T* weights, View<const T> x, Workspace& work, View<T> z) const;
+  void forward(const T* weights, View<const T> x, Workspace& work, View<T> z,
+               const Pass& pass = {}) const;
 
   /// From dz [B,T]: overwrites or adds the gradients of all weights (`add`: whether `gradients`
-  /// already holds something to add to), and overwrites dx [B,D] (no gradient of x if empty).
-  /// Requires: `forward` with the same weights, x and work came just before.
+  /// already holds something to add to; null: none are formed), and overwrites dx [B,D] (no
+  /// gradient of x if empty). So one logit's slopes in x alone come from a dz of ones in its
+  /// column. Requires: `forward` with the same weights, x and work came just before; backward
+  /// passes may follow each other.
   void backward(const T* weights, View<const T> x, Workspace& work, View<const T> dz, T* gradients,
                 bool add, View<T> dx) const;
+
+  /// One loss's slopes in the logits. A loss may reach several towers: a product's reaches all of
+  /// its chain.
+  struct LossSlope {
+    View<const T> dz;             ///< [B,T], of which the columns of `towers` are read.
+    std::span<const int> towers;  ///< Ascending.
+  };
+
+  /// The gradients of one loss alone, in all that is shared and in x: as `backward`, apart from the
+  /// towers that it does not reach, whose gradients stay as they are.
+  void backward_loss(const T* weights, View<const T> x, Workspace& work, const LossSlope& loss,
+                     T* gradients, bool add, View<T> dx) const;
+
+  /// As `backward` for the sum of the losses' slopes; and last_shared[s] [last_shared_count()] is
+  /// overwritten by (`add`: takes in) loss s's gradient of the layer that all tasks share last, the
+  /// slots of `last_shared()` one after another. That layer's part of `gradients` becomes the sum
+  /// of these. The extra cost is the layer's weight product for each loss but one, where no tower
+  /// is reached by two losses. Requires: as `backward`; every tower is reached by some loss, and
+  /// with `add`, `gradients` and `last_shared` hold the same passes.
+  void backward_by_loss(const T* weights, View<const T> x, Workspace& work,
+                        std::span<const LossSlope> losses, T* gradients, bool add, View<T> dx,
+                        std::span<T* const> last_shared) const;
+  const std::vector<ParameterSlot>& last_shared() const;
+  long last_shared_count() const;
+
+  /// The towers' inputs v_t of the last pass in `work`, a stack of T [B,H]: the representation that
+  /// a task reads. Valid until the next pass.
+  Stack<const T> tower_inputs(const Workspace& work) const;
 
   /// The first columns of x that belong to the context.
   int context_inputs() const;
@@ -77,8 +111,14 @@ class Model {
   void forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                           Workspace& work, View<T> z) const;
 
-  /// The gate weights of the last pass in `work`: task t's, [B, experts].
+  /// The gate weights of the last pass in `work`: task t's, [B, experts]; empty where the backbone
+  /// has no gates.
   View<const T> gate(const Workspace& work, int task) const;
+  /// The names of the experts that they weigh, in their order.
+  std::vector<std::string> gate_experts(int task) const;
+  /// Takes the rows of the last pass in `work` into tallies[t] of each task; rows of weight 0 are
+  /// left out. Costs about as much as a mixture; takes memory.
+  void tally_gates(const Workspace& work, std::span<GateTally> tallies) const;
 
  private:
   struct Parts;

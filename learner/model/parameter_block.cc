@@ -3,19 +3,24 @@
 namespace millrace {
 
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task) {
-  const std::string number = "." + std::to_string(task) + ".";
   std::vector<ParameterSlot> own;
   for (const ParameterSlot& slot : slots) {
-    if (slot.name.starts_with("tower" + number) || slot.name.starts_with("gate" + number)) {
-      own.push_back(slot);
-    }
+    if (slot.task == task) own.push_back(slot);
   }
   return own;
 }
 
+std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots) {
+  std::vector<ParameterSlot> fixed;
+  for (const ParameterSlot& slot : slots) {
+    if (!slot.trained) fixed.push_back(slot);
+  }
+  return fixed;
+}
+
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
-                  double last_gain, std::vector<ParameterSlot>& slots) {
+                  double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots) {
   for (int i = 0; i < bank.count(); ++i) {
     for (std::size_t l = 0; l < bank.layers().size(); ++l) {
       const auto& layer = bank.layers()[l];
@@ -26,21 +31,23 @@ void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_lay
                        .rows = layer.inputs,
                        .cols = layer.outputs,
                        .stride = layer.outputs,
-                       .gain = l + 1 < bank.layers().size() ? 2 : last_gain});
+                       .gain = l + 1 < bank.layers().size() ? 2 : last_gain,
+                       .task = of_tasks ? i : -1});
       if (!layer.has_bias) continue;
       slots.push_back({.name = name + ".bias",
                        .offset = layer.bias + long{i} * layer.outputs,
                        .rows = 1,
                        .cols = layer.outputs,
                        .stride = layer.outputs,
-                       .gain = 0});
+                       .gain = 0,
+                       .task = of_tasks ? i : -1});
     }
   }
 }
 
-template void append_slots(const MlpBank<float>&, const std::string&, int, double,
+template void append_slots(const MlpBank<float>&, const std::string&, int, double, bool,
                            std::vector<ParameterSlot>&);
-template void append_slots(const MlpBank<double>&, const std::string&, int, double,
+template void append_slots(const MlpBank<double>&, const std::string&, int, double, bool,
                            std::vector<ParameterSlot>&);
 
 }  // namespace millrace

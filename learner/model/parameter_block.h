@@ -20,17 +20,26 @@ struct ParameterSlot {
   long stride = 0;
   /// What it starts from: normal with variance `gain` / rows; 0: zeros.
   double gain = 0;
+  /// The one task whose loss reaches it; −1: several tasks' losses do.
+  int task = -1;
+  /// False: no gradient moves it (running statistics, measured similarities); it is saved,
+  /// published and migrated as a weight.
+  bool trained = true;
 
   bool operator==(const ParameterSlot&) const = default;
 };
 
 /// Appends the slots of member i's layers: "<kind>.<i>.layer.<first_layer + l>.{weight,bias}", for
 /// every member of the bank. Hidden layers start He normal (gain 2), the last with `last_gain`.
+/// `of_tasks`: member i belongs to task i.
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
-                  double last_gain, std::vector<ParameterSlot>& slots);
+                  double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots);
 
-/// The slots that belong to task `task` alone: its tower and its gate.
+/// The slots that only task `task`'s loss reaches: its tower, and what of the backbone is its own.
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task);
+
+/// The slots that no gradient moves.
+std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots);
 
 }  // namespace millrace

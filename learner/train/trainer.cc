@@ -44,7 +44,8 @@ struct Trainer::Parts {
   enum class Done { kLearned, kMeasured, kSkipped };
   Done step(const Batch& batch);
   void start_outputs(const Batch& batch);
-  void run_chunk(const Chunks& chunks, int chunk, int rows, bool only_score = false);
+  void run_chunk(const Chunks& chunks, int chunk, const Batch& batch, bool only_score = false);
+  Pass pass_of(const Batch& batch, bool training) const;
   Done finish(const Batch& batch, const LabelShares& next_shares);
   void take_back();
   bool is_bounded();
@@ -136,10 +137,19 @@ void Trainer::Parts::start_outputs(const Batch& batch) {
   }
 }
 
+Pass Trainer::Parts::pass_of(const Batch& batch, bool training) const {
+  return {.training = training,
+          .seed = static_cast<std::uint64_t>(options.train.seed),
+          .step = steps,
+          .batch_rows = static_cast<double>(learned_rows(batch))};
+}
+
 // Forward, loss and backward of one chunk's rows, tile by tile.
-void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows, bool only_score) {
+void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& batch,
+                               bool only_score) {
   ChunkMemory& memory = chunk_memory[static_cast<std::size_t>(chunk)];
-  const int D = model.inputs(), T = model.tasks();
+  const int D = model.inputs(), T = model.tasks(), batch_rows = batch.rows;
+  Pass pass = pass_of(batch, !only_score);
   for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += Chunks::kTile) {
     const int count = std::min(Chunks::kTile, chunks.end(chunk) - first);
     const View<float> x_tile = view_of(x, batch_rows, D).rows_from(first, count);
@@ -147,7 +157,11 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, int batch_rows, 
     const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
     inputs.gather(first, x_tile);
     heads.run(chunk, first == chunks.begin(chunk), first, x_tile);
-    model.forward(weights.get(), x_tile, *memory.work, z_tile);
+    pass.first_row = first;
+    pass.row_weights =
+        std::span(batch.weights)
+            .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    model.forward(weights.get(), x_tile, *memory.work, z_tile, pass);
     losses.run<float>(first, z_tile, scale, heads, dz_tile);
     if (only_score) continue;
     model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
@@ -174,7 +188,7 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
     scale[at] = norm > 0 && learns[at] != 0 ? balancer->weights()[at] / norm : 0;
   }
   const Chunks chunks(batch.rows);
-  threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch.rows); });
+  threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
   return finish(batch, next_shares);
 }
 
@@ -230,7 +244,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   outputs.add(batch, learns);
   shares = next_shares;
   balancer->add(sums, fraction);
-  std::vector<ParameterSlot> kept;
+  std::vector<ParameterSlot> kept = fixed_slots(model.parameters());
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
     const std::vector<ParameterSlot> own = own_slots(model.parameters(), k);
@@ -269,7 +283,7 @@ bool Trainer::Parts::lost() {
   losses.begin(last);
   heads.begin(last, guardrail.learns());
   const Chunks chunks(last.rows);
-  for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last.rows, true);
+  for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last, true);
   inputs.undo();
   heads.undo();
   const std::vector<TaskLoss> now = losses.sums();

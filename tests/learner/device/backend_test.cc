@@ -193,7 +193,10 @@ TEST_P(BackendTest, Mix) {
   }
   const OnDevice g_on(*backend, g), y_on(*backend, y), v_on(*backend, Matrix<float>(B, T * H, 3));
 
-  backend->mix(side_by_side(g_on.view, T), side_by_side(y_on.view, E), side_by_side(v_on.view, T));
+  Mixture<float> mixture;
+  mixture.g = side_by_side(g_on.view, T);
+  mixture.y = Stack<const float>(side_by_side(y_on.view, E));
+  backend->mix(mixture, side_by_side(v_on.view, T));
 
   EXPECT_LT(distance(v_on.values(), v.values), 1e-6);
 }
@@ -232,9 +235,11 @@ TEST_P(BackendTest, MixBackward) {
     const OnDevice g_on(*backend, g_float), y_on(*backend, y), dv_on(*backend, dv),
         du_on(*backend, Matrix<float>(B, T * E, 4)), dy_on(*backend, Matrix<float>(B, E * H, 5));
 
-    backend->mix_backward(side_by_side(g_on.view, T), side_by_side(y_on.view, E),
-                          side_by_side(dv_on.view, T), relu, side_by_side(du_on.view, T),
-                          side_by_side(dy_on.view, E));
+    Mixture<float> mixture;
+    mixture.g = side_by_side(g_on.view, T);
+    mixture.y = Stack<const float>(side_by_side(y_on.view, E));
+    backend->mix_backward(mixture, side_by_side(dv_on.view, T), {}, relu, false,
+                          side_by_side(du_on.view, T), Stack<float>(side_by_side(dy_on.view, E)));
 
     EXPECT_LT(distance(du_on.values(), du.values), 1e-5);
     EXPECT_LT(distance(dy_on.values(), dy.values), 1e-6);

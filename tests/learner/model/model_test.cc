@@ -70,6 +70,131 @@ TEST_P(ModelTest, BackwardAddsWhereAsked) {
   }
 }
 
+// Losses that reach one tower, all, or a chain: what each leaves alone adds up to what all leave
+// together, in every weight and in x, and the last shared layer knows each loss's part.
+TEST_P(ModelTest, LossesApartAddUpToTheirSum) {
+  std::vector<std::vector<int>> towers;
+  for (int t = 0; t < T; ++t) towers.push_back({t});
+  if (T > 1) towers.push_back({0, T - 1});
+  std::vector<Matrix<double>> slopes, alone, shared;
+  std::vector<Model<double>::LossSlope> losses;
+  Matrix<double> sum(B, T), dx_alone(B, D), dx_sum(B, D);
+  const auto n = static_cast<int>(model.last_shared_count());
+  for (std::size_t s = 0; s < towers.size(); ++s) {
+    slopes.emplace_back(B, T);
+    const Matrix<double> random(B, T, 40 + s);
+    for (const int t : towers[s]) {
+      for (int r = 0; r < B; ++r) sum(r, t) += slopes[s](r, t) = random(r, t);
+    }
+    alone.emplace_back(1, weights.cols);
+    shared.emplace_back(1, n, 50 + s);  // to be overwritten
+  }
+  std::vector<double*> targets;
+  for (std::size_t s = 0; s < towers.size(); ++s) {
+    losses.push_back({slopes[s], towers[s]});
+    targets.push_back(shared[s].values.data());
+  }
+  Matrix<double> all(1, weights.cols, 14), by_loss(1, weights.cols, 15), added(1, weights.cols);
+  Matrix<double> dx(B, D, 16), dx_by_loss(B, D, 17);
+  loss();
+  model.backward(weights.values.data(), x, *work, sum, all.values.data(), false, dx);
+  for (std::size_t s = 0; s < losses.size(); ++s) {
+    model.backward_loss(weights.values.data(), x, *work, losses[s], alone[s].values.data(), false,
+                        dx_alone);
+    for (std::size_t i = 0; i < added.values.size(); ++i) added.values[i] += alone[s].values[i];
+    for (std::size_t i = 0; i < dx.values.size(); ++i) dx_sum.values[i] += dx_alone.values[i];
+  }
+  EXPECT_LT(distance(added.values, all.values), 1e-13);
+  EXPECT_LT(distance(dx_sum.values, dx.values), 1e-13);
+  model.backward_by_loss(weights.values.data(), x, *work, losses, by_loss.values.data(), false,
+                         dx_by_loss, targets);
+  EXPECT_LT(distance(by_loss.values, all.values), 1e-13);
+  EXPECT_LT(distance(dx_by_loss.values, dx.values), 1e-13);
+  for (const bool again : {false, true}) {
+    for (std::size_t s = 0; s < losses.size(); ++s) {
+      std::vector<double> expected;
+      for (const ParameterSlot& slot : model.last_shared()) {
+        for (int r = 0; r < slot.rows; ++r) {
+          for (int c = 0; c < slot.cols; ++c) {
+            expected.push_back(
+                alone[s].values[static_cast<std::size_t>(slot.offset + r * slot.stride + c)] *
+                (again ? 2 : 1));
+          }
+        }
+      }
+      EXPECT_LT(distance(shared[s].values, expected), 1e-13);
+    }
+    if (!again) {
+      model.backward_by_loss(weights.values.data(), x, *work, losses, by_loss.values.data(), true,
+                             dx_by_loss, targets);
+    }
+  }
+  for (double& value : all.values) value *= 2;
+  EXPECT_LT(distance(by_loss.values, all.values), 1e-13);
+}
+
+// The slopes of one logit in x, without any weight's.
+TEST_P(ModelTest, SlopesInXNeedNoWeights) {
+  Matrix<double> gradients(1, weights.cols), dx(B, D), alone(B, D);
+  loss();
+  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+  model.backward(weights.values.data(), x, *work, dz, nullptr, false, alone);
+  EXPECT_EQ(alone.values, dx.values);
+}
+
+// A weight of a task alone is one that the other tasks' logits do not depend on.
+TEST_P(ModelTest, OwnWeightsReachTheirTaskAlone) {
+  Matrix<double> gradients(1, weights.cols);
+  for (int t = 0; t < T; ++t) {
+    Matrix<double> one(B, T);
+    for (int r = 0; r < B; ++r) one(r, t) = dz(r, t);
+    loss();
+    model.backward(weights.values.data(), x, *work, one, gradients.values.data(), false, {});
+    for (const ParameterSlot& slot : model.parameters()) {
+      bool reached = false;
+      for (int r = 0; r < slot.rows; ++r) {
+        for (int c = 0; c < slot.cols; ++c) {
+          reached |=
+              gradients.values[static_cast<std::size_t>(slot.offset + r * slot.stride + c)] != 0;
+        }
+      }
+      if (slot.task >= 0 && slot.task != t) {
+        EXPECT_FALSE(reached) << slot.name;
+      } else if (slot.task == t && GetParam().experts > 1) {
+        EXPECT_TRUE(reached) << slot.name << " by task " << t;
+      }
+    }
+  }
+}
+
+TEST_P(ModelTest, TalliesTellOfTheGates) {
+  loss();
+  std::vector<GateTally> tallies(static_cast<std::size_t>(T));
+  model.tally_gates(*work, tallies);
+  model.tally_gates(*work, tallies);
+  for (int t = 0; t < T; ++t) {
+    const GateTally& tally = tallies[static_cast<std::size_t>(t)];
+    const View<const double> g = model.gate(*work, t);
+    ASSERT_EQ(tally.rows, 2U * B);
+    ASSERT_EQ(tally.experts, model.gate_experts(t));
+    ASSERT_EQ(tally.experts.size(), static_cast<std::size_t>(g.cols));
+    double entropy = 0;
+    for (int c = 0; c < g.cols; ++c) {
+      double mean = 0, squares = 0;
+      for (int r = 0; r < B; ++r) {
+        mean += g(r, c) / B;
+        squares += g(r, c) * g(r, c) / B;
+        entropy -= g(r, c) * std::log(g(r, c)) / std::log(std::max(2, g.cols)) / B;
+      }
+      const auto at = static_cast<std::size_t>(c);
+      EXPECT_NEAR(tally.mean(at), mean, 1e-14);
+      EXPECT_NEAR(tally.deviation(at), std::sqrt(std::max(0.0, squares - mean * mean)), 1e-7);
+      EXPECT_LE(tally.dead_share(at), tally.zero_share(at));
+    }
+    EXPECT_NEAR(tally.mean_entropy(), g.cols > 1 ? entropy : 0, 1e-14);
+  }
+}
+
 TEST_P(ModelTest, GateRowsSumToOne) {
   loss();
   for (int t = 0; t < T; ++t) {
