@@ -2,6 +2,7 @@
 #include <malloc.h>
 #endif
 
+#include "ops/commands/bench.h"
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
 #include "ops/commands/demo.h"
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
   add_inspect_command(program);
   add_snapshot_command(program);
   add_freeze_commands(program);
-  for (const char* name : {"serve", "compare", "bench"}) program.refuse_command(name);
+  add_bench_command(program);
+  for (const char* name : {"serve", "compare"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

@@ -1,0 +1,134 @@
+#include "ops/parity/batch_file.h"
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include "ingest/encode/batcher.h"
+#include "ingest/encode/features.h"
+#include "ingest/event/decode.h"
+#include "ingest/join/labels.h"
+#include "ingest/join/windows.h"
+
+namespace millrace {
+namespace {
+
+namespace json = boost::json;
+
+// What a categorical value is hashed as; nothing for what has no key.
+std::optional<std::string> text_of(const json::value& value) {
+  if (value.is_string()) return std::string(value.get_string());
+  if (value.is_int64() || value.is_uint64() || value.is_bool()) return json::serialize(value);
+  return std::nullopt;
+}
+
+// Lines to batches, as the pipeline makes them of samples, but for the places where they close.
+class BatchReader {
+ public:
+  explicit BatchReader(const Config& config)
+      : schema_(config.schema()),
+        windows_(schema_, config.events, config.labels, config.join.allowed_lateness),
+        labels_(schema_, windows_, config.labels),
+        decoder_(schema_, config.events),
+        batcher_(schema_, config.learner.train.batch, std::nullopt),
+        most_record_(static_cast<std::size_t>(config.kafka.max_record.value)) {
+    given_.texts.resize(schema_.tables().size());
+  }
+
+  // An error's message; empty where all is well.
+  std::string add(const std::string& line) {
+    auto event = decoder_.decode_line(line, most_record_);
+    if (!event) return event.error().message;
+    auto* sample = std::get_if<Sample>(&*event);
+    if (sample == nullptr) return "is no sample";
+    const json::value record = json::parse(line);
+    if (const std::string fault = begin_row(record.as_object()); !fault.empty()) return fault;
+    if (const json::value* features = record.as_object().if_contains("features")) {
+      if (features->is_object()) remember_texts(features->get_object());
+    }
+    JoinedRow row{.impression_id = {},
+                  .time = sample->time,
+                  .due = sample->time,
+                  .watermark = sample->time,
+                  .stream = Stream::kAtOnce,
+                  .features = std::move(sample->features),
+                  .weight = 1 / sample->sampling_rate,
+                  .user = sample->user};
+    labels_.joined(std::move(sample->labels), row);
+    if (!row.is_trained()) return "has no label; training passes over such rows";
+    batcher_.add(row, row.due, given_.batches);
+    return "";
+  }
+
+  GivenBatches finish() {
+    batcher_.flush(Stream::kAtOnce, given_.batches);
+    return std::move(given_);
+  }
+
+ private:
+  // Closes the batch before where the row begins another.
+  std::string begin_row(const json::object& record) {
+    const json::value* batch = record.if_contains("batch");
+    if (batch == nullptr) return "";
+    boost::system::error_code fault;
+    const auto number = batch->to_number<std::int64_t>(fault);
+    if (fault) return "batch " + json::serialize(*batch) + " is no number";
+    if (number_ != number) {
+      batcher_.flush(Stream::kAtOnce, given_.batches);
+      closed_ = given_.batches.size();
+    } else if (given_.batches.size() != closed_) {
+      return "batch " + std::to_string(number) + " has more rows than train.batch";
+    }
+    number_ = number;
+    return "";
+  }
+
+  void remember_texts(const json::object& features) {
+    for (const int feature : schema_.key_features()) {
+      const Feature& f = schema_.features()[static_cast<std::size_t>(feature)];
+      const json::value* value = features.if_contains(f.name);
+      if (value == nullptr) continue;
+      const auto table = static_cast<std::size_t>(schema_.table_of(feature));
+      const auto remember = [&](const json::value& one) {
+        const auto text = text_of(one);
+        if (!text) return;
+        given_.texts[table].emplace(feature_key(*text, schema_.tables()[table].seed), *text);
+      };
+      if (const json::array* bag = value->if_array()) {
+        for (const json::value& one : *bag) remember(one);
+      } else {
+        remember(*value);
+      }
+    }
+  }
+
+  const Schema schema_;
+  const Windows windows_;
+  const Labels labels_;
+  Decoder decoder_;
+  Batcher batcher_;
+  const std::size_t most_record_;
+  GivenBatches given_;
+  std::optional<std::int64_t> number_;
+  std::size_t closed_ = 0;  // batches that are there when the present one begins
+};
+
+}  // namespace
+
+Result<GivenBatches> read_batches(const std::string& path, const Config& config) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Error{path + ": cannot be read"};
+  BatchReader reader(config);
+  std::string line;
+  for (long number = 1; std::getline(file, line); ++number) {
+    const std::string fault = reader.add(line);
+    if (!fault.empty()) return Error{path + ":" + std::to_string(number) + ": " + fault};
+  }
+  if (!file.eof()) return Error{path + ": cannot be read"};
+  GivenBatches given = reader.finish();
+  if (given.batches.empty()) return Error{path + ": has no sample"};
+  return given;
+}
+
+}  // namespace millrace

@@ -1,0 +1,63 @@
+"""Task losses over one batch, and the product of conditional probabilities."""
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from inputs import transformed
+
+
+def labels_of(tasks, samples, dtype):
+    """[B, T], NaN where missing; labels of regressions transformed."""
+    rows = []
+    for sample in samples:
+        row = []
+        for task in tasks:
+            label = sample["labels"].get(task["name"])
+            row.append(float("nan") if label is None else transformed(label, task.get("transform")))
+        rows.append(row)
+    return torch.tensor(rows, dtype=dtype)
+
+
+def weights_of(samples, dtype):
+    return torch.tensor([1 / sample.get("sampling_rate", 1.0) for sample in samples], dtype=dtype)
+
+
+def chain_of(tasks, k):
+    """The task's conditions from the first, then itself."""
+    names = [task["name"] for task in tasks]
+    chain = [k]
+    while tasks[chain[0]].get("given"):
+        chain.insert(0, names.index(tasks[chain[0]]["given"]))
+    return chain
+
+
+def is_binary(task):
+    return task.get("kind", "binary") == "binary"
+
+
+def is_product(task):
+    return bool(task.get("given")) and task.get("entire_space", is_binary(task))
+
+
+def row_losses(tasks, k, z, y):
+    """[n] of task k for rows with logits z [n, T] and labels y [n]."""
+    task = tasks[k]
+    if is_product(task):
+        log_q = sum(logsigmoid(z[:, j]) for j in chain_of(tasks, k))
+        return -(y * log_q + (1 - y) * torch.log(-torch.expm1(log_q)))
+    if is_binary(task):
+        return binary_cross_entropy_with_logits(z[:, k], y, reduction="none")
+    return (z[:, k] - y) ** 2
+
+
+def task_sums(tasks, z, labels, weights):
+    """Σ_i m s ℓ of each task, and N_k = Σ_i m: two lists; a sum without rows is None."""
+    sums, counts = [], []
+    for k in range(len(tasks)):
+        known = ~torch.isnan(labels[:, k])
+        counts.append(int(known.sum()))
+        if counts[k] == 0:
+            sums.append(None)
+            continue
+        sums.append((weights[known] * row_losses(tasks, k, z[known], labels[known, k])).sum())
+    return sums, counts

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Writes tests/data/reference: what PyTorch's step comes to on small fixed cases.
+
+`make test` holds the learner against these numbers without PyTorch (tests/ops/parity). The program
+is asked for the shapes of the weights alone."""
+
+import argparse
+import glob
+import itertools
+import json
+import os
+import tempfile
+
+import numpy as np
+import torch
+
+import compare
+import draw
+import tensor_file
+
+STEPS = 200
+BATCHES = 24
+SIGNS = 3
+
+FEATURES = [
+    {"name": "user", "type": "categorical", "dimension": 3, "context": True},
+    {"name": "item", "type": "categorical", "dimension": 4},
+    {"name": "seen", "type": "bag", "dimension": 4, "pooling": "mean", "table": "item"},
+    {"name": "price", "type": "numeric", "transform": "log1p", "standardize": True},
+    {"name": "vector", "type": "dense", "width": 3},
+]
+TASKS = [
+    {"name": "click", "kind": "binary"},
+    {"name": "cart", "kind": "binary", "given": "click", "entire_space": True},
+    {"name": "buy", "kind": "binary", "given": "cart", "entire_space": True},
+    {"name": "dwell", "kind": "regression", "transform": "log1p"},
+]
+MODELS = {
+    "mmoe": {"backbone": "mmoe", "experts": 3, "expert_layers": [6, 4], "gate_layers": [], "tower_layers": [4]},
+}
+
+
+def config(model, method, dense, rows):
+    random = draw.generator("reference")
+    chosen = draw.config(random, "mmoe", method, dense, rows)
+    chosen.update(features=FEATURES, tasks=TASKS, model=MODELS[model])
+    if method == "fixed":
+        chosen["balance"]["weights"] = {"click": 0.5, "buy": 2.0, "dwell": 0.3}
+    chosen["train"]["batch"] = 16
+    return chosen
+
+
+def cases():
+    usual = ("adam", "adagrad")
+    chosen = [(model, method, *usual) for model in MODELS for method in draw.BALANCERS]
+    chosen += [("mmoe", "fixed", dense, rows) for dense, rows in itertools.product(draw.DENSE, draw.ROWS)]
+    return dict.fromkeys(chosen)
+
+
+def signs(which, count):
+    """A fixed row of 1 and −1."""
+    places = (np.arange(count, dtype=np.uint64) * 2654435761 + 40503 * (which + 1)) % 2**32
+    return np.where((places >> 16) & 1, 1.0, -1.0)
+
+
+def figures(array):
+    """The norm, and sums with signs: of two arrays that differ by d these differ by about ‖d‖."""
+    flat = np.asarray(array, np.float64).ravel()
+    return [float(np.linalg.norm(flat))] + [float(signs(i, flat.size) @ flat) for i in range(SIGNS)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", default="build/release/millrace")
+    parser.add_argument("--out", default="tests/data/reference")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    os.makedirs(options.out, exist_ok=True)
+    for old in glob.glob(os.path.join(options.out, "*.json")):
+        os.remove(old)
+    batches = draw.batches(draw.generator("batches"), config("mmoe", "fixed", "adam", "adagrad"), BATCHES)
+    with open(os.path.join(options.out, "batches.jsonl"), "w") as file:
+        for row in itertools.chain.from_iterable(batches):
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+    for case in cases():
+        start = os.path.join(options.out, f"{case[0]}.safetensors")
+        with tempfile.TemporaryDirectory() as folder:
+            paths, _ = compare.write_case(folder, options.binary, config(*case), batches, draw.generator(case[0]))
+            tensor_file.write(start, *tensor_file.read(paths["start"]))
+        reference, _ = compare.run_reference(config(*case), batches, start, STEPS, torch.float64)
+        expected = {name: figures(array) for name, array in reference.arrays().items()}
+        with open(os.path.join(options.out, "-".join(case) + ".json"), "w") as file:
+            content = {"start": os.path.basename(start), "steps": STEPS, "config": config(*case)}
+            lines = ",\n".join(
+                f'  "{name}": [{", ".join(f"{value:.9g}" for value in values)}]'
+                for name, values in expected.items()
+            )
+            file.write(json.dumps(content)[:-1] + ',\n "expected": {\n' + lines + "\n }}\n")
+        print("-".join(case), flush=True)
+
+
+if __name__ == "__main__":
+    main()

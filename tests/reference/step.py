@@ -1,0 +1,132 @@
+"""One training step after another, from a configuration, weights and batches."""
+
+import json
+
+import torch
+
+import balance
+import losses
+import surgery
+from inputs import Inputs
+from network import Network
+from optimisers import Dense, Rows
+
+
+class Shares:
+    """π_k: the share of rows with a label, a mean of all rows up to 10,000, then fading."""
+
+    LENGTH = 10_000
+
+    def __init__(self, tasks):
+        self.rows, self.share = 0.0, [0.0] * tasks
+
+    def add(self, n, counts):
+        weight = max(n / (self.rows + n), 1 - (1 - 1 / self.LENGTH) ** n)
+        self.share = [s + weight * (c / n - s) for s, c in zip(self.share, counts)]
+        self.rows = min(self.rows + n, self.LENGTH)
+
+
+class Reference:
+    """`arrays`, `texts`: a file of weights. Everything is computed in `dtype`."""
+
+    def __init__(self, config, arrays, texts, dtype=torch.float64):
+        self.config, self.dtype = config, dtype
+        rows = {}
+        dense = {}
+        for name, array in arrays.items():
+            if name.startswith("embedding."):
+                rows[name.removeprefix("embedding.")] = (json.loads(texts[name + ".keys"]), array)
+            else:
+                dense[name] = array
+        self.inputs = Inputs(config["features"], rows, dtype)
+        self.network = Network(config, dense, dtype)
+        self.dense = Dense(config["train"]["dense"], self.network.weights)
+        self.rows = Rows(config["train"]["embedding"], self.inputs.rows)
+        self.balancer = balance.make(config)
+        self.shares = Shares(len(config["tasks"]))
+        self.norm_sums = [None] * len(config["tasks"])
+        self.steps = 0
+
+    def step(self, samples):
+        """Returns {task: (mean loss, weight)}."""
+        tasks, n, full = self.config["tasks"], len(samples), self.config["train"]["batch"]
+        z = self.network(self.inputs(samples))
+        labels = losses.labels_of(tasks, samples, self.dtype)
+        sums, counts = losses.task_sums(tasks, z, labels, losses.weights_of(samples, self.dtype))
+        self.shares.add(n, counts)
+        norms = counts if n == full else [n * share for share in self.shares.share]
+        weights = list(self.balancer.weights)
+        parts = [None if s is None else w / norm * s for w, norm, s in zip(weights, norms, sums)]
+        parts += self.network.penalties(n / full)
+        leaves = {**self.network.weights, **{"embedding." + t: w for t, w in self.inputs.rows.items()}}
+        if self.balancer.needs_norms:
+            self.add_norms(sums)
+        if self.config["balance"].get("surgery", "none") == "none":
+            gradients = self.gradients(sum(part for part in parts if part is not None), leaves)
+        else:
+            gradients = self.operated(parts, leaves)
+        share = n / full
+        values = [None if s is None else s.item() for s in sums]
+        self.balance(values, counts, share)
+        self.dense.step(self.network.weights, gradients, share)
+        rows = {table: n * gradients["embedding." + table] for table in self.inputs.rows}
+        self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples))
+        self.inputs.learned(samples)
+        self.steps += 1
+        return {
+            task["name"]: (None if v is None else v / c, w)
+            for task, v, c, w in zip(tasks, values, counts, weights)
+        }
+
+    @staticmethod
+    def gradients(value, leaves):
+        """Of every leaf; zeros where the value does not depend on it."""
+        found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, retain_graph=True)
+        return {
+            name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in zip(leaves.items(), found)
+        }
+
+    def add_norms(self, sums):
+        """Adds up the slopes of each task's sum of losses in the last shared layer."""
+        leaves = {name: self.network.weights[name] for name in self.network.last_shared()}
+        for k, value in enumerate(sums):
+            if value is not None:
+                found = self.gradients(value, leaves)
+                flat = torch.cat([g.ravel() for g in found.values()])
+                self.norm_sums[k] = flat if self.norm_sums[k] is None else self.norm_sums[k] + flat
+
+    def balance(self, values, counts, share):
+        if self.balancer.needs_norms:
+            totals = [a + b for a, b in zip(self.balancer.counts, counts)]
+            self.balancer.norms = [
+                None if g is None else float(torch.linalg.vector_norm(g)) / total
+                for g, total in zip(self.norm_sums, totals)
+            ]
+        self.balancer.add(values, counts, share)
+        if self.balancer.share == 0:
+            self.norm_sums = [None] * len(values)
+
+    def operated(self, parts, leaves):
+        """Task by task; those of shared weights after surgery, of others summed."""
+        options = self.config["balance"]
+        found = [None if part is None else self.gradients(part, leaves) for part in parts]
+        shared = [name for name in leaves if name in self.network.shared_names() or name.startswith("embedding.")]
+        flat = [None if g is None else torch.cat([g[name].ravel() for name in shared]) for g in found]
+        if options["surgery"] == "pcgrad":
+            total = surgery.pcgrad(flat, self.config["train"].get("seed", 1), self.steps)
+        else:
+            total = surgery.cagrad(flat, options["cagrad_radius"])
+        gradients = {
+            name: sum(g[name] for g in found if g is not None) for name in leaves if name not in shared
+        }
+        for name in shared:
+            count = leaves[name].numel()
+            gradients[name], total = total[:count].reshape(leaves[name].shape), total[count:]
+        return gradients
+
+    def arrays(self):
+        """The weights by name, as in a file."""
+        arrays = {name: w.detach().numpy() for name, w in self.network.weights.items()}
+        for table, w in self.inputs.rows.items():
+            arrays["embedding." + table] = w.detach().numpy()
+        return arrays
