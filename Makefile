@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test demo bench faults sanitize movielens pages format format-check tidy headers install-packages configure
+.PHONY: build test demo bench mmoe-experiment faults sanitize movielens pages format format-check tidy headers install-packages configure
 
 JOBS ?= $(shell nproc)
 BUILD := build/release
@@ -24,6 +24,12 @@ demo: build
 # Performance, each figure beside a peer's or a limit's of the same run.
 bench: build
 	@tests/bench/bench.sh
+
+# MMoE's synthetic experiment: backbones on two regressions, the less related the smaller p is.
+# Minutes; some arguments: make mmoe-experiment ARGUMENTS='--seeds 3'.
+mmoe-experiment: configure
+	@cmake --build --preset release --target mmoe_experiment -j $(JOBS)
+	@$(BUILD)/tests/bench/mmoe_experiment --threads $(JOBS) $(ARGUMENTS)
 
 # Faults in their long form: about half an hour; ends with a table and build/faults.json. Some
 # alone: make faults FAULTS='FaultsKill.*'.

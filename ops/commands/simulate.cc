@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "learner/synthetic/funnel.h"
+#include "ops/commands/simulate_mmoe.h"
 #include "ops/commands/with_config.h"
 #include "ops/demo/event_producer.h"
 #include "ops/signals.h"
@@ -193,7 +194,7 @@ void add_simulate_command(Command& program) {
                     "Share of the outcomes that happen and are never heard of.", 0);
   add_config_options(funnel, arguments->config);
   funnel.run([arguments] { return simulate(*arguments); });
-  simulate_command.refuse_command("mmoe");
+  add_simulate_mmoe_command(simulate_command);
 }
 
 }  // namespace millrace

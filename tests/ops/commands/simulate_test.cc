@@ -1,5 +1,5 @@
-// `simulate funnel` as a shell sees it: what is wrong is said, and the truth beside the events is
-// that of the events.
+// `simulate funnel` and `simulate mmoe` as a shell sees them: what is wrong is said, the truth
+// beside the events is that of the events, and labels correlate as the closed form says.
 #include "ops/commands/simulate.h"
 
 #include <gtest/gtest.h>
@@ -20,12 +20,16 @@ namespace json = boost::json;
 
 struct SimulateTest : ::testing::Test {
   const TempFolder folder;
-  std::string error;
+  std::string output, error;
 
   int simulate(std::vector<std::string> options, const std::string& out) {
-    std::vector<std::string> words{"millrace", "simulate", "funnel", "--impressions", "4000"};
-    words.insert(words.end(), {"--seed", "3", "--rate", "50", "--out", folder / out});
+    std::vector<std::string> words{"funnel", "--impressions", "4000",      "--seed", "3", "--rate",
+                                   "50",     "--out",         folder / out};
     words.insert(words.end(), options.begin(), options.end());
+    return run(std::move(words));
+  }
+  int run(std::vector<std::string> words) {
+    words.insert(words.begin(), {"millrace", "simulate"});
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -34,7 +38,7 @@ struct SimulateTest : ::testing::Test {
     ::testing::internal::CaptureStdout();
     ::testing::internal::CaptureStderr();
     const int exit = program.main(static_cast<int>(words.size()), argv.data(), "0");
-    ::testing::internal::GetCapturedStdout();
+    output = ::testing::internal::GetCapturedStdout();
     error = ::testing::internal::GetCapturedStderr();
     return exit;
   }
@@ -111,6 +115,37 @@ TEST_F(SimulateTest, WhatIsWrongIsSaid) {
   }
   EXPECT_EQ(simulate({"--truth", folder / "none/truth"}, "events"), kExitFailed);
   EXPECT_NE(error.find("none/truth: cannot be written"), std::string::npos) << error;
+}
+
+double correlation(const std::vector<json::object>& samples) {
+  double n = 0, a = 0, b = 0, aa = 0, bb = 0, ab = 0;
+  for (const json::object& sample : samples) {
+    const json::object& labels = sample.at("labels").as_object();
+    const double x = labels.at("y1").to_number<double>(), y = labels.at("y2").to_number<double>();
+    n += 1, a += x, b += y, aa += x * x, bb += y * y, ab += x * y;
+  }
+  return (n * ab - a * b) / std::sqrt((n * aa - a * a) * (n * bb - b * b));
+}
+
+TEST_F(SimulateTest, RelatedRegressionsAreAsRelatedAsThePaperHasThem) {
+  const std::vector<std::string> words{
+      "mmoe",        "--rows", "20000",  "--correlation", "0.9",   "--seed",       "5",
+      "--dimension", "4",      "--rate", "1000",          "--out", folder / "rows"};
+  ASSERT_EQ(run(words), kExitDone) << error;
+  EXPECT_NE(output.find("in closed form 0.298"), std::string::npos) << output;
+  const std::vector<json::object> samples = lines("rows");
+  ASSERT_EQ(samples.size(), 20'000u);
+  EXPECT_NEAR(correlation(samples), 0.298, 4 / std::sqrt(20'000));
+  EXPECT_EQ(samples[7].at("features").as_object().at("x").as_array().size(), 4u);
+  EXPECT_EQ(samples[2000].at("time").as_int64() - samples[0].at("time").as_int64(), 2000);
+
+  EXPECT_EQ(run({"mmoe", "--rows", "9", "--out", folder / "few", "--alphas", "1,2"}), kExitUsage);
+  EXPECT_NE(error.find("as many --betas as --alphas"), std::string::npos) << error;
+  EXPECT_EQ(run({"mmoe", "--rows", "9", "--out", folder / "few", "--correlation", "1.5"}),
+            kExitUsage);
+  EXPECT_NE(error.find("--correlation 1.5"), std::string::npos) << error;
+  EXPECT_EQ(run({"mmoe", "--rows", "9", "--out", folder / "no/few"}), kExitFailed);
+  EXPECT_EQ(run({"mmoe", "--rows", "9"}), kExitUsage);
 }
 
 }  // namespace
