@@ -1,15 +1,19 @@
 #include "ingest/encode/sampling.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "learner/base/hash.h"
 #include "learner/base/random.h"
+#include "learner/math/running_mean.h"
 
 namespace millrace {
 namespace {
 
 // What a random number is for: each its own stream of Philox.
 enum Purpose : std::uint64_t { kNegatives = 0x6E65676174697665, kShedding = 0x7368656464696E67 };
+
+constexpr double kLength = 100'000;  // of the share of 1s
 
 std::uint64_t identity_of(const JoinedRow& row) {
   if (!row.impression_id.empty()) return hash_bytes(row.impression_id);
@@ -20,6 +24,7 @@ std::uint64_t identity_of(const JoinedRow& row) {
 
 Sampling::Sampling(const Schema& schema, const TrainOptions& options)
     : rate_(options.negative_sampling.rate),
+      ratio_(options.negative_sampling.ratio),
       shed_(options.shed),
       weighs_(options.negative_sampling.correct == SamplingCorrection::kWeight),
       seed_(static_cast<std::uint64_t>(options.seed)) {
@@ -27,8 +32,19 @@ Sampling::Sampling(const Schema& schema, const TrainOptions& options)
   negatives_of_ = static_cast<std::size_t>(std::max(0, task));
 }
 
+// The rate for a negative now, of the labels before this one.
+double Sampling::take_label(double label) {
+  if (ratio_ == 0 || std::isnan(label)) return rate_;
+  // Half a 1 and half a 0 beside those seen.
+  const double share = (positive_ * labels_ + 0.5) / (labels_ + 1);
+  positive_ += math::running_share(labels_, 1, kLength) * ((label == 1 ? 1 : 0) - positive_);
+  labels_ = std::min(labels_ + 1, kLength);
+  return std::min(1.0, ratio_ * share / (1 - share));
+}
+
 bool Sampling::keep(JoinedRow& row) {
-  if (rate_ == 1 && shed_ == 1) return true;
+  const double rate = take_label(row.labels[negatives_of_]);
+  if (rate == 1 && shed_ == 1) return true;
   const std::uint64_t identity = identity_of(row);
   const auto kept = [&](Purpose purpose, double probability) {
     return to_unit(philox(seed_, purpose, identity)[0]) < probability;
@@ -39,12 +55,12 @@ bool Sampling::keep(JoinedRow& row) {
   };
   if (shed_ < 1 && !kept(kShedding, shed_)) return drop(Dropped::kShed);
   row.weight /= shed_;
-  if (rate_ == 1 || row.labels[negatives_of_] != 0) return true;
-  if (!kept(kNegatives, rate_)) return drop(Dropped::kNegativeSampling);
+  if (rate == 1 || row.labels[negatives_of_] != 0) return true;
+  if (!kept(kNegatives, rate)) return drop(Dropped::kNegativeSampling);
   if (weighs_) {
-    row.weight /= rate_;
+    row.weight /= rate;
   } else {
-    row.measure_weight = row.weight / rate_;
+    row.measure_weight = row.weight / rate;
   }
   return true;
 }
@@ -54,6 +70,12 @@ StateChanges Sampling::save(std::uint64_t, std::span<const Cleaning>) {
   for (const std::uint64_t count : dropped_) writer.put(count);
   StateChanges changes;
   changes.values.push_back({"dropped", writer.take(), false});
+  if (ratio_ > 0) {
+    ByteWriter shares;
+    shares.put(labels_);
+    shares.put(positive_);
+    changes.values.push_back({"shares", shares.take()});
+  }
   return changes;
 }
 
@@ -66,6 +88,15 @@ DroppedRows read_dropped(std::string_view bytes) {
 }
 
 void Sampling::restore_value(std::string_view name, std::string_view bytes) {
+  if (name == "shares") {
+    ByteReader reader(bytes);
+    labels_ = reader.get<double>();
+    positive_ = reader.get<double>();
+    if (!reader.at_end() || !(labels_ >= 0 && positive_ >= 0 && positive_ <= 1)) {
+      throw StateError("saved value shares is damaged");
+    }
+    return;
+  }
   if (name != "dropped") {
     throw StateError("sampling has no value \"" + std::string(name) + "\"");
   }

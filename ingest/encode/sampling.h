@@ -27,13 +27,17 @@ DroppedRows read_dropped(std::string_view bytes);
 /// 1 / P(kept), in losses and metrics; with `correct: serving` the rate of the negatives weighs in
 /// the metrics alone, and Task::logit_shift makes up for it where scores are served.
 ///
+/// With a `ratio` n instead of a rate, r = min(1, n P/N) of the shares of 1s and 0s among the
+/// labels of the task so far (a plain mean over 100,000, then fading with that length), before any
+/// was left out: a function of the rows in their order.
+///
 /// A row is shed, or kept, by its impression: all its rows share one fate. A row is a negative if
 /// its label of the named task is 0; a positive is never left out. Both are decided by Philox of
 /// the seed and the id (of a sample without one: its features and time), so by nothing but the
 /// data.
 ///
-/// State: the participant "sampling", the value "dropped" (counts, in no digest).
-/// Threads: one at a time.
+/// State: the participant "sampling", the values "dropped" (counts, in no digest) and, with a
+/// ratio, "shares". Threads: one at a time.
 class Sampling final : public Participant {
  public:
   using Counts = DroppedRows;
@@ -52,8 +56,11 @@ class Sampling final : public Participant {
   void restored() override {}
 
  private:
+  double take_label(double label);
+
   std::size_t negatives_of_ = 0;  // task
-  const double rate_, shed_;
+  const double rate_, ratio_, shed_;
+  double labels_ = 0, positive_ = 0;  // of the task, capped, and the share of 1s among them
   const bool weighs_;
   const std::uint64_t seed_;
   Counts dropped_{};

@@ -18,7 +18,7 @@ UncertaintyBalancer::UncertaintyBalancer(const BalanceOptions& options,
       min_weight_(options.min_weight),
       states_(tasks.size()),
       weights_(tasks.size()) {
-  for (const Task& task : tasks) factors_.push_back(task.kind == TaskKind::kBinary ? 1 : 0.5);
+  for (const Task& task : tasks) factors_.push_back(is_distance(task.kind) ? 0.5 : 1);
   update_weights();
 }
 

@@ -6,7 +6,8 @@ namespace millrace {
 
 /// Uncertainty weighting (Kendall et al. 2018): s_k = ln σ_k² descends
 ///
-///   J = Σ_k [ c_k e^{−s_k} L_k + ½ s_k ],  c = 1 for cross-entropy, ½ for squared error
+///   J = Σ_k [ c_k e^{−s_k} L_k + ½ s_k ],  c = 1 for cross-entropy and Poisson, ½ for
+///                                         squared error and Huber's
 ///   ∂J/∂s_k = ½ − c_k e^{−s_k} L_k,        at the optimum c_k e^{−s_k} L_k = ½
 ///
 /// by Adam (rate 0.01, .9, .999), s from 0 and within [−5, 5]. It always descends by its raw weight

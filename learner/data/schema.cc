@@ -7,7 +7,12 @@ namespace millrace {
 
 Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
     : features_(std::move(features)), tasks_(std::move(tasks)) {
-  for (const Task& task : tasks_) has_immediate_ |= task.policy != FeedbackPolicy::kWait;
+  for (Task& task : tasks_) {
+    has_immediate_ |= task.policy != FeedbackPolicy::kWait;
+    if (task.kind == TaskKind::kDuration) task.transform = Transform::kLog1p;
+    MILLRACE_CHECK(task.transform == Transform::kNone || is_distance(task.kind));
+    MILLRACE_CHECK(task.delta > 0);
+  }
   table_of_.assign(features_.size(), -1);
   input_offset_.assign(features_.size(), 0);
   for (int f = 0; f < static_cast<int>(features_.size()); ++f) {

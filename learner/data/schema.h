@@ -15,7 +15,11 @@ enum class FeatureKind { kCategorical, kBag, kNumeric, kDense };
 enum class Pooling { kMean, kSum };
 /// What is done to a number before anything else: log1p is sign(x)·log1p(|x|).
 enum class Transform { kNone, kLog1p };
+/// What a label is. A duration is a regression of log1p of a number that is never negative; a count
+/// is never negative either, and the output is the logarithm of its rate (Poisson).
 enum class TaskKind { kBinary, kRegression, kCount, kDuration };
+/// The loss of a regression or a duration (math/loss.h).
+enum class RegressionLoss { kSquared, kHuber };
 /// When a task's label is learned although it may still change (algorithms 2.14).
 enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer };
 
@@ -41,9 +45,23 @@ template <>
 struct Choices<TaskKind> {
   static constexpr std::array<Choice<TaskKind>, 4> all{{{"binary", TaskKind::kBinary},
                                                         {"regression", TaskKind::kRegression},
-                                                        {"count", TaskKind::kCount, false},
-                                                        {"duration", TaskKind::kDuration, false}}};
+                                                        {"count", TaskKind::kCount},
+                                                        {"duration", TaskKind::kDuration}}};
 };
+template <>
+struct Choices<RegressionLoss> {
+  static constexpr std::array<Choice<RegressionLoss>, 2> all{
+      {{"squared", RegressionLoss::kSquared}, {"huber", RegressionLoss::kHuber}}};
+};
+
+/// Whether the loss is of the output's distance to the label; else it is a negative log likelihood.
+inline bool is_distance(TaskKind kind) {
+  return kind == TaskKind::kRegression || kind == TaskKind::kDuration;
+}
+/// Whether a label below 0 has no meaning.
+inline bool is_never_negative(TaskKind kind) {
+  return kind == TaskKind::kCount || kind == TaskKind::kDuration;
+}
 template <>
 struct Choices<FeedbackPolicy> {
   static constexpr std::array<Choice<FeedbackPolicy>, 5> all{{{"wait", FeedbackPolicy::kWait},
@@ -68,8 +86,9 @@ struct Feature {
 struct Task {
   std::string name;
   TaskKind kind = TaskKind::kBinary;
-  Transform transform = Transform::kNone;  ///< Of the label of a regression.
-  int given = -1;                          ///< The task that is this one's condition, or −1.
+  /// Of the label of a regression; always log1p of a duration.
+  Transform transform = Transform::kNone;
+  int given = -1;  ///< The task that is this one's condition, or −1.
   /// With a condition: the product over the whole chain of conditions is trained over all rows;
   /// otherwise the task is trained on the condition's rows.
   bool entire_space = false;
@@ -79,6 +98,8 @@ struct Task {
   /// Added to the logit where it is served and measured: ln r of negatives that were sampled at the
   /// rate r and not weighed for it (algorithms 2.15).
   double logit_shift = 0;
+  RegressionLoss loss = RegressionLoss::kSquared;  ///< Of a regression or duration.
+  double delta = 1;                                ///< Of Huber's loss, in transformed labels.
 };
 
 /// Whether the policy waits a while before the first row.

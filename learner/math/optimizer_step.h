@@ -47,6 +47,30 @@ MILLRACE_HD void adam(const AdamStep<T>& step, T g, T& m, T& v, T& w) {
   w -= step.rate * m / (sqrt(v) * step.unbias_root + step.epsilon);
 }
 
+/// Stochastic gradient descent for a batch that is the share φ of a full one, with momentum μ:
+///   m ← μ^φ m + (1 − μ^φ)/(1 − μ) g,  w ← w − rate φ m
+/// At φ = 1 this is m ← μ m + g, w ← w − rate m; without momentum it is the plain rule on φ·g; a
+/// constant gradient moves a weight by rate g/(1 − μ) a full batch in the end, however it is cut.
+template <class T>
+struct SgdStep {
+  T keep;  ///< μ^φ
+  T take;  ///< (1 − μ^φ)/(1 − μ)
+  T rate;  ///< rate φ
+};
+
+template <class T>
+SgdStep<T> sgd_coefficients(double rate, double share, double momentum) {
+  const double keep = std::pow(momentum, share);
+  const double take = share == 1 ? 1 : (1 - keep) / (1 - momentum);
+  return {static_cast<T>(keep), static_cast<T>(take), static_cast<T>(rate * share)};
+}
+
+template <class T>
+MILLRACE_HD void sgd(const SgdStep<T>& step, T g, T& m, T& w) {
+  m = step.keep * m + step.take * g;
+  w -= step.rate * m;
+}
+
 /// Adagrad (Duchi et al. 2011): n ← n + g², w ← w − rate · g / (√n + ε), ε outside the root.
 template <class T>
 MILLRACE_HD void adagrad(T rate, T epsilon, T g, T& n, T& w) {

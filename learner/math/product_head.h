@@ -50,6 +50,13 @@ MILLRACE_HD T product_loss(Product<T> chain, T t) {
   return -t * chain.log_q - (1 - t) * chain.log_not_q;
 }
 
+/// ∂(log q − log(1 − q))/∂z for the factor of the finished chain that has logit z: (1 − p)/(1 − q).
+template <class T>
+MILLRACE_HD T product_logit_slope(Product<T> chain, T z) {
+  using std::exp;
+  return exp(-softplus(z) - chain.log_not_q);
+}
+
 /// ∂BCE(t,q)/∂z for the factor of the finished chain that has logit z.
 /// (q − t)(1 − p)/(1 − q) = (1 − t) q (1 − p)/(1 − q) − t (1 − p), and (1 − p)/(1 − q) ≤ 1.
 template <class T>

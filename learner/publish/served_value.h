@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,16 +11,18 @@
 namespace millrace {
 
 /// What is answered for a task's own logit z: a binary task's probability (given its condition,
-/// where it has one); a regression's value in the label's units, the inverse of its transform at z
-/// clamped to the range of transformed labels seen. With log1p that is a median, not a mean.
+/// where it has one); any other task's value in the label's units: of a regression or duration the
+/// inverse of its transform at z clamped to the range of transformed labels seen (with log1p that
+/// is a median, not a mean; of a duration it is never negative), of a count its rate e^z, a mean,
+/// within the range of counts seen.
 /// NaN where that is not finite, so also for a NaN in z.
 inline float served_value(const Task& task, const LabelRange& seen, float z) {
   float value = 0;
   if (task.kind == TaskKind::kBinary) {
     value = math::sigmoid(z);
   } else {
-    const float y = std::isnan(z) ? z : std::clamp(z, seen.least, seen.most);
-    value = static_cast<float>(in_label_units(task.transform, double{y}));
+    value =
+        static_cast<float>(clamped_value(task, double{z}, double{seen.least}, double{seen.most}));
   }
   return std::isfinite(value) ? value : std::numeric_limits<float>::quiet_NaN();
 }

@@ -15,6 +15,8 @@ namespace {
 /// Weights that one part of a pass takes: enough to be worth a thread, and within its cache.
 constexpr long kPart = 16384;
 
+constexpr double kAdagradEpsilon = 1e-10;
+
 /// Runs pass(begin, end) over all parts of [0, count).
 template <class Pass>
 void for_parts(long count, Threads& threads, const Pass& pass) {
@@ -58,12 +60,6 @@ T mark_not_finite(const T* values, long count) {
   return marks[0];
 }
 
-template <class T>
-void adam_pass(const math::AdamStep<T>& step, const T* __restrict g, T* __restrict m,
-               T* __restrict v, T* __restrict w, long count) {
-  for (long i = 0; i < count; ++i) math::adam(step, g[i], m[i], v[i], w[i]);
-}
-
 /// What a part's step did. `mark` is 0, or NaN where a weight is not finite.
 struct Sums {
   double weights = 0, change = 0, largest = 0, mark = 0;
@@ -104,27 +100,53 @@ void for_slots(std::span<const ParameterSlot> slots, const Use& use) {
   }
 }
 
-template <class T>
-void restore_moments(ByteReader& reader, T* moments, long count) {
-  const std::vector<T> saved = reader.get_all<T>();
-  if (static_cast<long>(saved.size()) != count) {
-    throw StateError("the saved optimiser is of another number of weights");
+/// Where the weights of `slots` stand that are no biases, as few ranges as there can be.
+std::vector<std::pair<long, long>> weights_of(std::span<const ParameterSlot> slots) {
+  std::vector<std::pair<long, long>> ranges;
+  for (const ParameterSlot& slot : slots) {
+    if (slot.name.ends_with("bias")) continue;
+    for_slots(std::span<const ParameterSlot>(&slot, 1),
+              [&](long at, int cols) { ranges.emplace_back(at, at + cols); });
   }
-  std::copy(saved.begin(), saved.end(), moments);
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<std::pair<long, long>> joined;
+  for (const auto& range : ranges) {
+    if (!joined.empty() && range.first <= joined.back().second) {
+      joined.back().second = std::max(joined.back().second, range.second);
+    } else {
+      joined.push_back(range);
+    }
+  }
+  return joined;
 }
 
 }  // namespace
 
+/// What one step does to every weight.
+template <class T>
+struct DenseUpdater<T>::Plan {
+  T scale = 1;  ///< Of the gradient.
+  T rate = 0;   ///< Adagrad's.
+  T kept = 1;   ///< Of the weights that decay.
+  math::AdamStep<T> adam{};
+  math::SgdStep<T> sgd{};
+};
+
+template <class T>
+int DenseUpdater<T>::states(DenseOptimizer optimizer) {
+  const bool one = optimizer == DenseOptimizer::kSgd || optimizer == DenseOptimizer::kAdagrad;
+  return one ? 1 : 2;
+}
+
 template <class T>
 DenseUpdater<T>::DenseUpdater(const DenseOptimizerOptions& options, long count,
                               std::vector<ParameterSlot> slots)
-    : options_(options),
-      count_(count),
-      slots_(std::move(slots)),
-      m_(allocate_host<T>(count)),
-      v_(allocate_host<T>(count)) {
-  // The other optimisers are refused by name where the configuration is read.
-  MILLRACE_CHECK(options.optimizer == DenseOptimizer::kAdam && count > 0);
+    : options_(options), count_(count), slots_(std::move(slots)) {
+  MILLRACE_CHECK(count > 0);
+  if (options_.optimizer == DenseOptimizer::kAdamw) decayed_ = weights_of(slots_);
+  for (int s = 0; s < states(options_.optimizer); ++s) {
+    states_.push_back(allocate_host<T>(count));
+  }
 }
 
 template <class T>
@@ -145,15 +167,90 @@ bool DenseUpdater<T>::sum(std::span<T* const> chunks, Threads& threads) {
 }
 
 template <class T>
+double DenseUpdater<T>::norm(const T* gradient, Threads& threads) const {
+  std::vector<Sums> sums(static_cast<std::size_t>((count_ + kPart - 1) / kPart));
+  for_parts(count_, threads, [&](long begin, long end) {
+    double sum = 0;
+    for (long i = begin; i < end; ++i) sum += double{gradient[i]} * double{gradient[i]};
+    sums[static_cast<std::size_t>(begin / kPart)].change = sum;
+  });
+  double all = 0;
+  for (const Sums& sum : sums) all += sum.change;
+  return std::sqrt(all);
+}
+
+template <class T>
+auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) const -> Plan {
+  Plan plan;
+  const double rate = options_.rate * scheduled_share(options_.schedule, share_sum_);
+  double scale = 1;
+  if (options_.clip_norm > 0) {
+    const double size = std::sqrt(share) * norm(gradient, threads);
+    if (size > options_.clip_norm) scale = options_.clip_norm / size;
+  }
+  plan.scale = static_cast<T>(scale);
+  switch (options_.optimizer) {
+    case DenseOptimizer::kSgd:
+      plan.sgd = math::sgd_coefficients<T>(rate, share, options_.momentum);
+      break;
+    case DenseOptimizer::kAdagrad:
+      plan.scale = static_cast<T>(scale * share);
+      plan.rate = static_cast<T>(rate);
+      break;
+    case DenseOptimizer::kAdamw:
+      plan.kept = static_cast<T>(std::pow(1 - rate * options_.weight_decay, share));
+      [[fallthrough]];
+    case DenseOptimizer::kAdam:
+      plan.adam = math::adam_coefficients<T>(rate, share, share_sum_);
+      break;
+  }
+  return plan;
+}
+
+// The weights [first, first + count).
+template <class T>
+void DenseUpdater<T>::update(const Plan& plan, const T* gradient, T* weights, long first,
+                             long count) {
+  const T* __restrict g = gradient + first;
+  T* __restrict w = weights + first;
+  T* __restrict a = states_[0].get() + first;
+  if (plan.kept != 1) {
+    auto range = std::partition_point(decayed_.begin(), decayed_.end(),
+                                      [&](const auto& r) { return r.second <= first; });
+    for (; range != decayed_.end() && range->first < first + count; ++range) {
+      const long end = std::min(range->second - first, count);
+      for (long i = std::max(range->first - first, 0L); i < end; ++i) w[i] *= plan.kept;
+    }
+  }
+  switch (options_.optimizer) {
+    case DenseOptimizer::kSgd:
+      for (long i = 0; i < count; ++i) math::sgd(plan.sgd, plan.scale * g[i], a[i], w[i]);
+      return;
+    case DenseOptimizer::kAdagrad:
+      for (long i = 0; i < count; ++i) {
+        math::adagrad(plan.rate, T(kAdagradEpsilon), plan.scale * g[i], a[i], w[i]);
+      }
+      return;
+    case DenseOptimizer::kAdam:
+    case DenseOptimizer::kAdamw:
+      T* __restrict b = states_[1].get() + first;
+      for (long i = 0; i < count; ++i) math::adam(plan.adam, plan.scale * g[i], a[i], b[i], w[i]);
+      return;
+  }
+}
+
+template <class T>
 auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads& threads,
                            std::span<const ParameterSlot> kept) -> Change {
   MILLRACE_CHECK(0 < share && share <= 1);
   share_sum_ += share;
-  const auto step = math::adam_coefficients<T>(options_.rate, share, share_sum_);
+  const Plan step = plan(gradient, share, threads);
   const bool clips = options_.clip == UpdateClipping::kClippy;
   if (clips) before_.assign(weights, weights + count_);  // measured once it is clipped
+  std::vector<T*> moved{weights};
+  for (const Buffer<T>& state : states_) moved.push_back(state.get());
   std::vector<T> aside;
-  for (T* values : {weights, m_.get(), v_.get()}) {
+  for (T* values : moved) {
     for_slots(kept, [&](long at, int cols) {
       aside.insert(aside.end(), values + at, values + at + cols);
     });
@@ -165,7 +262,7 @@ auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads&
     for (long first = begin; first < end; first += kPiece) {
       const long count = std::min(kPiece, end - first);
       std::copy_n(weights + first, count, before.data());
-      adam_pass(step, gradient + first, m_.get() + first, v_.get() + first, weights + first, count);
+      update(step, gradient, weights, first, count);
       if (!clips) measure(before.data(), weights + first, count, sum);
     }
   });
@@ -174,7 +271,7 @@ auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads&
     measure(before_.data(), weights, count_, sums[0]);
   }
   auto from = aside.begin();
-  for (T* values : {weights, m_.get(), v_.get()}) {
+  for (T* values : moved) {
     for_slots(kept, [&](long at, int cols) {
       std::copy_n(from, cols, values + at);
       from += cols;
@@ -216,15 +313,21 @@ void DenseUpdater<T>::clip(T* weights, const T* before) {
 template <class T>
 void DenseUpdater<T>::save(ByteWriter& writer) const {
   writer.put(share_sum_);
-  writer.put_all(std::span<const T>(m_.get(), static_cast<std::size_t>(count_)));
-  writer.put_all(std::span<const T>(v_.get(), static_cast<std::size_t>(count_)));
+  for (const Buffer<T>& state : states_) {
+    writer.put_all(std::span<const T>(state.get(), static_cast<std::size_t>(count_)));
+  }
 }
 
 template <class T>
 void DenseUpdater<T>::restore(ByteReader& reader) {
   share_sum_ = reader.get<double>();
-  restore_moments(reader, m_.get(), count_);
-  restore_moments(reader, v_.get(), count_);
+  for (const Buffer<T>& state : states_) {
+    const std::vector<T> saved = reader.get_all<T>();
+    if (static_cast<long>(saved.size()) != count_) {
+      throw StateError("the saved optimiser is of another number of weights");
+    }
+    std::copy(saved.begin(), saved.end(), state.get());
+  }
 }
 
 template class DenseUpdater<float>;

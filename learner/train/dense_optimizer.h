@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "learner/base/state.h"
@@ -11,19 +12,32 @@
 
 namespace millrace {
 
-/// Moves the block of dense weights by the gradients of a batch's chunks: Adam (Kingma and Ba
-/// 2015), with the rule for partial batches of math/optimizer_step.h.
+/// Moves the block of dense weights by the gradients of a batch's chunks, with the rules for a
+/// batch that is the share φ of a full one (algorithms 2.0; φ = 1 is the plain formula bit for
+/// bit):
+///
+///   sgd      math::sgd: the plain rule on φ·g, with momentum μ^φ;
+///   adagrad  the plain rule on φ·g (Duchi et al. 2011), ε 1e-10 outside the root;
+///   adam     math::adam (Kingma and Ba 2015);
+///   adamw    w ← (1 − rate λ)^φ w for every weight but no bias, then adam: decay that is decoupled
+///            from the gradient (Loshchilov and Hutter 2019), by the steps that have gone by.
+///
+/// `rate` is the configured one times what its schedule (base/schedule.h) says of Σφ. With
+/// `clip_norm` c the gradient g of the whole block is scaled by min(1, c / (√φ ‖g‖)): √φ g is what
+/// a partial batch's second moment sees, so noise is clipped as often however the stream is cut.
+/// The norm is summed by parts that the block's length decides, in their order.
 ///
 /// A step is two passes over the block, both cut by its length alone:
 ///   if (optimizer.sum(chunks, threads)) optimizer.step(weights, chunks[0], share, threads);
 /// so that a batch with a gradient that is not finite changes nothing, moments included.
 ///
-/// Memory: two values a weight, at construction. Threads: one at a time; the passes use `threads`.
+/// Memory: the values of `states` a weight, at construction. Threads: one at a time; the passes use
+/// `threads`.
 template <class T>
 class DenseUpdater {
  public:
-  /// For a block of `count` weights. Requires: options were validated and ask for Adam.
-  /// `slots` are the blocks that `clip` scales, each as one; none needed without it.
+  /// For a block of `count` weights. Requires: options were validated. `slots` are the blocks that
+  /// `clip` scales, each as one, and whose weights adamw decays; none needed otherwise.
   DenseUpdater(const DenseOptimizerOptions& options, long count,
                std::vector<ParameterSlot> slots = {});
 
@@ -49,19 +63,28 @@ class DenseUpdater {
   /// Σ share over all steps so far.
   double steps() const { return share_sum_; }
 
-  /// Everything but the configuration: Σ share and both moments of every weight.
+  /// Values beside each weight: momentum (sgd, kept without it too), a sum of squares (adagrad), or
+  /// two moments.
+  static int states(DenseOptimizer optimizer);
+
+  /// Everything but the configuration: Σ share, then each of the states of every weight.
   void save(ByteWriter& writer) const;
   /// Error: throws StateError where the bytes are cut off or of another number of weights.
   void restore(ByteReader& reader);
 
  private:
+  struct Plan;
+  Plan plan(const T* gradient, double share, Threads& threads) const;
+  void update(const Plan& plan, const T* gradient, T* weights, long first, long count);
+  double norm(const T* gradient, Threads& threads) const;
   void clip(T* weights, const T* before);
 
   const DenseOptimizerOptions options_;
   const long count_;
   const std::vector<ParameterSlot> slots_;
   double share_sum_ = 0;
-  Buffer<T> m_, v_;
+  std::vector<std::pair<long, long>> decayed_;  ///< [begin, end) of weights that decay, ascending.
+  std::vector<Buffer<T>> states_;
   std::vector<T> before_;  ///< With clip: the weights before the step.
 };
 

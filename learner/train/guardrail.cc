@@ -89,7 +89,8 @@ Guardrail::Guardrail(const Schema& schema, const GuardrailOptions& options)
       options_(options),
       tasks_(schema.tasks().size()),
       passed_over_(schema.tasks().size()),
-      learns_(schema.tasks().size(), 1) {
+      learns_(schema.tasks().size(), 1),
+      joined_(learns_) {
   for (const Task& task : schema.tasks()) {
     watches_.emplace_back(options_, task.kind == TaskKind::kBinary);
   }
@@ -99,11 +100,13 @@ std::string Guardrail::name_of(int task) const {
   return "task " + schema_.tasks()[static_cast<std::size_t>(task)].name;
 }
 
-const std::vector<std::uint8_t>& Guardrail::begin(const Batch& batch) {
+const std::vector<std::uint8_t>& Guardrail::begin(const Batch& batch,
+                                                  std::span<const std::uint8_t> joined) {
   now_ = batch.due;
   pause(batch.paused);
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
-    learns_[k] = learning_.on() || pause_.on() || tasks_[k].on() ? 0 : 1;
+    joined_[k] = joined.empty() || joined[k] != 0 ? 1 : 0;
+    learns_[k] = learning_.on() || pause_.on() || tasks_[k].on() ? 0 : joined_[k];
   }
   return learns_;
 }
@@ -178,7 +181,7 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
       passed_over_[k] += rows;
       tasks_[k].rows += tasks_[k].on() ? rows : 0;
     }
-    for (int i = 0; i < batch.rows; ++i) {
+    for (int i = 0; i < batch.rows && joined_[k] != 0; ++i) {
       const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
       if (std::isnan(label) || !losses.is_learned(i)) continue;
       const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};

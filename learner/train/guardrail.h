@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,10 @@ class Guardrail {
   /// Borrows both.
   Guardrail(const Schema& schema, const GuardrailOptions& options);
 
-  /// Whether a task learns from this batch, by task.
-  const std::vector<std::uint8_t>& begin(const Batch& batch);
+  /// Whether a task learns from this batch, by task. One that has not joined (`joined`, by task;
+  /// empty: all have) does not, and is not watched.
+  const std::vector<std::uint8_t>& begin(const Batch& batch,
+                                         std::span<const std::uint8_t> joined = {});
   const std::vector<std::uint8_t>& learns() const { return learns_; }
 
   /// The batch was skipped; `task`: whose loss is not finite, or −1 for a gradient.
@@ -101,7 +104,7 @@ class Guardrail {
   std::deque<SkippedBatch> quarantine_;
   std::vector<std::uint64_t> passed_over_;
   std::array<std::uint64_t, kFreezeReasons> freezes_{};
-  std::vector<std::uint8_t> learns_;
+  std::vector<std::uint8_t> learns_, joined_;
   std::vector<std::string> notices_;
   /// For the log alone, and not kept: the batches skipped of late, and the others since the last.
   std::uint64_t skips_ = 0, good_since_skip_ = 0;

@@ -9,6 +9,7 @@
 #include "learner/data/batch.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
+#include "learner/train/dense_optimizer.h"
 #include "learner/train/guardrail.h"
 
 namespace millrace {
@@ -102,8 +103,12 @@ TrainerMigration::TrainerMigration(const Schema& old_schema, const LearnerOption
   for (const auto& [name, dimension] : dimensions) dropped_tables_.push_back(name);
 }
 
+// adamw's moments are adam's.
 bool TrainerMigration::keeps_dense_optimizer() const {
-  return old_options_.train.dense.optimizer == new_options_.train.dense.optimizer;
+  const auto family = [](DenseOptimizer optimizer) {
+    return optimizer == DenseOptimizer::kAdamw ? DenseOptimizer::kAdam : optimizer;
+  };
+  return family(old_options_.train.dense.optimizer) == family(new_options_.train.dense.optimizer);
 }
 
 bool TrainerMigration::keeps_balance() const {
@@ -166,6 +171,9 @@ std::optional<std::string> TrainerMigration::value(std::string_view name,
   } else if (name == "outputs") {
     constexpr std::size_t kOutput = 2 + 2 * sizeof(float);
     moved = rearrange(reader, old_tasks, kOutput, tasks_, std::string(kOutput, '\0'));
+  } else if (name == "labels") {
+    constexpr std::size_t kCounts = 1 + 3 * sizeof(double);
+    moved = rearrange(reader, old_tasks, kCounts, tasks_, std::string(kCounts, '\0'));
   } else if (name == "balance") {
     if (!keeps_balance()) return std::nullopt;
     if (bytes.empty()) return std::string();  // a method without state
@@ -199,20 +207,23 @@ bool TrainerMigration::keeps_metrics(std::string_view name) const {
   return false;
 }
 
-// The weights, Σ share, and both moments.
+// The weights, Σ share, and what the optimiser keeps of each weight.
 std::string TrainerMigration::dense(std::string_view bytes) const {
   ByteReader reader(bytes);
-  const std::vector<float> old_weights = reader.get_all<float>();
+  const auto read = [&] {
+    std::vector<float> values = reader.get_all<float>();
+    if (static_cast<long>(values.size()) == model_.old_count) return values;
+    throw StateError("the saved model has another number of weights than its configuration");
+  };
+  const std::vector<float> old_weights = read();
   const auto old_share = reader.get<double>();
-  const std::vector<float> old_m = reader.get_all<float>(), old_v = reader.get_all<float>();
-  expect_end(reader, "dense");
-  for (const std::vector<float>* values : {&old_weights, &old_m, &old_v}) {
-    if (static_cast<long>(values->size()) != model_.old_count) {
-      throw StateError("the saved model has another number of weights than its configuration");
-    }
+  std::vector<std::vector<float>> old_states;
+  for (int s = DenseUpdater<float>::states(old_options_.train.dense.optimizer); s > 0; --s) {
+    old_states.push_back(read());
   }
+  expect_end(reader, "dense");
   const auto count = static_cast<std::size_t>(model_.new_count);
-  std::vector<float> weights(count), m(count), v(count);
+  std::vector<float> weights(count);
   const Model<float> net(new_schema_, new_options_.model);
   net.initialise(static_cast<std::uint64_t>(new_options_.train.seed), weights);
   const auto copy = [&](const std::vector<float>& from, std::vector<float>& to) {
@@ -221,15 +232,15 @@ std::string TrainerMigration::dense(std::string_view bytes) const {
     }
   };
   copy(old_weights, weights);
-  if (keeps_dense_optimizer()) {
-    copy(old_m, m);
-    copy(old_v, v);
-  }
   ByteWriter writer;
   writer.put_all(weights);
   writer.put(keeps_dense_optimizer() ? old_share : 0.0);
-  writer.put_all(m);
-  writer.put_all(v);
+  const int states = DenseUpdater<float>::states(new_options_.train.dense.optimizer);
+  for (std::size_t s = 0; s < static_cast<std::size_t>(states); ++s) {
+    std::vector<float> moved(count);
+    if (keeps_dense_optimizer()) copy(old_states[s], moved);
+    writer.put_all(moved);
+  }
   return writer.take();
 }
 

@@ -6,8 +6,10 @@
 #include <string>
 
 #include "learner/base/fields.h"
+#include "learner/base/schedule.h"
 #include "learner/data/schema.h"
 #include "learner/train/feedback_options.h"
+#include "learner/train/label_options.h"
 #include "learner/train/sampling_options.h"
 
 namespace millrace {
@@ -16,7 +18,7 @@ enum class Device { kAuto, kCpu, kCuda };
 /// Update clipping by block: Clippy (Tang et al. 2023, "Improving training stability for multitask
 /// ranking models in recommender systems").
 enum class UpdateClipping { kOff, kClippy };
-enum class DenseOptimizer { kSgd, kAdagrad, kAdam };
+enum class DenseOptimizer { kSgd, kAdagrad, kAdam, kAdamw };
 enum class EmbeddingOptimizer { kSgd, kAdagrad, kFtrl, kAdam };
 
 template <>
@@ -31,10 +33,10 @@ struct Choices<UpdateClipping> {
 };
 template <>
 struct Choices<DenseOptimizer> {
-  static constexpr std::array<Choice<DenseOptimizer>, 3> all{
-      {{"sgd", DenseOptimizer::kSgd, false},
-       {"adagrad", DenseOptimizer::kAdagrad, false},
-       {"adam", DenseOptimizer::kAdam}}};
+  static constexpr std::array<Choice<DenseOptimizer>, 4> all{{{"sgd", DenseOptimizer::kSgd},
+                                                              {"adagrad", DenseOptimizer::kAdagrad},
+                                                              {"adam", DenseOptimizer::kAdam},
+                                                              {"adamw", DenseOptimizer::kAdamw}}};
 };
 template <>
 struct Choices<EmbeddingOptimizer> {
@@ -49,19 +51,33 @@ struct Choices<EmbeddingOptimizer> {
 struct DenseOptimizerOptions {
   DenseOptimizer optimizer = DenseOptimizer::kAdam;
   double rate = 0.003;
+  double momentum = 0;
+  double weight_decay = 0.01;
   UpdateClipping clip = UpdateClipping::kOff;
   double clip_relative = 0.5;
   double clip_absolute = 0.01;
+  double clip_norm = 0;
+  ScheduleOptions schedule = {};
   static constexpr auto fields() {
     using D = DenseOptimizerOptions;
     return std::tuple{
         field("optimizer", &D::optimizer, "Optimiser of the dense weights."),
         field("rate", &D::rate, "Learning rate of the dense weights.", 0.0, 10.0),
+        field("momentum", &D::momentum, "Of sgd.", 0.0, 0.9999),
+        field("weight_decay", &D::weight_decay,
+              "Of adamw: the share of its rate by which every weight, but no bias, shrinks in a "
+              "step.",
+              0.0, 10.0),
         field("clip", &D::clip,
               "Whether a block's update is scaled down so that no weight moves by more than "
               "clip_relative of its size plus clip_absolute."),
         field("clip_relative", &D::clip_relative, "Of the weight's own size; with clip.", 0.0, 1e3),
-        field("clip_absolute", &D::clip_absolute, "And beside it; with clip.", 1e-12, 1e3)};
+        field("clip_absolute", &D::clip_absolute, "And beside it; with clip.", 1e-12, 1e3),
+        field("clip_norm", &D::clip_norm,
+              "The most that the norm of the dense gradient may be, a larger one is scaled down to "
+              "it; of a partial batch √φ times its norm counts. 0: no limit.",
+              0.0, 1e12),
+        field("schedule", &D::schedule, "How the rate changes with the steps.")};
   }
 };
 
@@ -88,6 +104,7 @@ struct TrainOptions {
   std::map<std::string, FeedbackSetting> delayed_feedback;
   FeedbackOptions feedback;
   NegativeSamplingOptions negative_sampling;
+  LabelOptions labels;
   double shed = 1;
   std::int64_t seed = 1;
 
@@ -113,6 +130,7 @@ struct TrainOptions {
               "of labels trained early are kept."),
         field("negative_sampling", &T::negative_sampling,
               "Leaving out rows without a positive label."),
+        field("labels", &T::labels, "How much labels count in what is learned."),
         field("shed", &T::shed,
               "Load shedding: the share of impressions (and samples) whose rows are trained and "
               "measured; those that are weigh 1 / share.",

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "learner/data/label_units.h"
+
 namespace millrace {
 
 std::optional<float> OutputStart::start(const Batch& batch, int task) const {
@@ -18,8 +20,16 @@ std::optional<float> OutputStart::start(const Batch& batch, int task) const {
     sum += double{batch.weights[i]} * label;
   }
   if (!(weight > 0)) return std::nullopt;
-  if (schema_.tasks()[k].kind != TaskKind::kBinary) return static_cast<float>(sum / weight);
-  return static_cast<float>(std::log((sum + 0.5) / (weight - sum + 0.5)));
+  switch (schema_.tasks()[k].kind) {
+    case TaskKind::kBinary:
+      return static_cast<float>(std::log((sum + 0.5) / (weight - sum + 0.5)));
+    case TaskKind::kCount:
+      return static_cast<float>(std::log(std::max(sum, 0.5) / weight));
+    case TaskKind::kRegression:
+    case TaskKind::kDuration:
+      break;
+  }
+  return static_cast<float>(sum / weight);
 }
 
 void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) {
@@ -54,9 +64,11 @@ bool OutputStart::tells_base_rate(const Batch& batch, std::size_t row, int task)
   return origin != Origin::kLater;
 }
 
-float OutputStart::clamp(float value, int task) const {
+double OutputStart::value(float z, int task) const {
   const auto k = static_cast<std::size_t>(task);
-  return seen_[k] ? std::clamp(value, ranges_[k].least, ranges_[k].most) : value;
+  const Task& t = schema_.tasks()[k];
+  if (seen_[k] == 0) return value_of_output(t, double{z});
+  return clamped_value(t, double{z}, double{ranges_[k].least}, double{ranges_[k].most});
 }
 
 void OutputStart::save(ByteWriter& writer) const {

@@ -24,9 +24,10 @@ class OutputStart {
         ranges_(schema.tasks().size()) {}
 
   /// Where task k is to start with this batch: for a binary task the log odds of its base rate,
-  /// log((P + ½) / (N − P + ½)), for a regression the mean label, over the rows whose label is
-  /// known, tells of all rows and whose condition holds, by their weights. Nothing where it has
-  /// started already, or the batch has no such row.
+  /// log((P + ½) / (N − P + ½)), for a count the logarithm of the mean (of at least half a count
+  /// in all), else the mean label, over the rows whose label is known, tells of all rows and whose
+  /// condition holds, by their weights. Nothing where it has started already, or the batch has no
+  /// such row.
   std::optional<float> start(const Batch& batch, int task) const;
 
   /// Takes in a batch that was trained on: the first biases and the labels of the tasks that
@@ -38,8 +39,9 @@ class OutputStart {
 
   /// Of the transformed labels of task k; {0, 0} before any.
   const std::vector<LabelRange>& ranges() const { return ranges_; }
-  /// `value` within the range of task k; as it is before any label.
-  float clamp(float value, int task) const;
+  /// What the output z of a task that is not binary says, in the label's units, within the range
+  /// of labels seen; as it is before any label.
+  double value(float z, int task) const;
 
   void save(ByteWriter& writer) const;
   void restore(ByteReader& reader);

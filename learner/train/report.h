@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "learner/data/schema.h"
 #include "learner/evaluate/figures.h"
 #include "learner/train/guardrail_report.h"
 
@@ -14,6 +15,7 @@ namespace millrace {
 /// What is known of one task.
 struct TaskReport {
   std::string name;
+  TaskKind kind = TaskKind::kBinary;
   bool binary = true;
   Figures all;     ///< Since the store began.
   Figures window;  ///< The last 100,000 rows, by pieces.

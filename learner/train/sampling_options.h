@@ -17,16 +17,22 @@ struct Choices<SamplingCorrection> {
       {{"weight", SamplingCorrection::kWeight}, {"serving", SamplingCorrection::kServing}}};
 };
 
-/// `train.negative_sampling`: rows whose label of `task` is 0 are kept at `rate`.
+/// `train.negative_sampling`: rows whose label of `task` is 0 are kept at `rate`, or at the rate
+/// that leaves `ratio` of them for each 1.
 struct NegativeSamplingOptions {
   double rate = 1;
   std::string task;
   SamplingCorrection correct = SamplingCorrection::kWeight;
+  double ratio = 0;
 
   static auto fields() {
     using N = NegativeSamplingOptions;
     return std::tuple{
         field("rate", &N::rate, "The share of negative rows that is kept; 1: all.", 1e-6, 1.0),
+        field("ratio", &N::ratio,
+              "Instead of a fixed rate: how many negatives are kept for each positive; the rate "
+              "follows from the counts so far. 0: off.",
+              0.0, 1e6),
         field("task", &N::task,
               "The binary task without a condition whose negatives are sampled. Default: the "
               "first."),

@@ -9,6 +9,22 @@
 #include "learner/math/product_head.h"
 
 namespace millrace {
+namespace {
+
+math::Loss<double> own_loss(const Task& task, double z, double y) {
+  switch (task.kind) {
+    case TaskKind::kBinary:
+      return math::bce(z, y);
+    case TaskKind::kCount:
+      return math::poisson(z, y);
+    case TaskKind::kRegression:
+    case TaskKind::kDuration:
+      break;
+  }
+  return task.loss == RegressionLoss::kHuber ? math::huber(z, y, task.delta) : math::squared(z, y);
+}
+
+}  // namespace
 
 TaskLosses::TaskLosses(const Schema& schema, int max_rows) : schema_(schema) {
   const std::vector<Task>& tasks = schema.tasks();
@@ -21,16 +37,17 @@ TaskLosses::TaskLosses(const Schema& schema, int max_rows) : schema_(schema) {
   const std::size_t cells = static_cast<std::size_t>(max_rows) * tasks.size();
   counts_.resize(tasks.size());
   losses_.resize(cells);
-  factors_.resize(cells);
+  weighed_.resize(cells);
   logits_.resize(cells);
 }
 
-void TaskLosses::begin(const Batch& batch) {
+void TaskLosses::begin(const Batch& batch, std::span<const ClassWeights> classes) {
   const std::size_t T = schema_.tasks().size(), rows = static_cast<std::size_t>(batch.rows);
   MILLRACE_CHECK(batch.labels.size() == rows * T && batch.condition.size() == rows * T);
   MILLRACE_CHECK(batch.weights.size() == rows && rows * T <= losses_.size());
   MILLRACE_CHECK(batch.origin.empty() || batch.origin.size() == rows * T);
   batch_ = &batch;
+  classes_ = classes;
   std::fill(counts_.begin(), counts_.end(), 0.0);
   for (std::size_t i = 0; i < rows; ++i) {
     if (!is_learned(static_cast<int>(i))) continue;
@@ -74,24 +91,37 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
       const auto own = static_cast<std::size_t>(k);
       const double logit = z(r, k);
       double factor = batch_->weights[static_cast<std::size_t>(row)];
+      const ClassWeights classes = classes_.empty() ? ClassWeights{} : classes_[own];
+      if (classes.any()) factor *= y > 0.5 ? classes.positive : classes.negative;
+      double trained = 0;
       if (is_product(k)) {
         math::Product<double> product;
         for (const int j : chain(k)) product = math::times(product, double{z(r, j)});
-        losses_[cell] = math::product_loss(product, y);
+        losses_[cell] = trained = math::product_loss(product, y);
         logits_[cell] = product.logit();
         factor *= feedback_weight(row, k, std::exp(product.log_q), heads);
+        math::Loss<double> shifted{};
+        if (classes.any()) {
+          shifted = math::bce(product.logit() + classes.shift, y);
+          trained = shifted.value;
+        }
         for (const int j : chain(k)) {
-          slopes[static_cast<std::size_t>(j)] +=
-              scale[own] * factor * math::product_slope(product, double{z(r, j)}, y);
+          const double slope =
+              classes.any() ? shifted.slope * math::product_logit_slope(product, double{z(r, j)})
+                            : math::product_slope(product, double{z(r, j)}, y);
+          slopes[static_cast<std::size_t>(j)] += scale[own] * factor * slope;
         }
       } else {
-        const bool binary = tasks[own].kind == TaskKind::kBinary;
-        const auto loss = binary ? math::bce(logit, y) : math::squared(logit, y);
-        if (binary) factor *= feedback_weight(row, k, math::sigmoid(logit), heads);
+        auto loss = own_loss(tasks[own], logit, y);
         losses_[cell] = loss.value;
+        if (tasks[own].kind == TaskKind::kBinary) {
+          factor *= feedback_weight(row, k, math::sigmoid(logit), heads);
+        }
+        if (classes.any()) loss = math::bce(logit + classes.shift, y);
+        trained = loss.value;
         slopes[own] += scale[own] * factor * loss.slope;
       }
-      factors_[cell] = factor;
+      weighed_[cell] = factor * trained;
     }
     if (!is_learned(row)) std::fill(slopes.begin(), slopes.end(), 0.0);  // 0 · ∞ is not 0
     for (int k = 0; k < T; ++k) dz(r, k) = static_cast<Value>(slopes[static_cast<std::size_t>(k)]);
@@ -111,7 +141,7 @@ std::vector<TaskLoss> TaskLosses::sums() const {
     for (int k = 0; k < T; ++k) {
       const std::size_t cell = index(i, k);
       if (!std::isnan(batch_->labels[cell])) {
-        sums[static_cast<std::size_t>(k)].sum += factors_[cell] * losses_[cell];
+        sums[static_cast<std::size_t>(k)].sum += weighed_[cell];
       }
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "learner/balance/balancer.h"
@@ -7,6 +8,7 @@
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
 #include "learner/train/feedback_heads.h"
+#include "learner/train/label_tools.h"
 
 namespace millrace {
 
@@ -16,11 +18,16 @@ namespace millrace {
 ///   dz_ij = Σ_k ω_k m_ik s_i ∂ℓ_ik/∂z_ij / norm_k
 ///
 /// Rows that weigh nothing are in no sum, not in N_k either; they have a loss, for the metrics.
-/// ℓ_k: cross-entropy of the own logit; squared error of the own output; for a task over the entire
+/// ℓ_k: cross-entropy of the own logit; squared error or Huber's loss of a regression's or
+/// duration's own output; Poisson's of a count's log rate; for a task over the entire
 /// space the cross-entropy of the product over its chain of conditions (ESMM, Ma et al. 2018),
 /// whose slope goes to every logit of the chain. A label that a policy of delayed feedback trains
 /// before it is decided weighs what math/delayed_feedback.h says, of the same pass and held
 /// constant; p̄ is the probability that the loss is of: σ(z), or the product.
+///
+/// Where a task's classes weigh (ClassWeights), its labels do, and the loss that is trained is that
+/// of the shifted logit, of z, or of the product's log q − log(1 − q). `loss` and `product_logit`
+/// know nothing of that.
 ///
 /// A batch: `begin`, `run` for each tile of its rows, then the sums, which add up in the order of
 /// the rows whatever the tiles. Memory: 16 bytes a row and task.
@@ -30,8 +37,8 @@ class TaskLosses {
   /// Borrows `schema`.
   TaskLosses(const Schema& schema, int max_rows);
 
-  /// Borrows `batch`. counts()[k] is N_k from here on.
-  void begin(const Batch& batch);
+  /// Borrows both; `classes`, by task, may be empty. counts()[k] is N_k from here on.
+  void begin(const Batch& batch, std::span<const ClassWeights> classes = {});
   const std::vector<double>& counts() const { return counts_; }
 
   /// Rows [first, first + z.rows): from z [n,T] to dz [n,T] (overwritten). scale[k] = ω_k / norm_k.
@@ -72,8 +79,9 @@ class TaskLosses {
   const Schema& schema_;
   std::vector<std::vector<int>> chains_;
   const Batch* batch_ = nullptr;
+  std::span<const ClassWeights> classes_;
   std::vector<double> counts_;
-  std::vector<double> losses_, factors_;  ///< [rows, T]: ℓ, and what it weighs.
+  std::vector<double> losses_, weighed_;  ///< [rows, T]: ℓ, and what is trained, times its weight.
   std::vector<double> logits_;            ///< [rows, T], of products.
 };
 

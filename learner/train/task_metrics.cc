@@ -56,7 +56,7 @@ void TaskMetrics::add(const Batch& batch, View<const float> z, const TaskLosses&
         m.loss = of.entire ? math::bce(m.logit, m.label).value : losses.loss(i, task);
       } else {
         m.label = in_label_units(transform, label);
-        m.prediction = in_label_units(transform, outputs.clamp(z(i, task), task));
+        m.prediction = outputs.value(z(i, task), task);
       }
       of.own.add(m);
     }
@@ -97,7 +97,8 @@ void TaskMetrics::report(int task, TaskReport& report) const {
   const auto k = static_cast<std::size_t>(task);
   const Of& of = tasks_[k];
   report.name = schema_.tasks()[k].name;
-  report.binary = schema_.tasks()[k].kind == TaskKind::kBinary;
+  report.kind = schema_.tasks()[k].kind;
+  report.binary = report.kind == TaskKind::kBinary;
   report.all = of.own.all();
   report.window = of.own.window();
   report.last_fifth = of.own.last_fifth();

@@ -18,6 +18,7 @@
 #include "learner/train/first_scores.h"
 #include "learner/train/guardrail.h"
 #include "learner/train/label_shares.h"
+#include "learner/train/label_tools.h"
 #include "learner/train/output_start.h"
 #include "learner/train/task_losses.h"
 #include "learner/train/task_metrics.h"
@@ -64,6 +65,7 @@ struct Trainer::Parts {
   std::unique_ptr<Balancer> balancer;
   FeedbackHeads heads;
   LabelShares shares;
+  LabelTools labels;
   OutputStart outputs;
   TaskMetrics metrics;
   FirstScores scores;
@@ -102,6 +104,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
             Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
             static_cast<std::uint64_t>(options.train.seed)),
       shares(model.tasks()),
+      labels(schema, options.train.labels),
       outputs(schema),
       metrics(schema),
       scores(schema, options.train.feedback.forget_after),
@@ -170,10 +173,11 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& bat
 }
 
 auto Trainer::Parts::step(const Batch& batch) -> Done {
-  const std::vector<std::uint8_t>& learns = guardrail.begin(batch);
+  labels.begin(updater.steps());
+  const std::vector<std::uint8_t>& learns = guardrail.begin(batch, labels.joined());
   if (std::find(learns.begin(), learns.end(), 1) != learns.end()) inputs.advance(batch.due);
   inputs.look_up(batch);
-  losses.begin(batch);
+  losses.begin(batch, labels.classes());
   heads.begin(batch, learns);
   start_outputs(batch);
 
@@ -182,10 +186,11 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   const bool full = learned == options.train.batch;
   LabelShares next_shares = shares;
   next_shares.add(batch.stream, learned, losses.counts());
+  const std::vector<double> omega = labels.weighed(balancer->weights());
   for (int k = 0; k < model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     const double norm = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
-    scale[at] = norm > 0 && learns[at] != 0 ? balancer->weights()[at] / norm : 0;
+    scale[at] = norm > 0 && learns[at] != 0 ? omega[at] / norm : 0;
   }
   const Chunks chunks(batch.rows);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
@@ -231,6 +236,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
   scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served());
   guardrail.add(batch, view_of(z, batch.rows, model.tasks()), losses);
+  labels.add(batch);
   const std::vector<std::uint8_t>& learns = guardrail.learns();
   bool any = false;
   for (std::size_t k = 0; k < sums.size(); ++k) {
@@ -280,7 +286,7 @@ bool Trainer::Parts::is_bounded() {
 bool Trainer::Parts::lost() {
   if (last_sums.empty()) return false;
   inputs.look_up(last);
-  losses.begin(last);
+  losses.begin(last, labels.classes());
   heads.begin(last, guardrail.learns());
   const Chunks chunks(last.rows);
   for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last, true);
@@ -401,11 +407,12 @@ TrainerReport Trainer::report() const {
                    .missed = p.scores.missed()};
   report.heads = p.heads.report(p.schema);
   report.guardrails = p.guardrail.report();
+  const std::vector<double> weights = p.labels.weighed(p.balancer->weights());
   for (int k = 0; k < p.model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     TaskReport& task = report.tasks.emplace_back();
     p.metrics.report(k, task);
-    task.weight = p.balancer->weights()[at];
+    task.weight = weights[at];
     task.loss = p.last_loss[at];
     task.label_share = p.shares.share(Stream::kMatured, k);
   }
@@ -434,6 +441,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
   });
   value("balance", true, [&](ByteWriter& writer) { p.balancer->save(writer); });
   value("shares", true, [&](ByteWriter& writer) { p.shares.save(writer); });
+  if (p.labels.any()) value("labels", true, [&](ByteWriter& writer) { p.labels.save(writer); });
   value("outputs", true, [&](ByteWriter& writer) { p.outputs.save(writer); });
   value("counters", false, [&](ByteWriter& writer) {
     writer.put(p.steps);
@@ -467,6 +475,8 @@ void Trainer::restore_value(std::string_view name, std::string_view bytes) {
     p.balancer->restore(reader);
   } else if (name == "shares") {
     p.shares.restore(reader);
+  } else if (name == "labels") {
+    p.labels.restore(reader);
   } else if (name == "outputs") {
     p.outputs.restore(reader);
   } else if (name == "counters") {

@@ -9,6 +9,7 @@
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
 #include "ops/config/feedback_checks.h"
+#include "ops/config/train_checks.h"
 #include "serve/listen_address.h"
 
 namespace millrace {
@@ -219,6 +220,8 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_balance(reader, config, doubts);
   check_feedback(reader, config, doubts);
   check_sampling(reader, config, doubts);
+  check_optimizers(reader, config, doubts);
+  check_labels(reader, config);
   check_score(reader, config);
   if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
   const std::string listen = "serve.listen";

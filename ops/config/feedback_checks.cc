@@ -100,7 +100,10 @@ void check_sampling(ConfigReader& reader, Config& config, std::vector<Problem>& 
                              sampling.task + " is no task; expected " + join_words(names));
     }
   }
-  if (sampling.rate == 1) {
+  if (sampling.ratio > 0 && sampling.rate != 1) {
+    return reader.complain(key + ".ratio", "stands for a rate; expected one of both");
+  }
+  if (sampling.rate == 1 && sampling.ratio == 0) {
     if (!sampling.task.empty() || sampling.correct != SamplingCorrection::kWeight) {
       doubts.push_back({reader.place_of(key), key + ": has no effect at the rate 1"});
     }
@@ -118,6 +121,11 @@ void check_sampling(ConfigReader& reader, Config& config, std::vector<Problem>& 
                                       std::string(choice_name(task.policy)));
   }
   if (sampling.correct == SamplingCorrection::kWeight) return;
+  if (sampling.ratio > 0) {
+    return reader.complain(key + ".correct",
+                           "serving makes up for one rate, and with a ratio it changes; expected "
+                           "weight");
+  }
   // Where nothing weighs what was left out, the other labels must not miss it.
   for (int k = 0; k < static_cast<int>(config.tasks.size()); ++k) {
     const Task& other = config.tasks[at(k)];

@@ -29,8 +29,13 @@ template <class Options>
 std::string flow(const Options& options) {
   std::string text = "{";
   auto add = [&](const auto& field) {
-    text += (text.size() > 1 ? ", " : "") + std::string(field.key) + ": " +
-            yaml_value(options.*field.member);
+    const auto& value = options.*field.member;
+    text += (text.size() > 1 ? ", " : "") + std::string(field.key) + ": ";
+    if constexpr (Section<std::remove_cvref_t<decltype(value)>>) {
+      text += flow(value);
+    } else {
+      text += yaml_value(value);
+    }
   };
   std::apply([&](const auto&... field) { (add(field), ...); }, Options::fields());
   return text + "}";
@@ -99,9 +104,11 @@ std::string print_task(const Config& config, std::size_t t) {
   if (task.given >= 0) add("given", config.tasks[static_cast<std::size_t>(task.given)].name);
   add("kind", print_value(task.kind));
   if (task.kind != TaskKind::kBinary) {
-    add("transform", print_value(task.transform));
+    if (is_distance(task.kind)) add("transform", print_value(task.transform));
     add("aggregate", print_value(label.aggregate));
-    if (label.absent) add("absent", yaml_number(*label.absent));
+    if (label.absent || task.kind == TaskKind::kCount) add("absent", yaml_value(label.absent));
+    if (is_distance(task.kind)) add("loss", print_value(task.loss));
+    if (task.loss == RegressionLoss::kHuber) add("delta", yaml_number(task.delta));
   }
   add("entire_space", print_value(task.entire_space));
   return text + "}\n";

@@ -68,16 +68,59 @@ void read_entry(ConfigReader& reader, const ConfigNode& item, std::size_t index,
   draft.entries.push_back(std::move(entry));
 }
 
+// The transform, aggregate and `absent` that the kind allows.
+void check_label(ConfigReader& reader, const std::string& key, const TaskEntry& entry) {
+  const std::string kind(choice_name(entry.kind));
+  const bool may_transform = entry.kind == TaskKind::kRegression;
+  const bool own = entry.kind == TaskKind::kDuration && entry.transform == Transform::kLog1p;
+  const bool is_other = entry.kind == TaskKind::kDuration ? reader.is_good(key + ".transform")
+                                                          : entry.transform != Transform::kNone;
+  if (is_other && !may_transform && !own) {
+    reader.complain(key + ".transform", std::string(choice_name(entry.transform)) +
+                                            " does not belong to a " + kind +
+                                            " task; expected only where the kind is regression");
+  }
+  const bool counts = entry.aggregate == Aggregate::kCount || entry.aggregate == Aggregate::kSum;
+  if (entry.kind == TaskKind::kCount && reader.is_good(key + ".aggregate") && !counts) {
+    reader.complain(key + ".aggregate", std::string(choice_name(entry.aggregate)) +
+                                            " does not belong to a count; expected count or sum");
+  }
+  if (is_never_negative(entry.kind) && entry.absent && *entry.absent < 0) {
+    reader.complain(key + ".absent",
+                    print_value(*entry.absent) + " is less than 0, which no " + kind + " is");
+  }
+}
+
+// Huber's loss is of a distance to the label.
+void check_loss(ConfigReader& reader, const std::string& key, const TaskEntry& entry,
+                std::vector<Problem>& doubts) {
+  const bool huber = entry.loss == RegressionLoss::kHuber;
+  if (huber && !is_distance(entry.kind)) {
+    reader.complain(key + ".loss", "huber does not belong to a " +
+                                       std::string(choice_name(entry.kind)) +
+                                       " task; expected only where the kind is regression or "
+                                       "duration");
+  } else if (!huber && entry.delta != TaskEntry().delta) {
+    doubts.push_back(
+        {reader.place_of(key + ".delta"), key + ".delta: has no effect without `loss: huber`"});
+  }
+}
+
+// What a kind of task takes where nothing was written.
+void set_usual(const ConfigReader& reader, const std::string& key, TaskEntry& entry) {
+  if (entry.kind == TaskKind::kDuration) entry.transform = Transform::kLog1p;
+  if (entry.kind != TaskKind::kCount) return;
+  if (!reader.has(key + ".aggregate")) entry.aggregate = Aggregate::kCount;
+  if (!reader.has(key + ".absent")) entry.absent = 0;
+}
+
 // What belongs to which kind of task.
 void check_kind(ConfigReader& reader, const std::string& key, const TaskEntry& entry,
                 std::vector<Problem>& doubts) {
   if (reader.has(key + ".kind") && !reader.is_good(key + ".kind")) return;
   const bool binary = entry.kind == TaskKind::kBinary;
-  if (binary && entry.transform != Transform::kNone) {
-    reader.complain(key + ".transform", std::string(choice_name(entry.transform)) +
-                                            " does not belong to a binary task; expected only "
-                                            "where the kind is regression");
-  }
+  check_label(reader, key, entry);
+  check_loss(reader, key, entry, doubts);
   for (const char* name : {"aggregate", "absent"}) {
     const std::string inner = key + "." + name;
     if (binary && reader.is_good(inner)) {
@@ -205,9 +248,10 @@ void read_tasks(ConfigReader& reader, const ConfigNode* node, Config& config,
     read_entry(reader, node->items[i], i, names, draft);
   }
   for (std::size_t t = 0; t < draft.entries.size(); ++t) {
-    const TaskEntry& entry = draft.entries[t];
+    TaskEntry& entry = draft.entries[t];
     const std::string& key = draft.keys[t];
     check_kind(reader, key, entry, doubts);
+    set_usual(reader, key, entry);
     const int condition = find_condition(reader, key, entry, draft);
     const bool binary = entry.kind == TaskKind::kBinary;
     const bool entire =
@@ -217,7 +261,9 @@ void read_tasks(ConfigReader& reader, const ConfigNode* node, Config& config,
                             .transform = entry.transform,
                             .given = condition,
                             .entire_space = entire,
-                            .policy = FeedbackPolicy::kWait});
+                            .policy = FeedbackPolicy::kWait,
+                            .loss = entry.loss,
+                            .delta = entry.delta});
     const int outcome = find_label(reader, key, entry, config.events);
     config.labels.push_back({outcome, entry.aggregate, entry.absent});
     if (outcome >= 0 && !binary && entry.aggregate != Aggregate::kCount) {

@@ -83,6 +83,8 @@ struct TaskEntry {
   Aggregate aggregate = Aggregate::kLast;
   std::optional<double> absent;
   bool entire_space = false;
+  RegressionLoss loss = RegressionLoss::kSquared;
+  double delta = 1;
 
   static constexpr auto fields() {
     using T = TaskEntry;
@@ -92,18 +94,28 @@ struct TaskEntry {
               "and _; required."),
         field("label", &T::label, "The outcome that makes the label. Default: the task's name."),
         field("given", &T::given, "The binary task that is this one's condition. Default: none."),
-        field("kind", &T::kind, "What the label is."),
+        field(
+            "kind", &T::kind,
+            "What the label is: whether an outcome came (binary); a number (regression); how many "
+            "or how much, never negative, learned as a rate (count: Poisson); a number that is "
+            "never negative, learned as log1p (duration)."),
         field("transform", &T::transform,
               "Applied to the label of a regression while learning; served values are in the "
-              "label's units."),
+              "label's units. Default: none; of a duration log1p, always."),
         field("aggregate", &T::aggregate,
-              "How several outcomes of one impression make one label (not of binary tasks)."),
+              "How several outcomes of one impression make one label (not of binary tasks). "
+              "Default: last; of a count count, or sum for values."),
         field("absent", &T::absent,
-              "The label where no outcome came (not of binary tasks). Default: missing."),
+              "The label where no outcome came (not of binary tasks). Default: missing (null); of "
+              "a count 0."),
         field("entire_space", &T::entire_space,
               "Whether the product with the conditions is trained over all rows; otherwise the "
               "task is trained on its condition's rows. Default: true for a binary task with a "
               "condition, else false."),
+        field("loss", &T::loss,
+              "Of a regression or duration: squared, or huber: linear beyond delta, so that few "
+              "labels far off do not rule."),
+        field("delta", &T::delta, "Of huber, in transformed labels.", 1e-9, 1e12),
     };
   }
 };

@@ -52,7 +52,7 @@ void write_task(JsonWriter& json, const TaskReport& task) {
   json.key(task.name);
   json.begin_object();
   json.key("kind");
-  json.text(task.binary ? "binary" : "regression");
+  json.text(choice_name(task.kind));
   json.key("weight");
   json.number(task.weight);
   write_number(json, "loss", task.loss);

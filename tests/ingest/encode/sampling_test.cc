@@ -110,6 +110,52 @@ TEST(Sampling, AllRowsOfAnImpressionAreShedOrNone) {
   EXPECT_NEAR(samples, 500, 80);
 }
 
+// The rate follows the base rate, which falls to a fifth half-way; sums stay true all the same.
+TEST(Sampling, ARatioKeepsSoManyNegativesForEachPositive) {
+  TrainOptions ratio = options(1, 1);
+  ratio.negative_sampling.ratio = 3;
+  Sampling sampling(schema(), ratio);
+  constexpr int kRows = 1'000'000;
+  double negatives = 0, weight = 0, kept[2] = {0, 0}, positives[2] = {0, 0};
+  for (int i = 0; i < kRows; ++i) {
+    const bool late = i >= kRows / 2, positive = i % (late ? 50 : 10) == 0;
+    JoinedRow r = row(i, positive ? 1 : 0);
+    negatives += positive ? 0 : 1;
+    const bool is_kept = sampling.keep(r);
+    if (positive) {
+      EXPECT_TRUE(is_kept);
+      EXPECT_EQ(r.weight, 1);
+    }
+    if (!positive && is_kept) weight += r.weight;
+    if (i % (kRows / 2) < kRows / 4) continue;  // until the share has followed
+    positives[late] += positive ? 1 : 0;
+    kept[late] += !positive && is_kept ? 1 : 0;
+  }
+  EXPECT_NEAR(kept[0] / positives[0], 3, 0.1);
+  EXPECT_NEAR(kept[1] / positives[1], 3, 0.4);
+  EXPECT_NEAR(weight / negatives, 1, 0.01);
+}
+
+TEST(Sampling, ARatioGoesOnWhereItStood) {
+  TrainOptions ratio = options(1, 1);
+  ratio.negative_sampling.ratio = 2;
+  Sampling whole(schema(), ratio), before(schema(), ratio), after(schema(), ratio);
+  const auto keep = [&](Sampling& sampling, int i) {
+    JoinedRow r = row(i, i % 7 == 0 ? 1 : i % 11 == 0 ? kMissing : 0);
+    return sampling.keep(r) ? r.weight : 0;
+  };
+  std::vector<double> undisturbed, resumed;
+  for (int i = 0; i < 4000; ++i) undisturbed.push_back(keep(whole, i));
+  for (int i = 0; i < 2000; ++i) resumed.push_back(keep(before, i));
+  StateLog log;
+  log.commit(before);
+  log.restore(after);
+  for (int i = 2000; i < 4000; ++i) resumed.push_back(keep(after, i));
+  EXPECT_EQ(resumed, undisturbed);
+  EXPECT_EQ(after.dropped(), whole.dropped());
+  EXPECT_THROW(after.restore_value("shares", "x"), StateError);
+}
+
 TEST(Sampling, CountsComeBack) {
   Sampling before(schema(), options(0.1, 0.5));
   for (int i = 0; i < 100; ++i) {

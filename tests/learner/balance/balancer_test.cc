@@ -50,6 +50,19 @@ TEST(UncertaintyBalancer, ComesToRestWhereRawWeightTimesLossIsHalf) {
   EXPECT_NEAR(balancer.weights()[0] / balancer.weights()[1], 3.0 / 0.2, 0.5);
 }
 
+// ½ belongs to the squared distance; Poisson's loss is a negative log likelihood.
+TEST(UncertaintyBalancer, FactorsFollowTheLoss) {
+  std::vector<Task> tasks = make_tasks();
+  tasks[2].kind = TaskKind::kCount;
+  tasks.push_back({"watch"});
+  tasks[3].kind = TaskKind::kDuration;
+  const UncertaintyBalancer balancer(BalanceOptions{}, tasks);
+  EXPECT_EQ(balancer.raw_weight(0), 1);
+  EXPECT_EQ(balancer.raw_weight(1), 0.5);
+  EXPECT_EQ(balancer.raw_weight(2), 1);
+  EXPECT_EQ(balancer.raw_weight(3), 0.5);
+}
+
 TEST(UncertaintyBalancer, LogVarianceStaysWithinFive) {
   UncertaintyBalancer balancer(BalanceOptions{}, make_tasks());
   const std::vector<TaskLoss> batch{{1e-9, 1}, {1e9, 1}, {1, 1}};

@@ -75,6 +75,162 @@ TEST(DenseUpdater, EqualsPlainLoops) {
   }
 }
 
+// Two weight matrices side by side, a bias, a weight and a bias again; what is left is a bias too.
+std::vector<ParameterSlot> slots() {
+  return {{"a.weight", 0, 100, 60, 200, 0},
+          {"b.weight", 60, 100, 140, 200, 0},
+          {"a.bias", 20'000, 1, 60, 60, 0},
+          {"c.weight", 20'060, 1, 15'000, 15'000, 0},
+          {"c.bias", 35'060, 1, kWeights - 35'060, kWeights, 0}};
+}
+bool decays(std::size_t i) { return i < 20'000 || (20'060 <= i && i < 35'060); }
+
+std::vector<DenseOptimizerOptions> all_options() {
+  std::vector<DenseOptimizerOptions> all;
+  for (const DenseOptimizer optimizer : {DenseOptimizer::kSgd, DenseOptimizer::kAdagrad,
+                                         DenseOptimizer::kAdam, DenseOptimizer::kAdamw}) {
+    for (const double momentum : {0.0, 0.9}) {
+      DenseOptimizerOptions one{.optimizer = optimizer, .rate = 0.02};
+      one.momentum = momentum;
+      one.weight_decay = 0.3;
+      if (momentum > 0 && optimizer != DenseOptimizer::kSgd) {
+        one.clip_norm = 120;  // the gradients' norms are about 200, and 100 in partial batches
+        one.schedule = {.shape = ScheduleShape::kCosine, .warmup = 3, .length = 8};
+      }
+      all.push_back(one);
+    }
+  }
+  return all;
+}
+
+// Every optimiser, with and without momentum, a schedule and a limit of the norm.
+TEST(DenseUpdater, EveryOptimizerEqualsPlainLoops) {
+  for (const DenseOptimizerOptions& o : all_options()) {
+    DenseUpdater<double> updater(o, kWeights, slots());
+    const Matrix<double> start(1, kWeights, 1);
+    const auto trained = train(updater, start, 1, 0, 12, 2);
+
+    std::vector<double> w = start.values, m(kWeights), v(kWeights);
+    double sum = 0;
+    for (int s = 0; s < 12; ++s) {
+      std::vector<double> g =
+          std::move(random_chunks<double>(1, static_cast<std::uint64_t>(s + 1))[0].values);
+      const double f = s % 3 == 2 ? 0.25 : 1;  // φ
+      sum += f;
+      const double rate = o.rate * scheduled_share(o.schedule, sum);
+      double norm = 0;
+      for (const double value : g) norm += f * value * value;
+      if (o.clip_norm > 0 && std::sqrt(norm) > o.clip_norm) {
+        for (double& value : g) value *= o.clip_norm / std::sqrt(norm);
+      }
+      for (std::size_t i = 0; i < w.size(); ++i) {
+        if (o.optimizer == DenseOptimizer::kSgd) {
+          const double keep = std::pow(o.momentum, f);
+          m[i] = keep * m[i] + (1 - keep) / (1 - o.momentum) * g[i];
+          w[i] -= rate * f * m[i];
+        } else if (o.optimizer == DenseOptimizer::kAdagrad) {
+          m[i] += f * g[i] * f * g[i];
+          w[i] -= rate * f * g[i] / (std::sqrt(m[i]) + 1e-10);
+        } else {
+          const bool shrinks = o.optimizer == DenseOptimizer::kAdamw && decays(i);
+          if (shrinks) w[i] *= std::pow(1 - rate * o.weight_decay, f);
+          m[i] = std::pow(0.9, f) * m[i] + (1 - std::pow(0.9, f)) * g[i];
+          v[i] = std::pow(0.999, f) * v[i] + (1 - std::pow(0.999, f)) * f * g[i] * g[i];
+          w[i] -= rate * f * m[i] / (1 - std::pow(0.9, sum)) /
+                  (std::sqrt(v[i] / (1 - std::pow(0.999, sum))) + 1e-8);
+        }
+      }
+    }
+    EXPECT_LT(distance(trained, w), 1e-11) << choice_name(o.optimizer) << ' ' << o.momentum;
+  }
+}
+
+// At φ = 1 the formulas of the papers, to the bit.
+TEST(DenseUpdater, FullBatchesAreThePlainRule) {
+  Threads pool(1);
+  for (const DenseOptimizerOptions& o : all_options()) {
+    if (o.clip_norm > 0) continue;
+    DenseUpdater<double> updater(o, kWeights, slots());
+    Matrix<double> weights(1, kWeights, 1);
+    std::vector<double> w = weights.values, m(kWeights), v(kWeights);
+    for (int s = 1; s <= 4; ++s) {
+      const Matrix<double> g(1, kWeights, 50 + static_cast<std::uint64_t>(s));
+      updater.step(weights.values.data(), g.values.data(), 1, pool);
+      const auto adam = math::adam_coefficients<double>(o.rate, 1, s);
+      for (std::size_t i = 0; i < w.size(); ++i) {
+        if (o.optimizer == DenseOptimizer::kSgd) {
+          m[i] = o.momentum * m[i] + g.values[i];
+          w[i] -= o.rate * m[i];
+        } else if (o.optimizer == DenseOptimizer::kAdagrad) {
+          math::adagrad(o.rate, 1e-10, g.values[i], m[i], w[i]);
+        } else {
+          if (o.optimizer == DenseOptimizer::kAdamw && decays(i)) {
+            w[i] *= 1 - o.rate * o.weight_decay;
+          }
+          math::adam(adam, g.values[i], m[i], v[i], w[i]);
+        }
+      }
+      // Compilers may fuse a product and a sum in one loop and not in the other.
+      ASSERT_LT(distance(weights.values, w), 1e-15) << choice_name(o.optimizer);
+    }
+  }
+}
+
+// What shrinks over a full batch shrinks as far over its parts.
+TEST(DenseUpdater, DecayGoesByElapsedSteps) {
+  DenseOptimizerOptions decay{.optimizer = DenseOptimizer::kAdamw, .rate = 0.1};
+  decay.weight_decay = 0.5;
+  Threads pool(1);
+  const Matrix<double> still(1, kWeights);
+  std::vector<std::vector<double>> ends;
+  for (const int parts : {1, 16}) {
+    DenseUpdater<double> updater(decay, kWeights, slots());
+    Matrix<double> weights(1, kWeights, 1);
+    for (int s = 0; s < 10 * parts; ++s) {
+      updater.step(weights.values.data(), still.values.data(), 1.0 / parts, pool);
+    }
+    ends.push_back(weights.values);
+  }
+  EXPECT_LT(distance(ends[1], ends[0]), 1e-13);
+  const Matrix<double> start(1, kWeights, 1);
+  EXPECT_NEAR(ends[0][0], start.values[0] * std::pow(0.95, 10), 1e-13);
+  EXPECT_EQ(ends[0][20'010], start.values[20'010]);  // a bias
+}
+
+TEST(DenseUpdater, EveryOptimizerGoesOnAfterSaveAndRestoreAndWithAnyThreads) {
+  for (const DenseOptimizerOptions& o : all_options()) {
+    DenseUpdater<float> whole(o, kWeights, slots()), before(o, kWeights, slots()),
+        after(o, kWeights, slots());
+    const Matrix<float> start(1, kWeights, 1);
+    const auto undisturbed = train(whole, start, 2, 0, 8, 1);
+    Matrix<float> half(1, kWeights);
+    half.values = train(before, start, 2, 0, 5, 2);
+    ByteWriter writer;
+    before.save(writer);
+    ByteReader reader(writer.bytes());
+    after.restore(reader);
+    EXPECT_TRUE(reader.at_end());
+    EXPECT_EQ(train(after, half, 2, 5, 8, 3), undisturbed) << choice_name(o.optimizer);
+  }
+}
+
+TEST(DenseUpdater, WhatIsKeptStaysWithItsState) {
+  for (const DenseOptimizerOptions& o : all_options()) {
+    DenseUpdater<float> updater(o, kWeights, slots());
+    Threads pool(2);
+    Matrix<float> weights(1, kWeights, 1);
+    const Matrix<float> gradient(1, kWeights, 2);
+    const std::vector<ParameterSlot> kept{slots()[1], slots()[2]};
+    updater.step(weights.values.data(), gradient.values.data(), 1, pool);
+    const std::vector<float> before = weights.values;
+    updater.step(weights.values.data(), gradient.values.data(), 1, pool, kept);
+    EXPECT_EQ(weights.values[70], before[70]);
+    EXPECT_EQ(weights.values[20'010], before[20'010]);
+    EXPECT_NE(weights.values[10], before[10]);
+    EXPECT_NE(weights.values[20'100], before[20'100]);
+  }
+}
+
 TEST(DenseUpdater, ThreadsChangeNoBit) {
   std::vector<float> one;
   for (const int threads : {1, 2, 3}) {
