@@ -43,6 +43,7 @@ enum class Route {
   kLivez,
   kReadyz,
   kTasks,
+  kRelations,
   kJoin,
   kSnapshot,
   kFreeze,
@@ -52,7 +53,7 @@ enum class Route {
   kOpenApi,
   kOther
 };
-inline constexpr int kRoutes = 14;
+inline constexpr int kRoutes = 15;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
@@ -82,7 +83,7 @@ struct ServeParts {
   const ScoreFormula* formula = nullptr;
   std::function<EventTime()> clock;
   std::function<std::string()> metrics;  ///< The text of /metrics.
-  std::function<TrainerReport()> tasks;  ///< For /v1/tasks.
+  std::function<TrainerReport()> tasks;  ///< For /v1/tasks and /v1/relations.
   /// For /v1/join: its JSON, or nothing where this impression is not known.
   std::function<JoinAnswer<std::string>(std::string_view impression_id)> join;
   std::function<LearningStatus()> learning = {};         ///< For /readyz; absent: not told.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "learner/balance/balancer.h"
+#include "learner/balance/scalar_adam.h"
 
 namespace millrace {
 
@@ -11,33 +12,33 @@ namespace millrace {
 ///   ∂J/∂s_k = ½ − c_k e^{−s_k} L_k,        at the optimum c_k e^{−s_k} L_k = ½
 ///
 /// by Adam (rate 0.01, .9, .999), s from 0 and within [−5, 5]. It always descends by its raw weight
-/// c_k e^{−s_k}; what the network sees is scaled to Σω = T, none below `min_weight` of the mean. A
-/// task that is absent from a step keeps its s.
+/// c_k e^{−s_k}; what the network sees is scaled to Σω = T, none below `min_weight` of the mean
+/// (`raw`: it sees the raw weights, none below `min_weight`). A task that is absent from a step
+/// keeps its s.
 class UncertaintyBalancer final : public Balancer {
  public:
   UncertaintyBalancer(const BalanceOptions& options, const std::vector<Task>& tasks);
 
   std::span<const double> weights() const override { return weights_; }
-  void add(std::span<const TaskLoss> losses, double fraction) override;
+  void step(const StepMeasures& measures) override;
   void save(ByteWriter& writer) const override;
   void restore(ByteReader& reader) override;
+  int task_values() const override { return 1 + ScalarAdam::kValues; }
 
   /// c_k e^{−s_k}, before scaling.
   double raw_weight(int task) const;
 
  private:
   struct State {
-    double s = 0;                              ///< ln σ²
-    double moment = 0, square = 0, steps = 0;  ///< Adam's, of this task's own steps.
-    double loss_sum = 0, loss_count = 0;       ///< Since the last step.
+    double s = 0;  ///< ln σ²
+    ScalarAdam adam;
   };
-  void step(State& state, double factor) const;
   void update_weights();
 
   const double rate_, min_weight_;
+  const bool raw_;
   std::vector<double> factors_;  ///< c_k
   std::vector<State> states_;
-  double fraction_ = 0;  ///< Σφ since the last step.
   std::vector<double> weights_;
 };
 

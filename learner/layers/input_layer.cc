@@ -141,19 +141,24 @@ void InputLayer::gather(int first, View<float> x) const {
   }
 }
 
+void InputLayer::row_gradients(int table, View<const float> dx,
+                               std::vector<float>& gradients) const {
+  const int D = at(tables_, table).shape().dimension;
+  gradients.assign(at(tables_, table).used().size() * static_cast<std::size_t>(D), 0);
+  for (int r = 0; r < dx.rows; ++r) {
+    for (const int part : at(parts_of_table_, table)) {
+      const KeyPart& key = at(keys_, part);
+      unpool_add(key.column, r, dx.row(r) + key.offset, D, gradients.data());
+    }
+  }
+}
+
 bool InputLayer::scatter(View<const float> dx, float scale) {
   MILLRACE_CHECK(dx.has_shape(batch_->rows, schema_.inputs()));
   bool finite = true;
   for (std::size_t t = 0; t < tables_.size(); ++t) {
-    const int D = tables_[t].shape().dimension;
     std::vector<float>& gradients = gradients_[t];
-    gradients.assign(tables_[t].used().size() * static_cast<std::size_t>(D), 0);
-    for (int r = 0; r < dx.rows; ++r) {
-      for (const int part : parts_of_table_[t]) {
-        const KeyPart& key = at(keys_, part);
-        unpool_add(key.column, r, dx.row(r) + key.offset, D, gradients.data());
-      }
-    }
+    row_gradients(static_cast<int>(t), dx, gradients);
     bool small = true;
     for (float& g : gradients) {
       g *= scale;

@@ -48,6 +48,10 @@ class InputLayer {
   /// finite, or so large that its square would not be.
   bool scatter(View<const float> dx, float scale);
 
+  /// The gradients of one table's used rows from dx [rows, D], [used rows, dimension], as `scatter`
+  /// would add them up for scale 1; `gradients` is overwritten.
+  void row_gradients(int table, View<const float> dx, std::vector<float>& gradients) const;
+
   /// Updates the rows by their gradients and takes the batch's numbers into the statistics. Returns
   /// the largest absolute weight of the used rows; NaN where one is not finite.
   float keep();

@@ -230,6 +230,11 @@ Stack<const T> Model<T>::tower_inputs(const Workspace& work) const {
 }
 
 template <class T>
+int Model<T>::tower_width() const {
+  return parts_->backbone->outputs();
+}
+
+template <class T>
 int Model<T>::context_units() const {
   return parts_->backbone->context_units();
 }

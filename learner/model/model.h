@@ -100,6 +100,8 @@ class Model {
   /// The towers' inputs v_t of the last pass in `work`, a stack of T [B,H]: the representation that
   /// a task reads. Valid until the next pass.
   Stack<const T> tower_inputs(const Workspace& work) const;
+  /// H
+  int tower_width() const;
 
   /// The first columns of x that belong to the context.
   int context_inputs() const;

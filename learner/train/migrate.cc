@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "learner/balance/task_weights.h"
 #include "learner/base/state.h"
 #include "learner/data/batch.h"
 #include "learner/layers/running_moments.h"
@@ -143,12 +144,23 @@ bool TrainerMigration::keeps_heads() const {
   return same_inputs && heads(old_schema_) == heads(new_schema_);
 }
 
+bool TrainerMigration::keeps_relations() const {
+  bool same_tasks = old_schema_.tasks().size() == tasks_.size();
+  for (std::size_t k = 0; k < tasks_.size(); ++k) same_tasks &= tasks_[k] == static_cast<int>(k);
+  return same_tasks && keeps_balance() &&
+         Model<float>(old_schema_, old_options_.model).parameters() ==
+             Model<float>(new_schema_, new_options_.model).parameters();
+}
+
 std::optional<std::string> TrainerMigration::value(std::string_view name,
                                                    std::string_view bytes) const {
   if (name == "guardrails") {
     return migrate_guardrails(bytes, old_schema_.tasks().size(), tasks_);
   }
   if (name == "guardrail_notes") return std::nullopt;
+  if (name == "relations") {
+    return keeps_relations() ? std::optional<std::string>(bytes) : std::nullopt;
+  }
   if (name == "counters") return std::string(bytes);
   if (name == "dense") return dense(bytes);
   if (name == "feedback" || name == "scores_clock") {
@@ -176,12 +188,8 @@ std::optional<std::string> TrainerMigration::value(std::string_view name,
     moved = rearrange(reader, old_tasks, kCounts, tasks_, std::string(kCounts, '\0'));
   } else if (name == "balance") {
     if (!keeps_balance()) return std::nullopt;
-    if (bytes.empty()) return std::string();  // a method without state
-    constexpr std::size_t kState = 6 * sizeof(double);
-    ByteWriter fraction;
-    fraction.put(reader.get<double>());
-    moved =
-        fraction.take() + rearrange(reader, old_tasks, kState, tasks_, std::string(kState, '\0'));
+    return TaskWeights::migrate(bytes, new_options_.balance, old_tasks, new_schema_.tasks(),
+                                tasks_);
   } else {
     throw StateError("saved state of the model has an unknown value " + std::string(name));
   }

@@ -44,6 +44,9 @@ class TrainerMigration {
   /// heads of their policies, stay as they are: only where neither tasks nor inputs changed.
   bool keeps_scores() const;
   bool keeps_heads() const;
+  /// Whether what was measured of the tasks' relations stays: only where neither tasks nor network
+  /// changed.
+  bool keeps_relations() const;
 
  private:
   std::string dense(std::string_view bytes) const;

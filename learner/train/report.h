@@ -8,6 +8,7 @@
 
 #include "learner/data/schema.h"
 #include "learner/evaluate/figures.h"
+#include "learner/relation/report.h"
 #include "learner/train/guardrail_report.h"
 
 namespace millrace {
@@ -50,6 +51,7 @@ struct HeadReport {
 
 struct TrainerReport {
   std::string model;
+  RelationReport relations;
   GuardrailReport guardrails;
   std::vector<TaskReport> tasks;
   std::vector<TableReport> tables;

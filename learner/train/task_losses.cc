@@ -34,11 +34,32 @@ TaskLosses::TaskLosses(const Schema& schema, int max_rows) : schema_(schema) {
     std::reverse(chain.begin(), chain.end());
     chains_.push_back(std::move(chain));
   }
+  arrange_slopes();
   const std::size_t cells = static_cast<std::size_t>(max_rows) * tasks.size();
   counts_.resize(tasks.size());
   losses_.resize(cells);
   weighed_.resize(cells);
   logits_.resize(cells);
+}
+
+// Each loss goes to the first matrix in which its logits are free.
+void TaskLosses::arrange_slopes() {
+  std::vector<std::vector<bool>> taken;
+  for (int k = 0; k < static_cast<int>(chains_.size()); ++k) {
+    towers_.push_back(is_product(k) ? chain(k) : std::vector<int>{k});
+    std::vector<int>& towers = towers_.back();
+    std::sort(towers.begin(), towers.end());
+    std::size_t m = 0;
+    const auto is_free = [&] {
+      return std::none_of(towers.begin(), towers.end(),
+                          [&](int t) { return taken[m][static_cast<std::size_t>(t)]; });
+    };
+    while (m < taken.size() && !is_free()) ++m;
+    if (m == taken.size()) taken.emplace_back(chains_.size());
+    for (const int t : towers) taken[m][static_cast<std::size_t>(t)] = true;
+    slope_matrix_.push_back(static_cast<int>(m));
+  }
+  slope_matrices_ = static_cast<int>(taken.size());
 }
 
 void TaskLosses::begin(const Batch& batch, std::span<const ClassWeights> classes) {
@@ -76,13 +97,20 @@ double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHe
 
 template <class Value>
 void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& scale,
-                     const FeedbackHeads& heads, View<Value> dz) {
+                     const FeedbackHeads& heads, View<Value> dz, View<Value> by_loss) {
   const std::vector<Task>& tasks = schema_.tasks();
   const int T = static_cast<int>(tasks.size());
   MILLRACE_CHECK(z.cols == T && dz.has_shape(z.rows, T));
+  MILLRACE_CHECK(by_loss.data == nullptr || by_loss.has_shape(z.rows, slope_matrices_ * T));
   std::vector<double> slopes(static_cast<std::size_t>(T));
   for (int r = 0; r < z.rows; ++r) {
     const int row = first + r;
+    if (by_loss.data != nullptr) std::fill_n(by_loss.row(r), by_loss.cols, Value(0));
+    const auto add = [&](int loss, int tower, double slope) {
+      slopes[static_cast<std::size_t>(tower)] += slope;
+      if (by_loss.data == nullptr || !is_learned(row)) return;
+      by_loss(r, slope_matrix(loss) * T + tower) = static_cast<Value>(slope);
+    };
     std::fill(slopes.begin(), slopes.end(), 0.0);
     for (int k = 0; k < T; ++k) {
       const std::size_t cell = index(row, k);
@@ -109,7 +137,7 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
           const double slope =
               classes.any() ? shifted.slope * math::product_logit_slope(product, double{z(r, j)})
                             : math::product_slope(product, double{z(r, j)}, y);
-          slopes[static_cast<std::size_t>(j)] += scale[own] * factor * slope;
+          add(k, j, scale[own] * factor * slope);
         }
       } else {
         auto loss = own_loss(tasks[own], logit, y);
@@ -119,7 +147,7 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
         }
         if (classes.any()) loss = math::bce(logit + classes.shift, y);
         trained = loss.value;
-        slopes[own] += scale[own] * factor * loss.slope;
+        add(k, k, scale[own] * factor * loss.slope);
       }
       weighed_[cell] = factor * trained;
     }
@@ -129,9 +157,9 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
 }
 
 template void TaskLosses::run(int, View<const float>, const std::vector<double>&,
-                              const FeedbackHeads&, View<float>);
+                              const FeedbackHeads&, View<float>, View<float>);
 template void TaskLosses::run(int, View<const double>, const std::vector<double>&,
-                              const FeedbackHeads&, View<double>);
+                              const FeedbackHeads&, View<double>, View<double>);
 
 std::vector<TaskLoss> TaskLosses::sums() const {
   const int T = static_cast<int>(schema_.tasks().size());

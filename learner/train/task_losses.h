@@ -41,11 +41,20 @@ class TaskLosses {
   void begin(const Batch& batch, std::span<const ClassWeights> classes = {});
   const std::vector<double>& counts() const { return counts_; }
 
+  /// Losses that reach different logits share a matrix of slopes by loss: loss k's slopes stand in
+  /// the columns towers(k) of matrix slope_matrix(k), the first one free there.
+  int slope_matrices() const { return slope_matrices_; }
+  int slope_matrix(int task) const { return slope_matrix_[static_cast<std::size_t>(task)]; }
+  /// The logits that loss k reaches, ascending.
+  const std::vector<int>& towers(int task) const { return towers_[static_cast<std::size_t>(task)]; }
+
   /// Rows [first, first + z.rows): from z [n,T] to dz [n,T] (overwritten). scale[k] = ω_k / norm_k.
+  /// `by_loss` [n, matrices · T], matrix by matrix: the slopes of each loss alone, of which dz has
+  /// the sums; empty: nobody wants them.
   /// `heads` have run on these rows. Works in double; Value: float or double.
   template <class Value>
   void run(int first, View<const Value> z, const std::vector<double>& scale,
-           const FeedbackHeads& heads, View<Value> dz);
+           const FeedbackHeads& heads, View<Value> dz, View<Value> by_loss = {});
 
   /// Σ of the weighted losses and N_k, for each task. After all rows have run.
   std::vector<TaskLoss> sums() const;
@@ -73,11 +82,14 @@ class TaskLosses {
     return static_cast<std::size_t>(row) * schema_.tasks().size() + static_cast<std::size_t>(task);
   }
 
+  void arrange_slopes();
   /// What a label weighs for its policy, given the probability of its loss.
   double feedback_weight(int row, int task, double p, const FeedbackHeads& heads) const;
 
   const Schema& schema_;
-  std::vector<std::vector<int>> chains_;
+  std::vector<std::vector<int>> chains_, towers_;
+  std::vector<int> slope_matrix_;
+  int slope_matrices_ = 0;
   const Batch* batch_ = nullptr;
   std::span<const ClassWeights> classes_;
   std::vector<double> counts_;

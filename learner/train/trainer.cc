@@ -5,7 +5,6 @@
 #include <cmath>
 #include <utility>
 
-#include "learner/balance/balancer.h"
 #include "learner/base/check.h"
 #include "learner/device/devices.h"
 #include "learner/device/memory.h"
@@ -20,6 +19,7 @@
 #include "learner/train/label_shares.h"
 #include "learner/train/label_tools.h"
 #include "learner/train/output_start.h"
+#include "learner/train/task_balancing.h"
 #include "learner/train/task_losses.h"
 #include "learner/train/task_metrics.h"
 
@@ -62,7 +62,6 @@ struct Trainer::Parts {
   InputLayer inputs;
   Buffer<float> weights;
   DenseUpdater<float> updater;
-  std::unique_ptr<Balancer> balancer;
   FeedbackHeads heads;
   LabelShares shares;
   LabelTools labels;
@@ -77,6 +76,7 @@ struct Trainer::Parts {
 
   // Of the step in progress, and of the last one.
   TaskLosses losses;
+  TaskBalancing balancing;
   std::vector<double> scale;  ///< By task: weight / normaliser.
   std::vector<ChunkMemory> chunk_memory;
   Buffer<float> x, dx;  ///< [rows, D]
@@ -99,7 +99,6 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
              static_cast<std::uint64_t>(options.train.seed)),
       weights(allocate_host<float>(model.parameter_count())),
       updater(options.train.dense, model.parameter_count(), model.parameters()),
-      balancer(make_balancer(options.balance, schema.tasks())),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
             Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
             static_cast<std::uint64_t>(options.train.seed)),
@@ -110,6 +109,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),
+      balancing(schema, options.balance, options.relations, model, losses, options.train.batch,
+                static_cast<std::uint64_t>(options.train.seed)),
       scale(schema.tasks().size()),
       x(allocate_host<float>(long{options.train.batch} * model.inputs())),
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
@@ -165,10 +166,20 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& bat
         std::span(batch.weights)
             .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     model.forward(weights.get(), x_tile, *memory.work, z_tile, pass);
-    losses.run<float>(first, z_tile, scale, heads, dz_tile);
+    TaskGradients& by_loss = balancing.gradients();
+    losses.run<float>(first, z_tile, scale, heads, dz_tile,
+                      only_score ? View<float>{} : by_loss.slopes(chunk, count));
     if (only_score) continue;
-    model.backward(weights.get(), x_tile, *memory.work, dz_tile, memory.gradients.get(),
-                   first > chunks.begin(chunk), view_of(dx, batch_rows, D).rows_from(first, count));
+    if (first == 0)
+      balancing.take_representation(model.tower_inputs(*memory.work), pass.row_weights);
+    by_loss.backward(weights.get(), *memory.work,
+                     {.chunk = chunk,
+                      .starts_chunk = first == chunks.begin(chunk),
+                      .first = first,
+                      .x = x_tile,
+                      .dz = dz_tile,
+                      .dx = view_of(dx, batch_rows, D).rows_from(first, count),
+                      .gradients = memory.gradients.get()});
   }
 }
 
@@ -186,12 +197,13 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   const bool full = learned == options.train.batch;
   LabelShares next_shares = shares;
   next_shares.add(batch.stream, learned, losses.counts());
-  const std::vector<double> omega = labels.weighed(balancer->weights());
+  const std::vector<double> omega = labels.weighed(balancing.weights());
   for (int k = 0; k < model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     const double norm = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
     scale[at] = norm > 0 && learns[at] != 0 ? omega[at] / norm : 0;
   }
+  balancing.begin(scale, batch.rows);
   const Chunks chunks(batch.rows);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
   return finish(batch, next_shares);
@@ -223,10 +235,16 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
       gradients.push_back(chunk_memory[static_cast<std::size_t>(c)].gradients.get());
     }
   }
-  finite = finite && updater.sum(gradients, threads);
-  finite = finite && heads.sum(static_cast<int>(gradients.size()), threads);
-  finite = finite &&
-           inputs.scatter(view_of(dx, batch.rows, model.inputs()), static_cast<float>(learned));
+  const View<float> input_slopes = view_of(dx, batch.rows, model.inputs());
+  const int used = static_cast<int>(gradients.size());
+  if (finite && balancing.gradients().combines()) {
+    finite = balancing.gradients().combine(used, updater, threads, inputs, steps, gradients[0],
+                                           input_slopes);
+  } else {
+    finite = finite && updater.sum(gradients, threads);
+  }
+  finite = finite && heads.sum(used, threads);
+  finite = finite && inputs.scatter(input_slopes, static_cast<float>(learned));
   if (!finite) {
     take_back();
     guardrail.skipped(batch, bad == sums.end() ? -1 : static_cast<int>(bad - sums.begin()));
@@ -249,7 +267,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   outputs.add(batch, learns);
   shares = next_shares;
-  balancer->add(sums, fraction);
+  balancing.learned(batch, view_of(z, batch.rows, model.tasks()), sums, fraction, used, metrics);
   std::vector<ParameterSlot> kept = fixed_slots(model.parameters());
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
@@ -407,7 +425,8 @@ TrainerReport Trainer::report() const {
                    .missed = p.scores.missed()};
   report.heads = p.heads.report(p.schema);
   report.guardrails = p.guardrail.report();
-  const std::vector<double> weights = p.labels.weighed(p.balancer->weights());
+  report.relations = p.balancing.report();
+  const std::vector<double> weights = p.labels.weighed(p.balancing.weights());
   for (int k = 0; k < p.model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     TaskReport& task = report.tasks.emplace_back();
@@ -439,7 +458,6 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
                                           static_cast<std::size_t>(p.model.parameter_count())));
     p.updater.save(writer);
   });
-  value("balance", true, [&](ByteWriter& writer) { p.balancer->save(writer); });
   value("shares", true, [&](ByteWriter& writer) { p.shares.save(writer); });
   if (p.labels.any()) value("labels", true, [&](ByteWriter& writer) { p.labels.save(writer); });
   value("outputs", true, [&](ByteWriter& writer) { p.outputs.save(writer); });
@@ -449,6 +467,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
     writer.put(p.skipped);
     writer.put(p.seen.ms);
   });
+  p.balancing.save(changes);
   p.guardrail.save(changes);
   p.metrics.save(changes);
   p.heads.save(changes);
@@ -460,7 +479,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
 void Trainer::restore_value(std::string_view name, std::string_view bytes) {
   Parts& p = *parts_;
   if (p.inputs.restore_value(name, bytes) || p.metrics.restore(name, bytes)) return;
-  if (p.guardrail.restore(name, bytes)) return;
+  if (p.guardrail.restore(name, bytes) || p.balancing.restore(name, bytes)) return;
   if (p.heads.restore(name, bytes) || p.scores.restore_value(name, bytes)) return;
   ByteReader reader(bytes);
   if (name == "dense") {
@@ -471,8 +490,6 @@ void Trainer::restore_value(std::string_view name, std::string_view bytes) {
     std::copy(weights.begin(), weights.end(), p.weights.get());
     p.updater.restore(reader);
     p.dense_restored = true;
-  } else if (name == "balance") {
-    p.balancer->restore(reader);
   } else if (name == "shares") {
     p.shares.restore(reader);
   } else if (name == "labels") {

@@ -15,6 +15,7 @@
 #include "learner/embedding/options.h"
 #include "learner/model/options.h"
 #include "learner/publish/publication.h"
+#include "learner/relation/options.h"
 #include "learner/train/guardrail_options.h"
 #include "learner/train/options.h"
 #include "learner/train/report.h"
@@ -25,6 +26,7 @@ namespace millrace {
 struct LearnerOptions {
   ModelOptions model;
   BalanceOptions balance;
+  RelationOptions relations;
   TrainOptions train;
   EmbeddingOptions embeddings;
   GuardrailOptions guardrails;

@@ -8,6 +8,7 @@
 #include "ingest/source/kafka_source.h"
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
+#include "ops/config/balance_checks.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/train_checks.h"
 #include "serve/listen_address.h"
@@ -139,36 +140,6 @@ void check_layers(ConfigReader& reader, const std::string& key, const std::vecto
     reader.complain(key, print_value(layers) + " has a layer of " + std::to_string(units) +
                              " units; expected 1 to " + std::to_string(kMostUnits));
     return;
-  }
-}
-
-void check_balance(ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
-  const BalanceOptions& balance = config.learner.balance;
-  const bool fixed = balance.method == BalanceMethod::kFixed;
-  if (!balance.weights.empty() && !fixed && reader.is_good("balance.method")) {
-    reader.complain("balance.weights", "needs `method: fixed`; the method is " +
-                                           std::string(choice_name(balance.method)));
-  } else if (!balance.weights.empty() && !fixed && !reader.has("balance.method")) {
-    reader.complain("balance.weights", "needs `method: fixed`; the method is uncertainty");
-  }
-  double sum = static_cast<double>(config.tasks.size() -
-                                   std::min(config.tasks.size(), balance.weights.size()));
-  for (const auto& [task, weight] : balance.weights) {
-    find_task(reader, config, "balance.weights", task);
-    if (weight < 0 || weight > 1e6) {
-      reader.complain("balance.weights." + task,
-                      print_value(weight) + " is no weight; expected 0 to 1000000");
-    }
-    sum += std::max(0.0, weight);
-  }
-  if (fixed && !config.tasks.empty() && !(sum > 0)) {
-    reader.complain("balance.weights", "all tasks weigh 0; expected one that is learned");
-  }
-  for (const char* key : {"balance.rate", "balance.min_weight"}) {
-    if (fixed && reader.is_good(key)) {
-      doubts.push_back(
-          {reader.place_of(key), std::string(key) + ": has no effect with the method fixed"});
-    }
   }
 }
 

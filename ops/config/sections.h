@@ -12,9 +12,9 @@
 namespace millrace {
 
 /// The keys at the top of a configuration, in the order in which they are read and printed.
-inline constexpr std::array<std::string_view, 15> kTopKeys{
-    "name",  "kafka", "events",  "dead_letters", "join",       "features", "embeddings", "tasks",
-    "score", "model", "balance", "train",        "guardrails", "store",    "serve"};
+inline constexpr std::array<std::string_view, 16> kTopKeys{
+    "name",  "kafka", "events",  "dead_letters", "join",  "features",   "embeddings", "tasks",
+    "score", "model", "balance", "relations",    "train", "guardrails", "store",      "serve"};
 
 /// Calls `visit(options, meaning)` for the section of that name; returns whether there is one whose
 /// keys are declared by an option struct. `config` is a Config, const or not.
@@ -32,6 +32,8 @@ bool visit_section(AnyConfig& config, std::string_view name, Visit visit) {
     visit(config.learner.model, "The network between the inputs and the tasks.");
   } else if (name == "balance") {
     visit(config.learner.balance, "How the tasks' losses are weighed against each other.");
+  } else if (name == "relations") {
+    visit(config.learner.relations, "How the tasks are measured against each other.");
   } else if (name == "train") {
     visit(config.learner.train, "Batches, optimisers and the seed.");
   } else if (name == "guardrails") {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ops/metrics/families.h"
+#include "ops/metrics/relations.h"
 
 namespace millrace {
 namespace {
@@ -213,6 +214,7 @@ void add_learner(const Engine& engine, std::uint64_t impressions_waiting, Metric
   }
   add_guardrails(*report, out);
   for (const TaskReport& task : report->tasks) add_task(model, task, out);
+  add_relations(*report, out);
   for (const TableReport& table : report->tables) {
     auto add = [&](std::string_view name, std::uint64_t value) {
       out.add(name, {{"model", model}, {"table", table.name}}, count(value));

@@ -6,6 +6,7 @@
 #include "serve/api/admin.h"
 #include "serve/api/health.h"
 #include "serve/api/join.h"
+#include "serve/api/relations.h"
 #include "serve/api/rollback.h"
 #include "serve/api/score.h"
 #include "serve/api/tasks.h"
@@ -35,6 +36,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
           [&]() -> Admission::Handler {
             return [&parts](const RouteLine& line, Request&) {
               if (line.route == Route::kStatus) return answer_status(parts);
+              if (line.route == Route::kRelations) return answer_relations(parts);
               return line.route == Route::kMetrics ? answer_metrics(parts) : answer_tasks(parts);
             };
           },

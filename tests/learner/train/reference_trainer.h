@@ -7,10 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "learner/balance/surgery.h"
+#include "learner/balance/task_weights.h"
 #include "learner/base/hash.h"
 #include "learner/base/random.h"
 #include "learner/device/devices.h"
 #include "learner/model/model.h"
+#include "learner/relation/gradient_cosine.h"
 #include "learner/train/trainer.h"
 #include "tests/support/numeric.h"
 
@@ -38,6 +41,7 @@ class ReferenceTrainer {
         tables(schema.tables().size()),
         own(schema.tasks().size()),
         entire(schema.tasks().size()),
+        cosines(T_, options.relations.steps),
         s_(schema.tasks().size()),
         s_moment_(schema.tasks().size()),
         s_square_(schema.tasks().size()),
@@ -47,7 +51,9 @@ class ReferenceTrainer {
         started_(schema.tasks().size()),
         range_(schema.tasks().size(), {INFINITY, -INFINITY}),
         rows_(2),
-        labelled_(2, std::vector<double>(schema.tasks().size())) {
+        other_(options.balance, schema.tasks(), static_cast<std::uint64_t>(options.train.seed)),
+        labelled_(2, std::vector<double>(schema.tasks().size())),
+        sums_(schema.tasks().size()) {
     const Model<float> shape(schema, options.model);
     std::vector<float> initial(static_cast<std::size_t>(shape.parameter_count()));
     shape.initialise(static_cast<std::uint64_t>(options.train.seed), initial);
@@ -57,6 +63,9 @@ class ReferenceTrainer {
   }
 
   std::vector<double> task_weights() const {
+    if (options_.balance.method != BalanceMethod::kUncertainty) {
+      return {other_.weights().begin(), other_.weights().end()};
+    }
     std::vector<double> weights;
     double sum = 0;
     for (std::size_t k = 0; k < s_.size(); ++k)
@@ -97,16 +106,31 @@ class ReferenceTrainer {
     }
     const std::vector<double> omega = task_weights();
 
+    std::vector<Matrix<double>> by_loss(s_.size(), dz);
     model_.forward(weights.data(), x, *work_, z);
     for (int i = 0; i < n; ++i) {
-      for (int k = 0; k < T_; ++k) row_loss(b, i, k, z, omega[at(k)] / norm[at(k)], dz);
+      for (int k = 0; k < T_; ++k) row_loss(b, i, k, z, omega[at(k)] / norm[at(k)], by_loss[at(k)]);
     }
     for (int k = 0; k < T_; ++k) {
       for (int i = 0; i < n; ++i) take_range(b, i, k);
     }
+    std::vector<Gradient> gradients;
+    for (int k = 0; k < T_; ++k) {
+      for (std::size_t c = 0; c < dz.values.size(); ++c) dz.values[c] += by_loss[at(k)].values[c];
+      Gradient& g = gradients.emplace_back(weights.size(), dx);
+      model_.backward(weights.data(), x, *work_, by_loss[at(k)], g.dense.data(), false, g.dx);
+    }
     std::vector<double> gradient(weights.size());
-    model_.backward(weights.data(), x, *work_, dz, gradient.data(), false, dx);
+    if (options_.balance.surgery == Surgery::kNone) {
+      model_.backward(weights.data(), x, *work_, dz, gradient.data(), false, dx);
+    } else {
+      operate(b, gradients, count, gradient, dx);
+    }
+    ++steps_;
 
+    for (std::size_t k = 0; k < s_.size(); ++k) {
+      if (count[k] > 0) add_last_shared(gradients[k].dense, norm[k] / omega[k], sums_[k]);
+    }
     balance(count, share);
     adam(gradient, share);
     update_rows(b, dx);
@@ -118,6 +142,91 @@ class ReferenceTrainer {
   }
 
  private:
+  struct Gradient {
+    Gradient(std::size_t weights, const Matrix<double>& dx_) : dense(weights), dx(dx_) {}
+    std::vector<double> dense;
+    Matrix<double> dx;
+  };
+
+  // Surgery on vectors that are written out: everything that several losses reach, rows too.
+  void operate(const Batch& b, const std::vector<Gradient>& gradients,
+               const std::vector<double>& count, std::vector<double>& gradient,
+               Matrix<double>& dx) {
+    std::vector<bool> own(weights.size());
+    for (const ParameterSlot& slot : model_.parameters()) {
+      for (int r = 0; r < slot.rows && slot.task >= 0; ++r) {
+        for (int c = 0; c < slot.cols; ++c) {
+          own[static_cast<std::size_t>(slot.offset + r * slot.stride + c)] = true;
+        }
+      }
+    }
+    std::vector<std::vector<double>> shared;
+    for (std::size_t k = 0; k < gradients.size(); ++k) {
+      std::vector<double>& all = shared.emplace_back();
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        all.push_back(own[i] || count[k] == 0 ? 0 : gradients[k].dense[i]);
+      }
+      for (const auto& [place, g] : row_gradients(b, gradients[k].dx)) {
+        for (const double value : g) all.push_back(count[k] == 0 ? 0 : value);
+      }
+    }
+    Gram gram(T_);
+    for (int i = 0; i < T_; ++i) {
+      for (int j = 0; j < T_; ++j) {
+        for (std::size_t n = 0; n < shared[0].size(); ++n) {
+          gram(i, j) += shared[at(i)][n] * shared[at(j)][n];
+        }
+      }
+    }
+    const std::vector<double> c =
+        options_.balance.surgery == Surgery::kPcgrad
+            ? pcgrad(gram, static_cast<std::uint64_t>(options_.train.seed), steps_)
+            : cagrad(gram, options_.balance.cagrad_radius);
+    for (std::size_t k = 0; k < gradients.size(); ++k) {
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        gradient[i] += (own[i] ? 1 : c[k]) * gradients[k].dense[i];
+      }
+      for (std::size_t i = 0; i < dx.values.size(); ++i) {
+        dx.values[i] += c[k] * gradients[k].dx.values[i];
+      }
+      conflicts += c[k] != 0 && c[k] != 1;
+    }
+  }
+
+  void add_last_shared(const std::vector<double>& gradient, double scale,
+                       std::vector<double>& sums) const {
+    sums.resize(static_cast<std::size_t>(model_.last_shared_count()));
+    std::size_t n = 0;
+    for (const ParameterSlot& slot : model_.last_shared()) {
+      for (int r = 0; r < slot.rows; ++r) {
+        for (int c = 0; c < slot.cols; ++c) {
+          sums[n++] +=
+              scale * gradient[static_cast<std::size_t>(slot.offset + r * slot.stride + c)];
+        }
+      }
+    }
+  }
+
+  // One step of the relations and of the balancers that TaskWeights has: of mean gradients.
+  void take_step() {
+    std::vector<double> gram, norms;
+    for (std::size_t i = 0; i < s_.size(); ++i) {
+      for (std::size_t j = 0; j < s_.size(); ++j) {
+        double product = 0;
+        for (std::size_t n = 0; n < std::min(sums_[i].size(), sums_[j].size()); ++n) {
+          product += sums_[i][n] * sums_[j][n] / (loss_count_[i] * loss_count_[j]);
+        }
+        gram.push_back(loss_count_[i] > 0 && loss_count_[j] > 0 ? product : NAN);
+      }
+      norms.push_back(std::sqrt(gram[i * s_.size() + i]));
+    }
+    cosines.add(gram);
+    for (std::vector<double>& of : sums_) of.clear();
+    std::vector<TaskLoss> losses;
+    for (std::size_t k = 0; k < s_.size(); ++k) losses.push_back({loss_sum_[k], loss_count_[k]});
+    other_.add(losses, 1, norms);
+  }
+
   static std::size_t at(int k) { return static_cast<std::size_t>(k); }
   const Task& task(int k) const { return schema_.tasks()[at(k)]; }
   bool binary(int k) const { return task(k).kind == TaskKind::kBinary; }
@@ -238,6 +347,7 @@ class ReferenceTrainer {
     fraction_ += share;
     if (fraction_ < 1 - 1e-9) return;
     fraction_ = 0;
+    take_step();
     for (std::size_t k = 0; k < s_.size(); ++k) {
       if (loss_count_[k] > 0) {
         const double g = 0.5 - factor(k) * std::exp(-s_[k]) * loss_sum_[k] / loss_count_[k];
@@ -263,8 +373,11 @@ class ReferenceTrainer {
     }
   }
 
-  void update_rows(const Batch& b, const Matrix<double>& dx) {
-    std::map<std::pair<int, std::uint64_t>, std::vector<double>> gradients;
+  using RowGradients = std::map<std::pair<int, std::uint64_t>, std::vector<double>>;
+
+  // Of the mean loss.
+  RowGradients row_gradients(const Batch& b, const Matrix<double>& dx) {
+    RowGradients gradients;
     for (int i = 0; i < b.rows; ++i) {
       for (int c = 0; c < static_cast<int>(b.columns.size()); ++c) {
         const int feature = schema_.key_features()[at(c)], table = schema_.table_of(feature);
@@ -274,14 +387,19 @@ class ReferenceTrainer {
           auto& g = gradients[{table, key}];
           g.resize(row(table, key).weight.size());
           for (std::size_t d = 0; d < g.size(); ++d) {
-            g[d] += b.rows * share * dx(i, schema_.input_offset(feature) + static_cast<int>(d));
+            g[d] += share * dx(i, schema_.input_offset(feature) + static_cast<int>(d));
           }
         }
       }
     }
-    for (const auto& [place, g] : gradients) {
+    return gradients;
+  }
+
+  void update_rows(const Batch& b, const Matrix<double>& dx) {
+    for (auto& [place, g] : row_gradients(b, dx)) {
       Row& r = row(place.first, place.second);
       for (std::size_t d = 0; d < g.size(); ++d) {
+        g[d] *= b.rows;
         r.accumulator[d] += g[d] * g[d];
         r.weight[d] -= options_.train.embedding.rate * g[d] / (std::sqrt(r.accumulator[d]) + 1e-10);
       }
@@ -299,6 +417,8 @@ class ReferenceTrainer {
   std::vector<double> weights;
   std::vector<std::map<std::uint64_t, Row>> tables;
   std::vector<Metric> own, entire;
+  GradientCosine cosines;  ///< Of the last shared layer.
+  int conflicts = 0;       ///< Coefficients that surgery changed.
 
  private:
   std::vector<double> s_, s_moment_, s_square_, s_steps_, loss_sum_, loss_count_;
@@ -306,7 +426,9 @@ class ReferenceTrainer {
   std::vector<bool> started_;
   std::vector<std::pair<double, double>> range_;
   std::vector<double> rows_;
-  std::vector<std::vector<double>> labelled_;
+  TaskWeights other_;
+  std::vector<std::vector<double>> labelled_, sums_;
+  std::uint64_t steps_ = 0;
   std::vector<double> m_, v_, numbers_;
 };
 

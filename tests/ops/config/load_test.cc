@@ -367,10 +367,15 @@ const Mistake kMistakes[] = {
      "model.tower_layers: [32, 0] has a layer of 0 units"},
     {"LayerForm", "tower_layers: [32, 16]", "tower_layers: 32",
      "model.tower_layers: 32 is not a list"},
-    {"Method", "method: uncertainty", "method: gradnorm",
-     "balance.method: gradnorm is not built yet"},
-    {"Surgery", "method: uncertainty}", "method: uncertainty, surgery: pcgrad}",
-     "balance.surgery: pcgrad is not built yet"},
+    {"Method", "method: uncertainty", "method: gradnrom", "balance.method: gradnrom"},
+    {"Decay", "method: uncertainty}", "method: uncertainty, decay: {ctr: 0.9}}",
+     "balance.decay: needs `method: fixed`"},
+    {"DecayTask", "method: uncertainty}", "method: fixed, decay: {ctl: 0.9}}",
+     "balance.decay.ctl: there is no such task"},
+    {"DecayRatio", "method: uncertainty}", "method: fixed, decay: {ctr: 0}}",
+     "balance.decay.ctr: 0 is no ratio of two windows"},
+    {"Radius", "method: uncertainty}", "method: fixed, surgery: cagrad, cagrad_radius: 1.5}",
+     "balance.cagrad_radius: 1.5 is more than 0.999"},
     {"Weights", "method: uncertainty}", "method: uncertainty, weights: {ctr: 2}}",
      "balance.weights: needs `method: fixed`"},
     {"WeightsTask", "method: uncertainty}", "method: fixed, weights: {ctl: 2}}",
@@ -500,6 +505,7 @@ TEST(ConfigIdentity, ChangesWithWhatAStoreDependsOnAndWithNothingElse) {
     EXPECT_NE(config_identity(loaded(other)), identity) << to;
   }
   const std::pair<const char*, const char*> free[] = {
+      {"method: uncertainty}", "method: uncertainty, surgery: cagrad, warmup_steps: 9}"},
       {"allowed_lateness: 30s", "allowed_lateness: 20s"},
       {"topic: clicks", "topic: other"},
       {"batch: 256", "batch: 128"},

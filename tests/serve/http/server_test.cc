@@ -35,6 +35,7 @@ TEST_F(ServerTest, PathsAndMethods) {
       {"GET", "/readyz", 200, ""},
       {"GET", "/metrics", 200, ""},
       {"GET", "/v1/tasks", 200, ""},
+      {"GET", "/v1/relations", 200, ""},
       {"GET", "/openapi.yaml", 200, ""},
       {"GET", "/", 404, ""},
       {"GET", "/livez/", 404, ""},

@@ -1,0 +1,85 @@
+#include "ops/config/balance_checks.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "ops/config/feedback_checks.h"
+
+namespace millrace {
+namespace {
+
+bool is_windowed(BalanceMethod method) {
+  return method == BalanceMethod::kDwa || method == BalanceMethod::kDtp ||
+         method == BalanceMethod::kPerformance;
+}
+
+void check_weights(ConfigReader& reader, const Config& config) {
+  const BalanceOptions& balance = config.learner.balance;
+  const bool fixed = balance.method == BalanceMethod::kFixed;
+  const bool good = !reader.has("balance.method") || reader.is_good("balance.method");
+  if (!balance.weights.empty() && !fixed && balance.warmup_steps == 0 && good) {
+    reader.complain("balance.weights", "needs `method: fixed` or `warmup_steps`; the method is " +
+                                           std::string(choice_name(balance.method)));
+  }
+  double sum = static_cast<double>(config.tasks.size() -
+                                   std::min(config.tasks.size(), balance.weights.size()));
+  for (const auto& [task, weight] : balance.weights) {
+    find_task(reader, config, "balance.weights", task);
+    if (weight < 0 || weight > 1e6) {
+      reader.complain("balance.weights." + task,
+                      print_value(weight) + " is no weight; expected 0 to 1000000");
+    }
+    sum += std::max(0.0, weight);
+  }
+  if (!config.tasks.empty() && !(sum > 0)) {
+    reader.complain("balance.weights", "all tasks weigh 0; expected one that is learned");
+  }
+}
+
+void check_decay(ConfigReader& reader, const Config& config) {
+  const BalanceOptions& balance = config.learner.balance;
+  const bool good = !reader.has("balance.method") || reader.is_good("balance.method");
+  if (!balance.decay.empty() && balance.method != BalanceMethod::kFixed && good) {
+    reader.complain("balance.decay", "needs `method: fixed`; the method is " +
+                                         std::string(choice_name(balance.method)));
+  }
+  for (const auto& [task, ratio] : balance.decay) {
+    find_task(reader, config, "balance.decay", task);
+    if (!(0.01 <= ratio && ratio <= 100)) {
+      reader.complain("balance.decay." + task,
+                      print_value(ratio) + " is no ratio of two windows; expected 0.01 to 100");
+    }
+  }
+}
+
+}  // namespace
+
+void check_balance(ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
+  check_weights(reader, config);
+  check_decay(reader, config);
+  const BalanceOptions& balance = config.learner.balance;
+  const BalanceMethod method = balance.method;
+  const bool scheduled = method == BalanceMethod::kFixed && !balance.decay.empty();
+  const bool by_figures = method == BalanceMethod::kDtp || method == BalanceMethod::kPerformance;
+  const std::pair<const char*, bool> effects[] = {
+      {"balance.rate", method == BalanceMethod::kUncertainty},
+      {"balance.uncertainty", method == BalanceMethod::kUncertainty},
+      {"balance.gradnorm", method == BalanceMethod::kGradnorm},
+      {"balance.min_weight", method != BalanceMethod::kFixed || scheduled},
+      {"balance.window", is_windowed(method) || scheduled},
+      {"balance.temperature", method == BalanceMethod::kDwa},
+      {"balance.focus", method == BalanceMethod::kDtp},
+      {"balance.share", by_figures},
+      {"balance.cagrad_radius", balance.surgery == Surgery::kCagrad},
+  };
+  for (const auto& [key, has_effect] : effects) {
+    if (has_effect || !reader.has(key) || !reader.is_good(key)) continue;
+    doubts.push_back(
+        {reader.place_of(key),
+         std::string(key) + ": has no effect with the method " + std::string(choice_name(method)) +
+             (std::string(key) == "balance.cagrad_radius" ? " and another surgery" : "")});
+  }
+}
+
+}  // namespace millrace
