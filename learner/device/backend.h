@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 
+#include "learner/base/random.h"
 #include "learner/base/view.h"
 #include "learner/device/memory.h"
 #include "learner/math/mixture.h"
@@ -80,6 +82,22 @@ struct Mixture {
   ExpertStack<const T> y;
 };
 
+/// Random numbers for the rows of a batch: Philox of the seed, a stream and the step, by the row's
+/// place in the batch, of which these rows begin at `first_row`.
+struct RandomRows {
+  std::uint64_t seed = 0;
+  std::uint64_t stream = 0;
+  std::uint64_t step = 0;
+  int first_row = 0;
+
+  /// Uniform in (0, 1): the `column`-th number of a row.
+  MILLRACE_HD double at(int row, int column) const {
+    const auto counter = (step << 32U) + static_cast<std::uint64_t>(first_row + row);
+    const auto word = static_cast<std::uint64_t>(column);
+    return to_unit(philox(seed, stream + word / 4, counter)[word % 4]);
+  }
+};
+
 /// What a model is computed with. One implementation per device; layers know only this.
 ///
 /// Views point into memory of this backend's device. Outputs never overlap inputs. Operations run
@@ -106,6 +124,12 @@ class Backend {
   /// to += from; to = 0.
   virtual void add(View<const T> from, View<T> to) = 0;
   virtual void clear(View<T> to) = 0;
+  /// to *= factor; every row of `to` = row [1, columns].
+  virtual void scale(View<T> to, T factor) = 0;
+  virtual void fill_rows(View<const T> row, View<T> to) = 0;
+
+  /// Each value of y becomes 0 with `probability`, and y / (1 − probability) otherwise.
+  virtual void dropout(View<T> y, T probability, const RandomRows& random) = 0;
 
   /// A layer: y_i = x_i w_i + b_i, of which the first `relu` columns of each y_i become max(·, 0).
   /// x_i [B,D], w_i [D,H], y_i [B,H]. b_i [1,n], n ≤ H: the columns after the n-th have no bias (b

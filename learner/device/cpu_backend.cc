@@ -82,6 +82,28 @@ void CpuBackend<T>::clear(View<T> to) {
 }
 
 template <class T>
+void CpuBackend<T>::scale(View<T> to, T factor) {
+  for (int r = 0; r < to.rows; ++r) math::mix_set(factor, to.row(r), to.row(r), to.cols);
+}
+
+template <class T>
+void CpuBackend<T>::fill_rows(View<const T> row, View<T> to) {
+  MILLRACE_CHECK(row.has_shape(1, to.cols));
+  for (int r = 0; r < to.rows; ++r) std::copy_n(row.data, row.cols, to.row(r));
+}
+
+template <class T>
+void CpuBackend<T>::dropout(View<T> y, T probability, const RandomRows& random) {
+  const T kept = 1 / (1 - probability);
+  for (int r = 0; r < y.rows; ++r) {
+    T* row = y.row(r);
+    for (int h = 0; h < y.cols; ++h) {
+      row[h] = random.at(r, h) < static_cast<double>(probability) ? T(0) : row[h] * kept;
+    }
+  }
+}
+
+template <class T>
 void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu,
                           Stack<T> y) {
   MILLRACE_CHECK(x.has_shape(y.count, y.first.rows, w.first.rows));

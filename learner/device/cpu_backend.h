@@ -20,6 +20,9 @@ class CpuBackend final : public Backend<T> {
   void copy(View<const T> from, View<T> to) override;
   void add(View<const T> from, View<T> to) override;
   void clear(View<T> to) override;
+  void scale(View<T> to, T factor) override;
+  void fill_rows(View<const T> row, View<T> to) override;
+  void dropout(View<T> y, T probability, const RandomRows& random) override;
 
   void dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu, Stack<T> y) override;
   void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,

@@ -18,6 +18,7 @@ namespace millrace {
 template <class T>
 class MlpBank {
  public:
+  MlpBank() = default;  ///< Of nobody.
   enum class Last { kRelu, kLinear, kLinearWithoutBias };
 
   /// One layer's place: weights of member i at `weight + i·D·H`, its bias at `bias + i·H`.
@@ -71,7 +72,7 @@ class MlpBank {
   Stack<const T> input_of(std::size_t l, Stack<const T> x, const Activations<T>& at,
                           int rows) const;
 
-  int count_;
+  int count_ = 0;
   int first_ = 0;  ///< Of the members that the memory of a pass is for.
   std::vector<Layer> layers_;
   Slab slopes_[2];  ///< Of hidden layers by turns; [0] begins with the last layer's.

@@ -17,7 +17,7 @@ void initialise_slot(const ParameterSlot& slot, std::uint64_t seed, T* values) {
     for (int c = 0; c < slot.cols; ++c) {
       T& value = values[r * slot.stride + c];
       if (deviation == 0) {
-        value = 0;
+        value = static_cast<T>(slot.start);
         continue;
       }
       const auto element = static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(slot.cols) +

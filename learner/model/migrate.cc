@@ -6,28 +6,52 @@
 
 #include "learner/base/check.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 
 namespace millrace {
 namespace {
 
-/// "<kind>.<member>.layer.<layer>.<weight|bias>" taken apart.
+/// "<level><kind>.<member>.layer.<layer>.<weight|bias>" taken apart. A task's own experts are of a
+/// kind of their own, "task_expert.<task>".
 struct SlotName {
+  std::string level;  ///< "", or "level.1."
   std::string kind;
+  int task = -1;  ///< Of a task's own experts.
   int member = 0;
   int layer = 0;
-  bool bias = false;
+  std::string rest;  ///< ".weight" or ".bias"
 
   static SlotName parse(const std::string& name) {
-    const std::size_t first = name.find('.'), second = name.find('.', first + 1),
-                      third = name.find('.', second + 1), fourth = name.find('.', third + 1);
-    MILLRACE_CHECK(fourth != std::string::npos);
-    return {name.substr(0, first), std::stoi(name.substr(first + 1, second - first - 1)),
-            std::stoi(name.substr(third + 1, fourth - third - 1)),
-            name.substr(fourth + 1) == "bias"};
+    SlotName slot;
+    const std::size_t layer = name.find(".layer.");
+    MILLRACE_CHECK(layer != std::string::npos);
+    std::string left = name.substr(0, layer);
+    std::string right = name.substr(layer + 7);
+    slot.layer = std::stoi(right);
+    slot.rest = right.substr(right.find('.'));
+    if (left.starts_with("level.")) {
+      const std::size_t end = left.find('.', 6) + 1;
+      slot.level = left.substr(0, end);
+      left.erase(0, end);
+    }
+    const std::size_t last = left.rfind('.');
+    slot.member = std::stoi(left.substr(last + 1));
+    slot.kind = left.substr(0, last);
+    if (const std::size_t dot = slot.kind.find('.'); dot != std::string::npos) {
+      slot.task = std::stoi(slot.kind.substr(dot + 1));
+      slot.kind.resize(dot);
+    }
+    return slot;
   }
-  std::string of_member(int other) const {
-    return kind + "." + std::to_string(other) + ".layer." + std::to_string(layer) +
-           (bias ? ".bias" : ".weight");
+  std::string text() const {
+    return level + kind + (task < 0 ? "" : "." + std::to_string(task)) + "." +
+           std::to_string(member) + ".layer." + std::to_string(layer) + rest;
+  }
+  bool is_bias() const { return rest == ".bias"; }
+  /// Whether it reads the model's inputs.
+  bool is_lowest() const {
+    return layer == 0 && !is_bias() && (level.empty() || level == "level.0.") && kind != "tower" &&
+           kind != "similarity";
   }
 };
 
@@ -57,29 +81,67 @@ class Pairer {
     }
   }
 
-  /// The old member that a new one continues, or −1.
-  int member(const SlotName& slot) const {
-    if (slot.kind == "expert") return slot.member < old_options_.experts ? slot.member : -1;
-    return tasks_[static_cast<std::size_t>(slot.member)];
+  /// The name of the old slot that a new one continues; empty: none.
+  std::string continued(SlotName slot) const {
+    const bool by_task = slot.kind == "tower" || slot.kind == "task_bottom" ||
+                         slot.kind == "similarity" ||
+                         (slot.kind == "gate" && !new_options_.one_gate);
+    for (int* task : {by_task ? &slot.member : nullptr, &slot.task}) {
+      if (task == nullptr || *task < 0) continue;
+      *task = tasks_[static_cast<std::size_t>(*task)];
+      if (*task < 0) return {};
+    }
+    const bool gate = slot.kind == "gate" || slot.kind == "shared_gate";
+    if (gate && (old_options_.backbone != new_options_.backbone ||
+                 old_options_.one_gate != new_options_.one_gate ||
+                 old_options_.shared_gate != new_options_.shared_gate)) {
+      return {};
+    }
+    return slot.text();
   }
 
   /// Nothing where the sizes differ for another reason than inputs and experts.
   std::optional<Pairing> rows(const SlotName& slot, int old_rows, int new_rows) const {
-    if (!slot.bias && slot.layer == 0 && slot.kind != "tower") return inputs_;
+    if (slot.is_lowest()) return inputs_;
     return same(old_rows, new_rows);
   }
   std::optional<Pairing> columns(const SlotName& slot, int old_columns, int new_columns) const {
-    const bool to_experts = slot.kind == "gate" &&
+    const bool to_experts = (slot.kind == "gate" || slot.kind == "shared_gate") &&
                             slot.layer == static_cast<int>(new_options_.gate_layers.size()) &&
                             old_options_.gate_layers.size() == new_options_.gate_layers.size();
-    if (to_experts) return first_ones(old_columns, new_columns);
-    return same(old_columns, new_columns);
+    if (!to_experts) return same(old_columns, new_columns);
+    return experts(slot, old_columns, new_columns);
   }
 
  private:
   static std::optional<Pairing> same(int old_size, int new_size) {
     if (old_size != new_size) return std::nullopt;
     return first_ones(old_size, new_size);
+  }
+
+  /// By column of a gate: own experts first, task by task where it is over all of them.
+  Pairing experts(const SlotName& slot, int old_columns, int new_columns) const {
+    const BackboneKind kind = new_options_.backbone;
+    const bool of_shared = slot.kind == "shared_gate" &&
+                           new_options_.shared_gate == SharedGate::kShared &&
+                           kind == BackboneKind::kPle;
+    if (kind == BackboneKind::kMmoe || of_shared) return first_ones(old_columns, new_columns);
+    const int old_own = old_options_.task_experts, new_own = new_options_.task_experts;
+    const int old_shared = old_columns - old_options_.shared_experts;
+    const int new_shared = new_columns - new_options_.shared_experts;
+    const bool over_all = slot.kind == "shared_gate" || kind == BackboneKind::kStem;
+    Pairing pairing(static_cast<std::size_t>(new_columns), -1);
+    for (int c = 0; c < new_columns; ++c) {
+      int& source = pairing[static_cast<std::size_t>(c)];
+      if (c >= new_shared) {
+        const int expert = c - new_shared;
+        if (expert < old_options_.shared_experts) source = old_shared + expert;
+        continue;
+      }
+      const int task = over_all ? tasks_[static_cast<std::size_t>(c / new_own)] : 0;
+      if (task >= 0 && c % new_own < old_own) source = task * old_own + c % new_own;
+    }
+    return pairing;
   }
 
   const ModelOptions& old_options_;
@@ -118,7 +180,8 @@ long keep(const ParameterSlot& from, const ParameterSlot& to, const Pairing& row
 ModelMigration migrate_model(const Schema& old_schema, const ModelOptions& old_options,
                              const Schema& new_schema, const ModelOptions& new_options,
                              const std::vector<int>& tasks, const std::vector<int>& features) {
-  const Model<float> old_model(old_schema, old_options), new_model(new_schema, new_options);
+  const Model<float> old_model(input_schema(old_schema, old_options), old_options);
+  const Model<float> new_model(input_schema(new_schema, new_options), new_options);
   const Pairer pairer(old_schema, old_options, new_schema, new_options, tasks, features);
   std::map<std::string, const ParameterSlot*> old_slots;
   for (const ParameterSlot& slot : old_model.parameters()) old_slots[slot.name] = &slot;
@@ -128,8 +191,7 @@ ModelMigration migrate_model(const Schema& old_schema, const ModelOptions& old_o
   migration.new_count = new_model.parameter_count();
   for (const ParameterSlot& to : new_model.parameters()) {
     const SlotName name = SlotName::parse(to.name);
-    const int member = pairer.member(name);
-    const auto found = member < 0 ? old_slots.end() : old_slots.find(name.of_member(member));
+    const auto found = old_slots.find(pairer.continued(name));
     long kept = 0;
     bool whole = false;
     if (found != old_slots.end()) {

@@ -5,19 +5,50 @@
 
 #include "learner/base/check.h"
 #include "learner/model/backbone.h"
+#include "learner/model/bottoms.h"
 #include "learner/model/heads.h"
 #include "learner/model/initialise.h"
+#include "learner/model/level_backbone.h"
 #include "learner/model/mmoe.h"
+#include "learner/model/ple.h"
+#include "learner/model/stem.h"
 
 namespace millrace {
 namespace {
 
 template <class T>
-std::unique_ptr<Backbone<T>> make_backbone(int inputs, int tasks, const ModelOptions& options,
-                                           long& offset, ActivationPlan& plan) {
-  // The other backbones are refused by name where the configuration is read.
-  MILLRACE_CHECK(options.backbone == BackboneKind::kMmoe);
-  return std::make_unique<Mmoe<T>>(inputs, tasks, options, offset, plan);
+std::unique_ptr<Backbone<T>> make_backbone(int inputs, const InputGroups& groups, int tasks,
+                                           const ModelOptions& options, long& offset,
+                                           ActivationPlan& plan) {
+  std::vector<LevelShape> levels;
+  switch (options.backbone) {
+    case BackboneKind::kMmoe:
+      levels = mmoe_levels(inputs, tasks, options);
+      break;
+    case BackboneKind::kCgc:
+    case BackboneKind::kPle:
+      levels = ple_levels(inputs, tasks, options);
+      break;
+    case BackboneKind::kStem:
+      levels = stem_levels(groups.width(), tasks, options);
+      break;
+    case BackboneKind::kSharedBottom:
+    case BackboneKind::kSharedSpecific:
+      return std::make_unique<Bottoms<T>>(inputs, tasks, options, offset, plan);
+  }
+  return std::make_unique<LevelBackbone<T>>(levels, tasks, groups, options, offset, plan);
+}
+
+/// Of a model that is not told of features: all columns are in every group.
+InputGroups groups_of(int inputs, int context_inputs, int tasks, const ModelOptions& options) {
+  InputGroups groups;
+  if (options.backbone != BackboneKind::kStem) return groups;
+  groups.count = tasks + 1;
+  if (context_inputs > 0) groups.parts.push_back({0, context_inputs, false});
+  if (inputs > context_inputs) {
+    groups.parts.push_back({context_inputs, inputs - context_inputs, false});
+  }
+  return groups;
 }
 
 // The mixture's rows that weigh something.
@@ -65,11 +96,12 @@ void tally_rows(Backend<T>& backend, const Mixture<T>& mixture, std::span<const 
 
 template <class T>
 struct Model<T>::Parts {
-  Parts(int inputs_, int context_inputs_, int tasks_, const ModelOptions& options)
+  Parts(int inputs_, int context_inputs_, int tasks_, const InputGroups& groups,
+        const ModelOptions& options)
       : inputs(inputs_),
         context_inputs(context_inputs_),
         tasks(tasks_),
-        backbone(make_backbone<T>(inputs, tasks, options, parameter_count, plan)),
+        backbone(make_backbone<T>(inputs, groups, tasks, options, parameter_count, plan)),
         heads(tasks, backbone->outputs(), options.tower_layers, parameter_count, plan) {
     MILLRACE_CHECK(inputs > 0 && tasks > 0 && 0 <= context_inputs && context_inputs <= inputs);
     backbone->append_slots(slots);
@@ -96,12 +128,19 @@ struct Model<T>::Parts {
 
 template <class T>
 Model<T>::Model(const Schema& schema, const ModelOptions& options)
-    : Model(schema.inputs(), schema.context_width(), static_cast<int>(schema.tasks().size()),
-            options) {}
+    : Model(schema, schema.context_width(), options) {}
+
+template <class T>
+Model<T>::Model(const Schema& schema, int context_inputs, const ModelOptions& options)
+    : parts_(std::make_unique<Parts>(
+          schema.inputs(), context_inputs, static_cast<int>(schema.tasks().size()),
+          options.backbone == BackboneKind::kStem ? stem_groups(schema) : InputGroups{}, options)) {
+}
 
 template <class T>
 Model<T>::Model(int inputs, int context_inputs, int tasks, const ModelOptions& options)
-    : parts_(std::make_unique<Parts>(inputs, context_inputs, tasks, options)) {}
+    : parts_(std::make_unique<Parts>(inputs, context_inputs, tasks,
+                                     groups_of(inputs, context_inputs, tasks, options), options)) {}
 
 template <class T>
 Model<T>::~Model() = default;
@@ -255,6 +294,17 @@ void Model<T>::forward_candidates(const T* weights, View<const T> shared, View<c
   work.rows_ = B;
   work.v_ = parts_->backbone->forward_candidates(weights, shared, candidates, work.at_);
   parts_->heads.forward(weights, work.v_, work.at_, z);
+}
+
+template <class T>
+void Model<T>::set_similarity(int task, double similarity, T* weights) const {
+  MILLRACE_CHECK(0 <= similarity && similarity <= 1);
+  const std::string name = "similarity." + std::to_string(task) + ".layer.0.weight";
+  for (const ParameterSlot& slot : parts_->slots) {
+    if (slot.trained || slot.name != name) continue;
+    weights[slot.offset] = static_cast<T>(1 - similarity);
+    weights[slot.offset + 1] = static_cast<T>(similarity);
+  }
 }
 
 template <class T>

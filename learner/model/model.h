@@ -42,8 +42,11 @@ class Model {
     Pass pass_;
   };
 
-  /// Requires: options were validated and ask for a backbone that is built.
+  /// `schema` is what the inputs have: `input_schema` of the features.
+  /// Requires: options were validated.
   Model(const Schema& schema, const ModelOptions& options);
+  /// The same, with another number of its first columns for the context.
+  Model(const Schema& schema, int context_inputs, const ModelOptions& options);
   /// A model over `inputs` columns of which the first `context_inputs` belong to the context.
   Model(int inputs, int context_inputs, int tasks, const ModelOptions& options);
   ~Model();
@@ -112,6 +115,10 @@ class Model {
   /// z [B,T] for candidates [B, D − context width] that share one context. Nothing is kept.
   void forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                           Workspace& work, View<T> z) const;
+
+  /// Where a shared_specific mixes by measured similarity: sets that of a task, in [0, 1], in
+  /// `weights`. Elsewhere it does nothing.
+  void set_similarity(int task, double similarity, T* weights) const;
 
   /// The gate weights of the last pass in `work`: task t's, [B, experts]; empty where the backbone
   /// has no gates.

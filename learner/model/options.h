@@ -7,16 +7,37 @@
 namespace millrace {
 
 enum class BackboneKind { kSharedBottom, kMmoe, kCgc, kPle, kStem, kSharedSpecific };
+/// What the shared stream of a PLE's next level is made of.
+enum class SharedGate { kAll, kShared, kNone };
+enum class StemGateInput { kSum, kOwn };
+/// How a task's own representation joins the shared one.
+enum class SharedMix { kConcat, kMeasured, kLearned };
 
 template <>
 struct Choices<BackboneKind> {
   static constexpr std::array<Choice<BackboneKind>, 6> all{
-      {{"shared_bottom", BackboneKind::kSharedBottom, false},
+      {{"shared_bottom", BackboneKind::kSharedBottom},
        {"mmoe", BackboneKind::kMmoe},
-       {"cgc", BackboneKind::kCgc, false},
-       {"ple", BackboneKind::kPle, false},
-       {"stem", BackboneKind::kStem, false},
-       {"shared_specific", BackboneKind::kSharedSpecific, false}}};
+       {"cgc", BackboneKind::kCgc},
+       {"ple", BackboneKind::kPle},
+       {"stem", BackboneKind::kStem},
+       {"shared_specific", BackboneKind::kSharedSpecific}}};
+};
+template <>
+struct Choices<SharedGate> {
+  static constexpr std::array<Choice<SharedGate>, 3> all{
+      {{"all", SharedGate::kAll}, {"shared", SharedGate::kShared}, {"none", SharedGate::kNone}}};
+};
+template <>
+struct Choices<StemGateInput> {
+  static constexpr std::array<Choice<StemGateInput>, 2> all{
+      {{"sum", StemGateInput::kSum}, {"own", StemGateInput::kOwn}}};
+};
+template <>
+struct Choices<SharedMix> {
+  static constexpr std::array<Choice<SharedMix>, 3> all{{{"concat", SharedMix::kConcat},
+                                                         {"measured", SharedMix::kMeasured},
+                                                         {"learned", SharedMix::kLearned}}};
 };
 
 /// The `model:` section of the configuration.
@@ -29,6 +50,13 @@ struct ModelOptions {
   std::vector<int> expert_layers{64, 64};
   std::vector<int> gate_layers{};
   std::vector<int> tower_layers{32, 16};
+  double dropout = 0;
+  bool one_gate = false;
+  bool gate_bias = false;
+  SharedGate shared_gate = SharedGate::kAll;
+  StemGateInput stem_gate_input = StemGateInput::kSum;
+  int stem_levels = 1;
+  SharedMix shared_mix = SharedMix::kConcat;
 
   static constexpr auto fields() {
     using M = ModelOptions;
@@ -38,10 +66,27 @@ struct ModelOptions {
         field("task_experts", &M::task_experts, "A task's own experts (CGC, PLE, STEM).", 1, 64),
         field("shared_experts", &M::shared_experts, "Shared experts (CGC, PLE, STEM).", 1, 64),
         field("levels", &M::levels, "Levels of a PLE.", 1, 8),
-        field("expert_layers", &M::expert_layers, "Units of an expert's layers, each with ReLU."),
+        field("expert_layers", &M::expert_layers,
+              "Units of the layers, each with ReLU, of an expert or a bottom."),
         field("gate_layers", &M::gate_layers, "Hidden layers of a gate; none: linear, no bias."),
         field("tower_layers", &M::tower_layers,
               "Units of a tower's hidden layers; the last layer, to one output, comes on top."),
+        field("dropout", &M::dropout,
+              "Probability with which a unit of a bottom's layers is dropped in training "
+              "(shared_bottom, "
+              "shared_specific).",
+              0.0, 0.9),
+        field("one_gate", &M::one_gate, "An MMoE's tasks all use one gate (OMoE)."),
+        field("gate_bias", &M::gate_bias, "Gates have a bias in their last layer."),
+        field("shared_gate", &M::shared_gate,
+              "PLE: what feeds the shared stream of the next level: a gate over all experts (the "
+              "paper), over the shared ones only, or none, so that it is the first task's."),
+        field("stem_gate_input", &M::stem_gate_input,
+              "STEM: a gate reads the sum of its task's and the shared embeddings, or its task's."),
+        field("stem_levels", &M::stem_levels, "Levels of a STEM.", 1, 8),
+        field("shared_mix", &M::shared_mix,
+              "shared_specific: a tower reads both bottoms side by side, or their mix by the "
+              "measured similarity of its task to the others, or by a learned one."),
     };
   }
 };

@@ -21,26 +21,35 @@ std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots) 
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
                   double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots) {
+  append_bank_slots(
+      bank, [&](int i) { return kind + "." + std::to_string(i); },
+      [&](int i) { return of_tasks ? i : -1; }, first_layer, last_gain, slots);
+}
+
+template <class T>
+void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(int)>& name,
+                       const std::function<int(int)>& task, int first_layer, double last_gain,
+                       std::vector<ParameterSlot>& slots) {
   for (int i = 0; i < bank.count(); ++i) {
     for (std::size_t l = 0; l < bank.layers().size(); ++l) {
       const auto& layer = bank.layers()[l];
-      const std::string name = kind + "." + std::to_string(i) + ".layer." +
-                               std::to_string(first_layer + static_cast<int>(l));
-      slots.push_back({.name = name + ".weight",
+      const std::string layer_name =
+          name(i) + ".layer." + std::to_string(first_layer + static_cast<int>(l));
+      slots.push_back({.name = layer_name + ".weight",
                        .offset = layer.weight + long{i} * layer.inputs * layer.outputs,
                        .rows = layer.inputs,
                        .cols = layer.outputs,
                        .stride = layer.outputs,
                        .gain = l + 1 < bank.layers().size() ? 2 : last_gain,
-                       .task = of_tasks ? i : -1});
+                       .task = task(i)});
       if (!layer.has_bias) continue;
-      slots.push_back({.name = name + ".bias",
+      slots.push_back({.name = layer_name + ".bias",
                        .offset = layer.bias + long{i} * layer.outputs,
                        .rows = 1,
                        .cols = layer.outputs,
                        .stride = layer.outputs,
                        .gain = 0,
-                       .task = of_tasks ? i : -1});
+                       .task = task(i)});
     }
   }
 }
@@ -49,5 +58,11 @@ template void append_slots(const MlpBank<float>&, const std::string&, int, doubl
                            std::vector<ParameterSlot>&);
 template void append_slots(const MlpBank<double>&, const std::string&, int, double, bool,
                            std::vector<ParameterSlot>&);
+template void append_bank_slots(const MlpBank<float>&, const std::function<std::string(int)>&,
+                                const std::function<int(int)>&, int, double,
+                                std::vector<ParameterSlot>&);
+template void append_bank_slots(const MlpBank<double>&, const std::function<std::string(int)>&,
+                                const std::function<int(int)>&, int, double,
+                                std::vector<ParameterSlot>&);
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct ParameterSlot {
   /// False: no gradient moves it (running statistics, measured similarities); it is saved,
   /// published and migrated as a weight.
   bool trained = true;
+  double start = 0;  ///< What it starts from where `gain` is 0.
 
   bool operator==(const ParameterSlot&) const = default;
 };
@@ -35,6 +37,12 @@ struct ParameterSlot {
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
                   double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots);
+
+/// As above, of members with the given names ("expert.2") and tasks (−1: of several).
+template <class T>
+void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(int)>& name,
+                       const std::function<int(int)>& task, int first_layer, double last_gain,
+                       std::vector<ParameterSlot>& slots);
 
 /// The slots that only task `task`'s loss reaches: its tower, and what of the backbone is its own.
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task);

@@ -10,6 +10,7 @@
 #include "learner/device/threads.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 #include "learner/publish/served_logits.h"
 #include "learner/publish/served_value.h"
 
@@ -134,14 +135,14 @@ void gather_numbers(const Side& side, const Schema& schema, const DenseWeights& 
 
 struct Scorer::Parts {
   Parts(const Schema& schema_, const ModelOptions& options)
-      : schema(schema_),
+      : schema(input_schema(schema_, options)),
         served(schema_),
         // Without a feature of the candidates all rows are the context's, and columns of the
         // context are then treated as theirs.
         split(schema.context_width() < schema.inputs() ? schema.context_width() : 0),
         context(side_of(schema, true, 0)),
         candidates(side_of(schema, false, split)),
-        model(schema.inputs(), split, static_cast<int>(schema.tasks().size()), options),
+        model(schema, split, options),
         backend(open_device<float>("cpu")),
         work(model.workspace(*backend, kTileRows)),
         context_x(static_cast<std::size_t>(schema.context_width())),

@@ -10,6 +10,7 @@
 #include "learner/data/batch.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 #include "learner/train/dense_optimizer.h"
 #include "learner/train/guardrail.h"
 
@@ -91,11 +92,19 @@ TrainerMigration::TrainerMigration(const Schema& old_schema, const LearnerOption
   model_ = migrate_model(old_schema, old_options.model, new_schema, new_options.model, tasks_,
                          features_);
 
-  const bool same_rows =
-      old_options.train.embedding.optimizer == new_options.train.embedding.optimizer;
+  const Schema old_inputs = input_schema(old_schema, old_options.model),
+               new_inputs = input_schema(new_schema, new_options.model);
+  bool same_rows = old_options.train.embedding.optimizer == new_options.train.embedding.optimizer;
+  if (old_options.model.backbone == BackboneKind::kStem ||
+      new_options.model.backbone == BackboneKind::kStem) {
+    // A row's parts are the tasks', in their order.
+    same_rows &= old_options.model.backbone == new_options.model.backbone &&
+                 tasks_.size() == old_schema.tasks().size();
+    for (std::size_t k = 0; k < tasks_.size(); ++k) same_rows &= tasks_[k] == static_cast<int>(k);
+  }
   std::map<std::string, int> dimensions;
-  for (const Table& table : old_schema.tables()) dimensions[table.name] = table.dimension;
-  for (const Table& table : new_schema.tables()) {
+  for (const Table& table : old_inputs.tables()) dimensions[table.name] = table.dimension;
+  for (const Table& table : new_inputs.tables()) {
     const auto old = dimensions.find(table.name);
     const bool kept = same_rows && old != dimensions.end() && old->second == table.dimension;
     (kept ? kept_tables_ : made_tables_).push_back(table.name);
@@ -232,7 +241,7 @@ std::string TrainerMigration::dense(std::string_view bytes) const {
   expect_end(reader, "dense");
   const auto count = static_cast<std::size_t>(model_.new_count);
   std::vector<float> weights(count);
-  const Model<float> net(new_schema_, new_options_.model);
+  const Model<float> net(input_schema(new_schema_, new_options_.model), new_options_.model);
   net.initialise(static_cast<std::uint64_t>(new_options_.train.seed), weights);
   const auto copy = [&](const std::vector<float>& from, std::vector<float>& to) {
     for (const KeptWeights& kept : model_.kept) {

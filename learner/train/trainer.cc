@@ -11,6 +11,7 @@
 #include "learner/device/threads.h"
 #include "learner/layers/input_layer.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 #include "learner/train/chunks.h"
 #include "learner/train/dense_optimizer.h"
 #include "learner/train/feedback_heads.h"
@@ -91,7 +92,7 @@ struct Trainer::Parts {
 
 Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOptions& options_)
     : name(std::move(name_)),
-      schema(schema_),
+      schema(input_schema(schema_, options_.model)),
       options(options_),
       threads(options.train.threads),
       model(schema, options.model),

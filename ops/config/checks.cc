@@ -10,6 +10,7 @@
 #include "learner/publish/score_formula.h"
 #include "ops/config/balance_checks.h"
 #include "ops/config/feedback_checks.h"
+#include "ops/config/model_checks.h"
 #include "ops/config/train_checks.h"
 #include "serve/listen_address.h"
 
@@ -154,18 +155,8 @@ void check_score(ConfigReader& reader, Config& config) {
   }
 }
 
-// Keys that were changed from their defaults, but belong to a backbone that was not chosen.
+// What is set, and changes nothing or too much.
 void check_effects(const ConfigReader& reader, const Config& config, std::vector<Problem>& doubts) {
-  const ModelOptions& model = config.learner.model;
-  const ModelOptions usual;
-  const std::pair<const char*, bool> others[] = {
-      {"model.task_experts", model.task_experts != usual.task_experts},
-      {"model.shared_experts", model.shared_experts != usual.shared_experts},
-      {"model.levels", model.levels != usual.levels}};
-  for (const auto& [key, changed] : others) {
-    if (!changed || model.backbone != BackboneKind::kMmoe) continue;
-    doubts.push_back({reader.place_of(key), std::string(key) + ": has no effect on an mmoe"});
-  }
   if (config.join.max_skew > config.join.allowed_lateness) {
     const std::string key = reader.has("join.max_skew") ? "join.max_skew" : "join.allowed_lateness";
     doubts.push_back({reader.place_of(key),
@@ -188,6 +179,7 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_layers(reader, "model.gate_layers", model.gate_layers, true);
   check_layers(reader, "model.tower_layers", model.tower_layers, true);
   check_layers(reader, "train.feedback.layers", config.learner.train.feedback.layers, true);
+  check_model(reader, model, doubts);
   check_balance(reader, config, doubts);
   check_feedback(reader, config, doubts);
   check_sampling(reader, config, doubts);

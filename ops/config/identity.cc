@@ -90,6 +90,36 @@ std::map<std::string, std::string> parse_lines(const std::string& identity) {
   return values;
 }
 
+// What gives the backbone its shape, and its weights their meaning.
+void add_backbone(Lines& lines, const ModelOptions& model) {
+  switch (model.backbone) {
+    case BackboneKind::kSharedBottom:
+      return;
+    case BackboneKind::kSharedSpecific:
+      lines.add("model.shared_mix", model.shared_mix);
+      return;
+    case BackboneKind::kMmoe:
+      lines.add("model.experts", model.experts);
+      lines.add("model.one_gate", model.one_gate);
+      break;
+    case BackboneKind::kPle:
+      lines.add("model.levels", model.levels);
+      lines.add("model.shared_gate", model.shared_gate);
+      break;
+    case BackboneKind::kStem:
+      lines.add("model.stem_levels", model.stem_levels);
+      lines.add("model.stem_gate_input", model.stem_gate_input);
+      break;
+    case BackboneKind::kCgc:
+      break;
+  }
+  if (model.backbone != BackboneKind::kMmoe) {
+    lines.add("model.task_experts", model.task_experts);
+    lines.add("model.shared_experts", model.shared_experts);
+  }
+  lines.add("model.gate_bias", model.gate_bias);
+}
+
 }  // namespace
 
 std::string config_identity(const Config& config) {
@@ -100,7 +130,7 @@ std::string config_identity(const Config& config) {
   add_features(lines, config);
   add_tasks(lines, config);
   lines.add("model.backbone", learner.model.backbone);
-  lines.add("model.experts", learner.model.experts);
+  add_backbone(lines, learner.model);
   lines.add("model.expert_layers", learner.model.expert_layers);
   lines.add("model.gate_layers", learner.model.gate_layers);
   lines.add("model.tower_layers", learner.model.tower_layers);

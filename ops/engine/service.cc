@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "learner/model/stem.h"
 #include "learner/publish/score_formula.h"
 #include "ops/join_text.h"
 #include "ops/metrics/export.h"
@@ -40,7 +41,7 @@ struct Service::Parts {
       : config(std::move(given)),
         schema(config.schema()),
         started(wall_clock()),
-        serving(schema),
+        serving(input_schema(schema, config.learner.model)),
         formula(std::move(parsed)),
         log(std::move(logged)) {}
 

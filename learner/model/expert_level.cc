@@ -1,0 +1,485 @@
+#include "learner/model/expert_level.h"
+
+#include <algorithm>
+
+#include "learner/base/check.h"
+
+namespace millrace {
+namespace {
+
+std::vector<int> after_the_first(const std::vector<int>& layers) {
+  return {layers.begin() + 1, layers.end()};
+}
+
+/// Moves `offset` on by `count` and returns where it was.
+long take(long& offset, long count) { return (offset += count) - count; }
+
+/// The stack of equally spaced matrices that begins with `a`, and continues with `b` if there are
+/// more.
+template <class T>
+Stack<T> stack_of(View<T> a, const T* b, int count) {
+  return {a, count, count > 1 ? b - a.data : 0};
+}
+
+template <class T>
+Stack<T> part_of(Stack<T> stack, int first, int count) {
+  stack.first = stack[first];
+  stack.count = count;
+  return stack;
+}
+
+}  // namespace
+
+template <class T>
+ExpertLevel<T>::ExpertLevel(const LevelShape& shape, const ModelOptions& options, long& offset,
+                            ActivationPlan& plan)
+    : shape_(shape),
+      options_(options),
+      outputs_(options.expert_layers.back()),
+      linear_gates_(options.gate_layers.empty()) {
+  using Reads = typename Stream::Reads;
+  const int own = shape.own, own_all = shape.own * shape.tasks;
+  const bool has_shared_gate = shape.shared_gate_weights > 0;
+  if (shape.one_input) {
+    streams_.push_back(make_stream(Reads::kShared, 0, 0, own_all + shape.shared, shape.gates,
+                                   has_shared_gate, offset, plan));
+  } else {
+    MILLRACE_CHECK(shape.gates == shape.tasks && own > 0);
+    for (int t = 0; t < shape.tasks; ++t) {
+      streams_.push_back(make_stream(Reads::kTask, t, t * own, own, shape.gate_inputs ? 0 : 1,
+                                     false, offset, plan));
+    }
+    streams_.push_back(
+        make_stream(Reads::kShared, 0, own_all, shape.shared, 0, has_shared_gate, offset, plan));
+    for (int t = 0; shape.gate_inputs && t < shape.tasks; ++t) {
+      streams_.push_back(make_stream(Reads::kGate, t, 0, 0, 1, false, offset, plan));
+    }
+  }
+  gates_ = make_gates("gate", shape.gates, shape.gate_weights, shape.reach, 0, offset, plan);
+  for (int t = 0; t < shape.gates; ++t) {
+    const int stream = shape.one_input ? 0 : (shape.gate_inputs ? shape.tasks + 1 + t : t);
+    const int column = streams_[static_cast<std::size_t>(stream)].gate_column;
+    gates_.places.emplace_back(stream, column + (shape.one_input ? t * gates_.first_width : 0));
+  }
+  if (has_shared_gate) {
+    shared_gate_ = make_gates("shared_gate", 1, shape.shared_gate_weights, shape.shared_reach,
+                              shape.tasks, offset, plan);
+    const int stream = shape.one_input ? 0 : shape.tasks;
+    const int before = shape.one_input ? shape.gates * gates_.first_width : 0;
+    shared_gate_->places.emplace_back(
+        stream, streams_[static_cast<std::size_t>(stream)].gate_column + before);
+  }
+  mixed_ = plan.reserve((shape.gates + (has_shared_gate ? 1 : 0)) * outputs_);
+  loss_slope_ = plan.reserve((own_all + shape.shared) * outputs_);
+}
+
+template <class T>
+auto ExpertLevel<T>::make_stream(typename Stream::Reads reads, int task, int first_expert,
+                                 int experts, int task_gates, bool shared_gate, long& offset,
+                                 ActivationPlan& plan) -> Stream {
+  const int width = options_.expert_layers.at(0);
+  const auto gate_width = [&](int weights) {
+    return linear_gates_ ? weights : options_.gate_layers[0];
+  };
+  Stream stream;
+  stream.reads = reads;
+  stream.task = task;
+  stream.first_expert = first_expert;
+  stream.experts = experts;
+  stream.gate_column = experts * width;
+  const int gates = task_gates * gate_width(shape_.gate_weights) +
+                    (shared_gate ? gate_width(shape_.shared_gate_weights) : 0);
+  stream.width = stream.gate_column + gates;
+  stream.relu = stream.gate_column + (linear_gates_ ? 0 : gates);
+  stream.biased = stream.gate_column + (linear_gates_ && !options_.gate_bias ? 0 : gates);
+  stream.weight = take(offset, long{shape_.inputs} * stream.width);
+  stream.bias = take(offset, stream.biased);
+  stream.first = plan.reserve(stream.width);
+  stream.slope = plan.reserve(stream.width);
+  stream.above = MlpBank<T>(experts, width, after_the_first(options_.expert_layers),
+                            MlpBank<T>::Last::kRelu, offset, plan);
+  const int own_all = shape_.own * shape_.tasks;
+  for (int e = std::max(first_expert, own_all); e < first_expert + experts; ++e) {
+    stream.shared.push_back(stream.above.member(e - first_expert));
+  }
+  return stream;
+}
+
+template <class T>
+auto ExpertLevel<T>::make_gates(const std::string& kind, int count, int weights,
+                                const math::GateReach& reach, int first_gate, long& offset,
+                                ActivationPlan& plan) -> Gates {
+  Gates gates;
+  gates.kind = kind;
+  gates.count = count;
+  gates.weights = weights;
+  gates.reach = reach;
+  gates.first_gate = first_gate;
+  gates.first_width = linear_gates_ ? weights : options_.gate_layers[0];
+  std::vector<int> above;
+  if (!linear_gates_) {
+    above = after_the_first(options_.gate_layers);
+    above.push_back(weights);
+  }
+  gates.above.emplace(
+      count, gates.first_width, above,
+      options_.gate_bias ? MlpBank<T>::Last::kLinear : MlpBank<T>::Last::kLinearWithoutBias, offset,
+      plan);
+  gates.g = plan.reserve(count * weights);
+  gates.slope = plan.reserve(count * weights);
+  gates.loss_slope = plan.reserve(count * weights);
+  return gates;
+}
+
+template <class T>
+int ExpertLevel<T>::task_of(int e) const {
+  return shape_.own_alone && e < shape_.own * shape_.tasks ? e / shape_.own : -1;
+}
+
+template <class T>
+std::string ExpertLevel<T>::expert_name(int e) const {
+  const int own_all = shape_.own * shape_.tasks;
+  if (e >= own_all) return shape_.prefix + "expert." + std::to_string(e - own_all);
+  return shape_.prefix + "task_expert." + std::to_string(e / shape_.own) + "." +
+         std::to_string(e % shape_.own);
+}
+
+template <class T>
+void ExpertLevel<T>::append_first(const Stream& stream, const std::string& name, int task,
+                                  int column, int width, double gain,
+                                  std::vector<ParameterSlot>& slots) const {
+  slots.push_back({.name = name + ".layer.0.weight",
+                   .offset = stream.weight + column,
+                   .rows = shape_.inputs,
+                   .cols = width,
+                   .stride = stream.width,
+                   .gain = gain,
+                   .task = task});
+  if (column >= stream.biased) return;
+  slots.push_back({.name = name + ".layer.0.bias",
+                   .offset = stream.bias + column,
+                   .rows = 1,
+                   .cols = width,
+                   .stride = width,
+                   .gain = 0,
+                   .task = task});
+}
+
+template <class T>
+void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
+  const int width = options_.expert_layers[0];
+  for (const Stream& stream : streams_) {
+    for (int i = 0; i < stream.experts; ++i) {
+      const int e = stream.first_expert + i;
+      append_first(stream, expert_name(e), task_of(e), stream.expert_column + i * width, width, 2,
+                   slots);
+    }
+    append_bank_slots(
+        stream.above, [&](int i) { return expert_name(stream.first_expert + i); },
+        [&](int i) { return task_of(stream.first_expert + i); }, 1, 2, slots);
+  }
+  for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+    if (gates == nullptr) continue;
+    const auto name = [&](int t) {
+      const std::string kind = shape_.prefix + gates->kind;
+      return gates == &gates_ ? kind + "." + std::to_string(t) : kind + ".0";
+    };
+    const auto task = [&](int t) { return gates == &gates_ && shape_.gates_alone ? t : -1; };
+    for (int t = 0; t < gates->count; ++t) {
+      const auto [stream, column] = gates->places[static_cast<std::size_t>(t)];
+      append_first(streams_[static_cast<std::size_t>(stream)], name(t), task(t), column,
+                   gates->first_width, linear_gates_ ? 0 : 2, slots);
+    }
+    append_bank_slots(*gates->above, name, task, 1, 0, slots);
+  }
+}
+
+template <class T>
+View<const T> ExpertLevel<T>::input(const LevelInputs<const T>& x, const Stream& stream) const {
+  switch (stream.reads) {
+    case Stream::Reads::kTask:
+      return x.tasks[stream.task];
+    case Stream::Reads::kGate:
+      return x.gates[stream.task];
+    case Stream::Reads::kShared:
+      break;
+  }
+  return x.shared;
+}
+
+template <class T>
+View<const T> ExpertLevel<T>::stream_weights(const T* weights, const Stream& stream,
+                                             int input) const {
+  return View<const T>{weights + stream.weight, shape_.inputs, stream.width}.rows_from(
+      input, shape_.inputs - input);
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::first_part(const Stream& stream, Slab Stream::*slab,
+                                    const Activations<T>& at, int rows) const {
+  const int width = options_.expert_layers[0];
+  return side_by_side(
+      at.view(stream.*slab, rows).cols_from(stream.expert_column, stream.experts * width),
+      stream.experts);
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::gate_part(const Gates& gates, Slab Stream::*slab, const Activations<T>& at,
+                                   int rows) const {
+  const auto place = [&](int t) {
+    const auto [stream, column] = gates.places[static_cast<std::size_t>(t)];
+    return at.view(streams_[static_cast<std::size_t>(stream)].*slab, rows)
+        .cols_from(column, gates.first_width);
+  };
+  return stack_of<T>(place(0), place(gates.count > 1 ? 1 : 0).data, gates.count);
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::stream_outputs(const Stream& stream, const Activations<T>& at,
+                                        int rows) const {
+  if (stream.above.empty()) return first_part(stream, &Stream::first, at, rows);
+  return side_by_side(at.view(stream.above.layers().back().output, rows), stream.experts);
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::stream_slopes(const Stream& stream, const Activations<T>& at,
+                                       int rows) const {
+  if (stream.above.empty()) return first_part(stream, &Stream::slope, at, rows);
+  return stream.above.output_slope(at, rows);
+}
+
+template <class T>
+ExpertStack<T> ExpertLevel<T>::experts(Stack<T> (ExpertLevel::*of)(const Stream&,
+                                                                   const Activations<T>&, int)
+                                           const,
+                                       const Activations<T>& at, int rows) const {
+  const Stack<T> first = (this->*of)(streams_[0], at, rows);
+  if (shape_.one_input) return {first};
+  const T* second = shape_.tasks > 1 ? (this->*of)(streams_[1], at, rows).first.data : nullptr;
+  return {first, shape_.tasks, second == nullptr ? 0 : second - first.first.data,
+          (this->*of)(streams_[static_cast<std::size_t>(shape_.tasks)], at, rows)};
+}
+
+template <class T>
+ExpertStack<T> ExpertLevel<T>::loss_slopes(const Activations<T>& at, int rows) const {
+  return {side_by_side(at.view(loss_slope_, rows), shape_.own * shape_.tasks + shape_.shared)};
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::logit_slopes(const Gates& gates, const Activations<T>& at,
+                                      int rows) const {
+  if (linear_gates_) return gate_part(gates, &Stream::slope, at, rows);
+  return side_by_side(at.view(gates.slope, rows), gates.count);
+}
+
+template <class T>
+Mixture<T> ExpertLevel<T>::mixture(const Gates& gates, const Activations<T>& at, int rows) const {
+  Mixture<T> mixture;
+  mixture.reach = gates.reach;
+  mixture.first_gate = gates.first_gate;
+  mixture.g = side_by_side(at.view(gates.g, rows), gates.count);
+  mixture.y = experts(&ExpertLevel::stream_outputs, at, rows);
+  return mixture;
+}
+
+template <class T>
+void ExpertLevel<T>::forward(const T* weights, const LevelInputs<const T>& x,
+                             const Activations<T>& at) const {
+  const int rows = x.shared.rows;
+  for (const Stream& stream : streams_) {
+    at.backend.dense(input(x, stream), stream_weights(weights, stream, 0),
+                     View<const T>{weights + stream.bias, 1, stream.biased}, stream.relu,
+                     at.view(stream.first, rows));
+  }
+  after_first(weights, rows, at);
+}
+
+template <class T>
+void ExpertLevel<T>::after_first(const T* weights, int rows, const Activations<T>& at) const {
+  for (const Stream& stream : streams_) {
+    stream.above.forward(weights, first_part(stream, &Stream::first, at, rows), at);
+  }
+  for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+    if (gates == nullptr) continue;
+    const Stack<T> u =
+        gates->above->forward(weights, gate_part(*gates, &Stream::first, at, rows), at);
+    at.backend.softmax(u, side_by_side(at.view(gates->g, rows), gates->count));
+    at.backend.mix(mixture(*gates, at, rows),
+                   gates == &gates_ ? mixed(at, rows) : Stack<T>(shared_mixed(at, rows)));
+  }
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::mixed(const Activations<T>& at, int rows) const {
+  return side_by_side(at.view(mixed_, rows).cols_from(0, gates_.count * outputs_), gates_.count);
+}
+
+template <class T>
+View<T> ExpertLevel<T>::shared_mixed(const Activations<T>& at, int rows) const {
+  MILLRACE_CHECK(shared_gate_);
+  return at.view(mixed_, rows).cols_from(gates_.count * outputs_, outputs_);
+}
+
+template <class T>
+void ExpertLevel<T>::backward_gates(const Gates& gates, Stack<const T> dv,
+                                    std::span<const int> which, bool first, bool add,
+                                    const ExpertStack<T>& dy, const Activations<T>& at) const {
+  const int rows = dv.first.rows;
+  const Stack<T> du = logit_slopes(gates, at, rows);
+  const Stack<T> target = first ? du : side_by_side(at.view(gates.loss_slope, rows), gates.count);
+  const bool all = static_cast<int>(which.size()) == gates.count;
+  for (int t = 0; first && !all && t < gates.count; ++t) at.backend.clear(du[t]);
+  const std::size_t calls = all ? 1 : which.size();
+  for (std::size_t i = 0; i < calls; ++i) {
+    const int count = all ? gates.count : 1, t = which[i];
+    Mixture<T> some = mixture(gates, at, rows);
+    some.g = part_of(some.g, t, count);
+    some.first_gate += t;
+    at.backend.mix_backward(some, part_of(dv, t, count), {}, true, add || i > 0,
+                            part_of(target, t, count), dy);
+  }
+  for (std::size_t i = 0; !first && i < which.size(); ++i) {
+    at.backend.add(target[which[i]], du[which[i]]);
+  }
+}
+
+template <class T>
+void ExpertLevel<T>::backward_mix(const LevelInputs<const T>& x, Stack<const T> dv,
+                                  View<const T> shared_dv, std::span<const int> which, bool first,
+                                  const Activations<T>& at, GradientTarget<T> shared_last) const {
+  const int rows = dv.first.rows, own_all = shape_.own * shape_.tasks;
+  const ExpertStack<T> sum = experts(&ExpertLevel::stream_slopes, at, rows);
+  const ExpertStack<T> dy = first ? sum : loss_slopes(at, rows);
+  backward_gates(gates_, dv, which, first, false, dy, at);
+  if (shared_dv.data != nullptr) {
+    const int shared_gate[] = {0};
+    backward_gates(*shared_gate_, shared_dv, shared_gate, first, true, dy, at);
+  }
+  if (shared_last.block != nullptr) {
+    const Stream& stream = streams_[shape_.one_input ? 0 : static_cast<std::size_t>(shape_.tasks)];
+    T* dw = shared_last.block;
+    for (int i = 0; i < shape_.shared; ++i) {
+      const View<const T> slope = dy[own_all + i];
+      if (stream.above.empty()) {
+        at.backend.dense_weights_backward(input(x, stream), slope, shared_last.add,
+                                          View<T>{dw, shape_.inputs, outputs_}, {});
+        dw += long{shape_.inputs} * outputs_;
+        continue;
+      }
+      const auto& layer = stream.above.layers().back();
+      const int member = own_all + i - stream.first_expert;
+      stream.shared[static_cast<std::size_t>(i)].last_weights_backward(
+          first_part(stream, &Stream::first, at, rows)[member], slope, at, dw, shared_last.add);
+      dw += long{layer.inputs} * layer.outputs;
+    }
+  }
+  for (int e = 0; !first && e < own_all + shape_.shared; ++e) at.backend.add(dy[e], sum[e]);
+}
+
+template <class T>
+void ExpertLevel<T>::backward_rest(const T* weights, const LevelInputs<const T>& x,
+                                   const Activations<T>& at, GradientTarget<T> target, bool by_loss,
+                                   const LevelInputs<T>& dx) const {
+  const int rows = x.shared.rows;
+  if (!linear_gates_) {
+    for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+      if (gates == nullptr) continue;
+      gates->above->backward(weights, gate_part(*gates, &Stream::first, at, rows), true,
+                             logit_slopes(*gates, at, rows), at, target.block, target.add,
+                             gate_part(*gates, &Stream::slope, at, rows));
+    }
+  }
+  for (const Stream& stream : streams_) {
+    if (!stream.above.empty() && stream.experts > 0) {
+      const bool known = by_loss && static_cast<int>(stream.shared.size()) == stream.experts;
+      stream.above.backward(weights, first_part(stream, &Stream::first, at, rows), true,
+                            stream_slopes(stream, at, rows), at, target.block, target.add,
+                            first_part(stream, &Stream::slope, at, rows), !known);
+    }
+    // first = x W + b
+    const View<T> dfirst = at.view(stream.slope, rows);
+    if (target.block != nullptr) {
+      at.backend.dense_weights_backward(
+          input(x, stream), dfirst, target.add,
+          View<T>{target.block + stream.weight, shape_.inputs, stream.width},
+          View<T>{target.block + stream.bias, 1, stream.biased});
+    }
+    View<T> slope = dx.shared;
+    if (stream.reads == Stream::Reads::kTask) slope = dx.tasks[stream.task];
+    if (stream.reads == Stream::Reads::kGate) slope = dx.gates[stream.task];
+    if (slope.data == nullptr) continue;
+    at.backend.dense_inputs_backward(dfirst, stream_weights(weights, stream, 0), {}, slope);
+  }
+}
+
+template <class T>
+std::vector<std::string> ExpertLevel<T>::last_shared() const {
+  std::vector<std::string> names;
+  const int own_all = shape_.own * shape_.tasks;
+  const std::size_t last = options_.expert_layers.size() - 1;
+  for (int e = own_all; e < own_all + shape_.shared; ++e) {
+    names.push_back(expert_name(e) + ".layer." + std::to_string(last) + ".weight");
+  }
+  return names;
+}
+
+template <class T>
+std::vector<std::string> ExpertLevel<T>::gate_experts(int gate) const {
+  std::vector<std::string> names;
+  for (int c = 0; c < gates_.weights; ++c) {
+    names.push_back(expert_name(gates_.reach.expert(gate, c)));
+  }
+  return names;
+}
+
+template <class T>
+Mixture<T> ExpertLevel<T>::gate(const Activations<T>& at, int rows, int gate) const {
+  Mixture<T> one = mixture(gates_, at, rows);
+  one.g = part_of(one.g, gate, 1);
+  one.first_gate += gate;
+  return one;
+}
+
+template <class T>
+int ExpertLevel<T>::context_units() const {
+  int units = 0;
+  for (const Stream& stream : streams_) units += stream.width;
+  return units;
+}
+
+template <class T>
+void ExpertLevel<T>::forward_context(const T* weights, const LevelInputs<const T>& context,
+                                     View<T> shared) const {
+  MILLRACE_CHECK(shared.has_shape(1, context_units()));
+  T* units = shared.data;
+  for (const Stream& stream : streams_) {
+    const View<const T> x = input(context, stream);
+    MILLRACE_CHECK(x.rows == 1 && x.cols <= shape_.inputs);
+    std::copy_n(weights + stream.bias, stream.biased, units);
+    std::fill(units + stream.biased, units + stream.width, T(0));
+    const View<const T> w = stream_weights(weights, stream, 0);
+    for (int d = 0; d < x.cols; ++d) math::mix_add(x.data[d], w.row(d), units, stream.width);
+    units += stream.width;
+  }
+}
+
+template <class T>
+void ExpertLevel<T>::forward_candidates(const T* weights, View<const T> shared,
+                                        const LevelInputs<const T>& x,
+                                        const Activations<T>& at) const {
+  MILLRACE_CHECK(shared.has_shape(1, context_units()));
+  int column = 0;
+  for (const Stream& stream : streams_) {
+    const View<const T> candidates = input(x, stream);
+    at.backend.dense(candidates, stream_weights(weights, stream, shape_.inputs - candidates.cols),
+                     shared.cols_from(column, stream.width), stream.relu,
+                     at.view(stream.first, candidates.rows));
+    column += stream.width;
+  }
+  after_first(weights, x.shared.rows, at);
+}
+
+template class ExpertLevel<float>;
+template class ExpertLevel<double>;
+
+}  // namespace millrace
