@@ -2,7 +2,7 @@
 
 import math
 
-from losses import is_binary
+from losses import factor
 
 
 def normalised(weights, least=0.0):
@@ -70,7 +70,7 @@ class Uncertainty(Balancer):
     def __init__(self, config):
         super().__init__(config)
         self.s = [0.0] * len(self.tasks)
-        self.factors = [1.0 if is_binary(task) else 0.5 for task in self.tasks]
+        self.factors = [factor(task) for task in self.tasks]
         self.adam = [Adam(self.options["rate"]) for _ in self.tasks]
         self.update()
 

@@ -10,6 +10,8 @@ BACKBONES = ["mmoe"]
 BALANCERS = ["fixed", "uncertainty"]
 DENSE = ["adam"]
 ROWS = ["adagrad"]
+KINDS = []
+RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_adagrad": 0.03, "ftrl": 0.03}
 
 
 def layers(draw, least, most, units):
@@ -47,6 +49,13 @@ def tasks(draw):
     if draw.random() < 0.5:
         transform = draw.choice(["none", "log1p"])
         chosen.append({"name": "dwell", "kind": "regression", "transform": transform})
+    # Of the kinds that only some versions build.
+    more = [
+        {"name": "huber", "kind": "regression", "loss": "huber", "delta": 0.7},
+        {"name": "count", "kind": "count"},
+        {"name": "duration", "kind": "duration"},
+    ]
+    chosen += [task for task in more if task["name"] in KINDS and draw.random() < 0.3]
     return chosen
 
 
@@ -58,17 +67,44 @@ def model(draw, backbone):
         "tower_layers": layers(draw, 0, 2, 8),
     }
     if backbone == "mmoe":
-        options["experts"] = draw.randint(1, 5)
+        options.update(experts=draw.randint(1, 5))
+    if backbone in ("cgc", "ple"):
+        options.update(task_experts=draw.randint(1, 3), shared_experts=draw.randint(1, 3))
+    if backbone == "ple":
+        options.update(levels=draw.randint(1, 3), shared_gate=draw.choice(["all", "all", "shared", "none"]))
     return options
 
 
-def config(draw, backbone, method, dense, rows):
+def optimiser(name):
+    options = {"optimizer": name, "rate": RATES[name]}
+    if name == "adamw":
+        options["weight_decay"] = 0.1
+    if name == "ftrl":
+        options.update(beta=1.0, l2=0.01)
+    return options
+
+
+def config(draw, backbone, balancer, dense, rows):
     chosen = tasks(draw)
-    balance = {"method": method}
+    # The method's name, and after a + that of gradient surgery.
+    method, *operation = balancer.split("+")
+    balance = {"method": method, "min_weight": 0.05}
+    if operation:
+        balance.update(surgery=operation[0], cagrad_radius=0.5)
     if method == "fixed":
         balance["weights"] = {task["name"]: round(draw.uniform(0.2, 3), 2) for task in chosen}
     if method == "uncertainty":
-        balance.update(rate=0.01, min_weight=0.05)
+        balance["rate"] = 0.01
+    if method == "dwa":
+        balance.update(window=draw.randint(3, 10), temperature=2)
+    if method == "gradnorm":
+        balance["gradnorm"] = {
+            "alpha": draw.choice([0.12, 1.5]),
+            "rate": 0.025,
+            "every": 1,
+            "loss_steps": 20,
+            "start_steps": 20,
+        }
     return {
         "events": {"sample": {"topic": "samples"}},
         "features": features(draw),
@@ -77,8 +113,8 @@ def config(draw, backbone, method, dense, rows):
         "balance": balance,
         "train": {
             "batch": draw.choice([16, 32, 64]),
-            "dense": {"optimizer": dense, "rate": {"adam": 0.003}.get(dense, 0.05)},
-            "embedding": {"optimizer": rows, "rate": {"adagrad": 0.05}.get(rows, 0.05)},
+            "dense": optimiser(dense),
+            "embedding": optimiser(rows),
         },
     }
 
@@ -111,6 +147,8 @@ def sample(draw, config, taste):
         name = task["name"]
         if task["kind"] == "regression":
             label = round(signal + draw.gauss(0, 1), 3)
+        elif task["kind"] != "binary":
+            label = int(math.exp(signal / 2 + draw.gauss(0, 0.5)))
         else:
             given = task.get("given")
             happened[name] = (not given or happened[given]) and draw.random() < sigmoid(signal)

@@ -6,6 +6,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from inputs import transformed
 
 
+def kind_of(task):
+    return task.get("kind", "binary")
+
+
+def is_binary(task):
+    return kind_of(task) == "binary"
+
+
 def labels_of(tasks, samples, dtype):
     """[B, T], NaN where missing; labels of regressions transformed."""
     rows = []
@@ -13,7 +21,8 @@ def labels_of(tasks, samples, dtype):
         row = []
         for task in tasks:
             label = sample["labels"].get(task["name"])
-            row.append(float("nan") if label is None else transformed(label, task.get("transform")))
+            transform = "log1p" if kind_of(task) == "duration" else task.get("transform")
+            row.append(float("nan") if label is None else transformed(label, transform))
         rows.append(row)
     return torch.tensor(rows, dtype=dtype)
 
@@ -31,10 +40,6 @@ def chain_of(tasks, k):
     return chain
 
 
-def is_binary(task):
-    return task.get("kind", "binary") == "binary"
-
-
 def is_product(task):
     return bool(task.get("given")) and task.get("entire_space", is_binary(task))
 
@@ -47,7 +52,18 @@ def row_losses(tasks, k, z, y):
         return -(y * log_q + (1 - y) * torch.log(-torch.expm1(log_q)))
     if is_binary(task):
         return binary_cross_entropy_with_logits(z[:, k], y, reduction="none")
-    return (z[:, k] - y) ** 2
+    if kind_of(task) == "count":
+        return z[:, k].exp() - y * z[:, k] - y + torch.xlogy(y, y)
+    distance = (z[:, k] - y).abs()
+    if task.get("loss", "squared") == "squared":
+        return distance**2
+    delta = task.get("delta", 1.0)
+    return torch.where(distance <= delta, distance**2, 2 * delta * distance - delta**2)
+
+
+def factor(task):
+    """c of uncertainty weighting: 1 for a likelihood, ½ for a squared distance."""
+    return 0.5 if kind_of(task) in ("regression", "duration") else 1.0
 
 
 def task_sums(tasks, z, labels, weights):

@@ -33,27 +33,77 @@ class Network:
     def __call__(self, x):
         return self.towers(getattr(self, self.model["backbone"])(x))
 
+    def gate(self, name, x):
+        """[B, experts], rows that sum to 1."""
+        return torch.softmax(self.mlp(name, x, True), 1)
+
+    @staticmethod
+    def mixed(gate, experts):
+        return torch.einsum("be,ebh->bh", gate, torch.stack(experts))
+
+    def shared_bottom(self, x):
+        return [self.mlp("bottom.0", x)] * self.tasks
+
     def mmoe(self, x):
-        experts = torch.stack([self.mlp(f"expert.{e}", x) for e in range(self.model["experts"])])
-        inputs = []
-        for t in range(self.tasks):
-            gate = torch.softmax(self.mlp(f"gate.{t}", x, True), 1)
-            inputs.append(torch.einsum("be,ebh->bh", gate, experts))
-        return inputs
+        experts = [self.mlp(f"expert.{e}", x) for e in range(self.model["experts"])]
+        gates = [0 if self.model.get("one_gate") else t for t in range(self.tasks)]
+        return [self.mixed(self.gate(f"gate.{g}", x), experts) for g in gates]
+
+    def cgc(self, x):
+        return self.level("", [x] * self.tasks, x)[0]
+
+    def ple(self, x):
+        levels, streams, shared = self.model["levels"], [x] * self.tasks, x
+        for level in range(levels):
+            prefix = f"level.{level}." if levels > 1 else ""
+            streams, shared = self.level(prefix, streams, shared, level == levels - 1)
+        return streams
+
+    def level(self, prefix, streams, shared, last=True):
+        """Each task's mixture of its own and the shared experts; and the next shared stream."""
+        own = [
+            [self.mlp(f"{prefix}task_expert.{t}.{i}", x) for i in range(self.model["task_experts"])]
+            for t, x in enumerate(streams)
+        ]
+        common = [self.mlp(f"{prefix}expert.{i}", shared) for i in range(self.model["shared_experts"])]
+        mixed = [
+            self.mixed(self.gate(f"{prefix}gate.{t}", x), own[t] + common) for t, x in enumerate(streams)
+        ]
+        if last:
+            return mixed, None
+        kind = self.model.get("shared_gate", "all")
+        if kind == "none":
+            return mixed, mixed[0]
+        everything = sum(own, []) if kind == "all" else []
+        return mixed, self.mixed(self.gate(f"{prefix}shared_gate.0", shared), everything + common)
 
     def penalties(self, share):
         """What is added to the loss that belongs to no task."""
         return []
 
-    def shared_names(self):
-        """The weights that several tasks share."""
-        return [name for name in self.weights if not name.startswith(("tower.", "gate."))]
+    def shared_names(self, z):
+        """The weights that more than one task's output depends on, by the graph of z."""
+        readers = dict.fromkeys(self.weights, 0)
+        for t in range(self.tasks):
+            found = torch.autograd.grad(
+                z[:, t].sum(), list(self.weights.values()), allow_unused=True, retain_graph=True
+            )
+            for name, gradient in zip(self.weights, found):
+                readers[name] += gradient is not None
+        return [name for name, count in readers.items() if count > 1]
 
     def last_shared(self):
-        """The last layer that all tasks share: of every expert."""
+        """The last layer that all tasks share: of every expert, of a top level's shared ones, or of
+        the bottom."""
+        if self.model["backbone"] == "shared_bottom":
+            prefix = "bottom."
+        elif self.model["backbone"] == "ple" and self.model["levels"] > 1:
+            prefix = f"level.{self.model['levels'] - 1}.expert."
+        else:
+            prefix = "expert."
         layers = {}
         for name in self.weights:
-            if name.startswith("expert.") and name.endswith(".weight"):
-                expert, layer = name.split(".")[1], int(name.split(".")[3])
-                layers[expert] = max(layer, layers.get(expert, 0))
-        return [f"expert.{expert}.layer.{layer}.weight" for expert, layer in layers.items()]
+            if name.startswith(prefix) and name.endswith(".weight"):
+                expert, layer = name.removesuffix(".weight").split(".layer.")
+                layers[expert] = max(int(layer), layers.get(expert, 0))
+        return [f"{expert}.layer.{layer}.weight" for expert, layer in layers.items()]

@@ -64,7 +64,7 @@ class Reference:
         if self.config["balance"].get("surgery", "none") == "none":
             gradients = self.gradients(sum(part for part in parts if part is not None), leaves)
         else:
-            gradients = self.operated(parts, leaves)
+            gradients = self.operated(parts, leaves, self.network.shared_names(z))
         share = n / full
         values = [None if s is None else s.item() for s in sums]
         self.balance(values, counts, share)
@@ -106,11 +106,11 @@ class Reference:
         if self.balancer.share == 0:
             self.norm_sums = [None] * len(values)
 
-    def operated(self, parts, leaves):
-        """Task by task; those of shared weights after surgery, of others summed."""
+    def operated(self, parts, leaves, shared):
+        """Task by task; those of shared weights and of rows after surgery, of others summed."""
         options = self.config["balance"]
         found = [None if part is None else self.gradients(part, leaves) for part in parts]
-        shared = [name for name in leaves if name in self.network.shared_names() or name.startswith("embedding.")]
+        shared = shared + [name for name in leaves if name.startswith("embedding.")]
         flat = [None if g is None else torch.cat([g[name].ravel() for name in shared]) for g in found]
         if options["surgery"] == "pcgrad":
             total = surgery.pcgrad(flat, self.config["train"].get("seed", 1), self.steps)

@@ -161,6 +161,30 @@ TEST_P(StepGradients, MatchCentralDifferences) {
   EXPECT_LT(relative(dx.values, slopes(x.values, [&] { return loss(); })), 1e-6);
 }
 
+// The same step in float, as it is trained.
+TEST_P(StepGradients, FloatIsNear) {
+  Matrix<double> gradients(1, weights.cols), dx(B, D);
+  loss();
+  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+
+  const auto float_cpu = open_device<float>("cpu");
+  const Model<float> float_model(schema, std::get<0>(GetParam()).options);
+  const auto float_work = float_model.workspace(*float_cpu, B);
+  Matrix<float> w(1, weights.cols), in(B, D), out(B, T), slope(B, T), gradient(1, weights.cols),
+      din(B, D);
+  std::copy(weights.values.begin(), weights.values.end(), w.values.begin());
+  std::copy(x.values.begin(), x.values.end(), in.values.begin());
+  float_model.forward(w.values.data(), in, *float_work, out);
+  losses.run<float>(0, out, scale, feedback, slope);
+  float_model.backward(w.values.data(), in, *float_work, slope, gradient.values.data(), false, din);
+
+  const std::vector<double> got(gradient.values.begin(), gradient.values.end());
+  for (const ParameterSlot& slot : model.parameters()) {
+    EXPECT_LT(relative(values_of(slot, got), values_of(slot, gradients.values)), 1e-3) << slot.name;
+  }
+  EXPECT_LT(relative({din.values.begin(), din.values.end()}, dx.values), 1e-3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Steps, StepGradients,
                          ::testing::Combine(::testing::ValuesIn(models()),
                                             ::testing::ValuesIn(heads())),
