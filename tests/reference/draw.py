@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 
-BACKBONES = ["mmoe"]
-BALANCERS = ["fixed", "uncertainty"]
-DENSE = ["adam"]
-ROWS = ["adagrad"]
-KINDS = []
+BACKBONES = ["mmoe", "cgc", "ple", "shared_bottom"]
+BALANCERS = ["fixed", "uncertainty", "gradnorm", "dwa", "fixed+pcgrad", "uncertainty+cagrad"]
+DENSE = ["adam", "adamw", "adagrad", "sgd"]
+ROWS = ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"]
+KINDS = ["huber", "count", "duration"]
 RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_adagrad": 0.03, "ftrl": 0.03}
 
 

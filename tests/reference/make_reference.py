@@ -53,8 +53,8 @@ def config(model, method, dense, rows):
 def cases():
     usual = ("adam", "adagrad")
     chosen = [(model, method, *usual) for model in MODELS for method in draw.BALANCERS]
-    chosen += [("mmoe", "fixed", dense, rows) for dense, rows in itertools.product(draw.DENSE, draw.ROWS)]
-    return dict.fromkeys(chosen)
+    chosen += [("mmoe", "fixed", dense, rows) for dense, rows in zip(draw.DENSE, draw.ROWS[1:])]
+    return chosen
 
 
 def signs(which, count):
