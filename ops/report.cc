@@ -3,33 +3,33 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <cmath>
+
+#include "serve/api/insight.h"
 
 namespace millrace {
 namespace {
 
 namespace json = boost::json;
 
-// JSON has no number that is not finite: a figure that is none is undefined, as in the API.
-json::value number_or_null(const std::optional<double>& value) {
-  return value && std::isfinite(*value) ? json::value(*value) : json::value(nullptr);
+// The keys of `write`, which are written in one place for reports and answers.
+template <class Write>
+void add_written(json::object& out, Write&& write) {
+  std::string text;
+  JsonWriter writer(text);
+  writer.begin_object();
+  write(writer);
+  writer.end_object();
+  const json::value written = json::parse(text);
+  for (const auto& [key, value] : written.as_object()) out[key] = value;
 }
 
 json::object figures(const Figures& figures, bool binary) {
   json::object out;
-  out["rows"] = figures.rows;
-  out["positives"] = binary ? json::value(figures.positives) : json::value(nullptr);
-  out["auc"] = number_or_null(figures.auc);
-  out["auc_error"] = number_or_null(figures.auc_error);
-  out["log_loss"] = number_or_null(figures.log_loss);
-  out["normalized_entropy"] = number_or_null(figures.normalized_entropy);
-  out["calibration"] = number_or_null(figures.calibration);
-  out["rmse"] = number_or_null(figures.rmse);
+  add_written(out, [&](JsonWriter& writer) { write_figures(writer, figures, binary); });
   return out;
 }
 
-json::object figures_with_entire(const Figures& own, const std::optional<Figures>& entire,
-                                 bool binary) {
+json::object figures_with_entire(const Figures& own, const Figures* entire, bool binary) {
   json::object out = figures(own, binary);
   if (entire) out["entire"] = figures(*entire, true);
   return out;
@@ -108,9 +108,25 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
   json::object& tasks = report["tasks"].emplace_object();
   for (const TaskReport& task : trainer.tasks) {
     json::object& out = tasks[task.name].emplace_object();
-    out["all"] = figures_with_entire(task.all, task.entire_all, task.binary);
-    out["last_fifth"] = figures_with_entire(task.last_fifth, task.entire_last_fifth, task.binary);
+    const OutputReport* const entire = task.entire ? &*task.entire : nullptr;
+    out["all"] = figures_with_entire(task.all, entire ? &entire->all : nullptr, task.binary);
+    out["window"] =
+        figures_with_entire(task.window, entire ? &entire->window : nullptr, task.binary);
+    out["last_fifth"] =
+        figures_with_entire(task.last_fifth, entire ? &entire->last_fifth : nullptr, task.binary);
+    add_written(out, [&](JsonWriter& writer) { write_more(writer, task, task.binary); });
+    if (entire == nullptr) continue;
+    json::object& more = out["entire"].emplace_object();
+    add_written(more, [&](JsonWriter& writer) { write_more(writer, *entire, true); });
   }
+}
+
+void add_evaluation(const TrainerReport& trainer, json::object& report) {
+  add_written(report, [&](JsonWriter& writer) { write_business(writer, trainer); });
+  report["gates"] = json::parse(print_gates(trainer)).at("gates");
+  report["importance"] = json::parse(print_importance(trainer));
+  report["importance"].as_object().erase("model");
+  report["history"] = json::parse(print_history(trainer)).at("tasks");
 }
 
 void add_label_delays(const std::vector<LabelDelays::Of>& delays, json::object& report) {
@@ -134,6 +150,7 @@ std::string replay_report(const ReplayFigures& figures) {
   add_capped(figures.counts.capped, report);
   add_label_delays(figures.counts.delays.all(), report);
   add_tasks(figures.trainer, report);
+  add_evaluation(figures.trainer, report);
   std::vector<std::string> names;
   for (const TaskReport& task : figures.trainer.tasks) names.push_back(task.name);
   add_guardrails(figures.trainer.guardrails, names, report);

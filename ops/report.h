@@ -25,9 +25,12 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 /// Adds `dropped_rows`: joined rows that were neither trained nor measured, by reason (0 too).
 void add_dropped_rows(const Sampling::Counts& dropped, boost::json::object& report);
 
-/// Adds `tasks`: by task `all` and `last_fifth` with their figures, null where undefined, and where
-/// it applies `entire` in each. Of a regression only `rows` and `rmse` are defined.
+/// Adds `tasks`: by task `all`, `window` and `last_fifth` with their figures, null where undefined,
+/// and where it applies `entire` in each; and `gauc`, `spans` and `slices`, as /v1/tasks has them.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
+
+/// Adds `composite`, `business`, `gates`, `importance` and `history`, as the API has them.
+void add_evaluation(const TrainerReport& trainer, boost::json::object& report);
 
 /// Adds `guardrails`: what is frozen (null where it is not), what was passed over, and the batches
 /// in quarantine. `names`: of the tasks.

@@ -44,6 +44,9 @@ enum class Route {
   kReadyz,
   kTasks,
   kRelations,
+  kGates,
+  kImportance,
+  kHistory,
   kJoin,
   kSnapshot,
   kFreeze,
@@ -53,7 +56,7 @@ enum class Route {
   kOpenApi,
   kOther
 };
-inline constexpr int kRoutes = 15;
+inline constexpr int kRoutes = 18;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 

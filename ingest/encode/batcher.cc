@@ -101,6 +101,7 @@ void Batcher::append_measured(Open& open, const Row& row, std::vector<Batch>& cl
   measured.labels.insert(measured.labels.end(), row.labels.begin(), row.labels.end());
   measured.condition.insert(measured.condition.end(), row.condition.begin(), row.condition.end());
   measured.last.push_back(row.is_last ? 1 : 0);
+  measured.users.push_back(row.user);
 }
 
 // What is saved of an open batch, without the labels that have left it.

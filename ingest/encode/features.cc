@@ -85,11 +85,6 @@ class Pieces {
 
 }  // namespace
 
-std::uint64_t feature_key(std::string_view text, std::uint64_t table_seed) {
-  const std::uint64_t key = hash_bytes(text, table_seed);
-  return key == kMissingKey ? 1 : key;
-}
-
 std::string expected_value(const Feature& feature) {
   switch (feature.kind) {
     case FeatureKind::kCategorical:
@@ -268,6 +263,10 @@ void FeatureBuilder::finish(EncodedFeatures& encoded) {
   clear();
 }
 
+void append_slice(std::uint64_t slice, EncodedFeatures& encoded) {
+  encoded.append(reinterpret_cast<const char*>(&slice), sizeof slice);
+}
+
 void append_features(const Schema& schema, std::string_view encoded, Batch& batch) {
   const auto& key_features = schema.key_features();
   const auto is_bag = [&](std::size_t c) {
@@ -296,7 +295,12 @@ void append_features(const Schema& schema, std::string_view encoded, Batch& batc
     batch.numeric.push_back(to_finite_float(transformed(pieces.take<double>(), transform)));
   }
   pieces.append_to(batch.dense, static_cast<std::size_t>(schema.dense_width()));
+  const auto slice = pieces.at_end() ? std::uint64_t{0} : pieces.take<std::uint64_t>();
   if (!pieces.at_end()) not_of_this_schema();
+  if (slice != 0 && batch.slices.empty()) {
+    batch.slices.assign(static_cast<std::size_t>(batch.rows), 0);
+  }
+  if (slice != 0 || !batch.slices.empty()) batch.slices.push_back(slice);
   ++batch.rows;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "learner/data/batch.h"
+#include "learner/data/feature_key.h"
 #include "learner/data/schema.h"
 
 namespace millrace {
@@ -18,6 +19,7 @@ namespace millrace {
 ///   one u32 element count for each bag feature, then all bags' keys (u64), bag after bag
 ///   one f64 for each numeric feature (NaN: missing)
 ///   f32 values of all dense features side by side (a missing vector is zeros)
+///   one u64 key of the event's field `slice`, where it has one (`append_slice`)
 /// Each group in the order of the configuration.
 using EncodedFeatures = std::string;
 
@@ -83,8 +85,8 @@ class FeatureBuilder {
   int list_count_ = 0;
 };
 
-/// The key of a categorical value's text in a table of this seed; never kMissingKey.
-std::uint64_t feature_key(std::string_view text, std::uint64_t table_seed);
+/// Adds the key of an event's slice to its features.
+void append_slice(std::uint64_t slice, EncodedFeatures& encoded);
 
 /// What a value of this feature must look like, for messages: "a string, an integer or a boolean".
 std::string expected_value(const Feature& feature);

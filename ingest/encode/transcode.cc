@@ -27,7 +27,7 @@ struct Value {
   std::vector<float> vector;
 };
 
-std::vector<Value> read(const Schema& schema, std::string_view encoded) {
+std::vector<Value> read(const Schema& schema, std::string_view encoded, std::uint64_t& slice) {
   std::vector<Value> values(schema.features().size());
   const auto value = [&](int feature) -> Value& {
     return values[static_cast<std::size_t>(feature)];
@@ -48,6 +48,7 @@ std::vector<Value> read(const Schema& schema, std::string_view encoded) {
     value(f).vector.resize(static_cast<std::size_t>(feature_of(schema, f).width));
     for (float& number : value(f).vector) number = reader.get<float>();
   }
+  slice = reader.at_end() ? 0 : reader.get<std::uint64_t>();
   if (!reader.at_end()) throw StateError("encoded features are longer than their schema says");
   return values;
 }
@@ -84,7 +85,8 @@ FeatureTranscoder::FeatureTranscoder(const Schema& from, const Schema& to) : fro
 }
 
 EncodedFeatures FeatureTranscoder::operator()(std::string_view encoded) const {
-  std::vector<Value> old = read(from_, encoded);
+  std::uint64_t slice = 0;
+  std::vector<Value> old = read(from_, encoded, slice);
   std::vector<Value> values(sources_.size());
   for (std::size_t f = 0; f < values.size(); ++f) {
     if (sources_[f] >= 0) {
@@ -95,7 +97,9 @@ EncodedFeatures FeatureTranscoder::operator()(std::string_view encoded) const {
       values[f].vector.resize(static_cast<std::size_t>(to_.features()[f].width));
     }
   }
-  return write(to_, values);
+  EncodedFeatures written = write(to_, values);
+  if (slice != 0) append_slice(slice, written);
+  return written;
 }
 
 }  // namespace millrace

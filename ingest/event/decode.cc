@@ -135,6 +135,7 @@ Event Decoder::Parts::finish() {
   counts.unknown_labels += draft.unknown_labels;
   EncodedFeatures features;
   reader.features().finish(features);
+  if (draft.slice != 0) append_slice(draft.slice, features);
   if (draft.type.kind == Kind::kImpression) {
     return Impression{std::move(draft.id), draft.time, std::move(features), draft.sampling_rate,
                       draft.user};

@@ -235,7 +235,9 @@ bool RecordReader::read_body(Field field, Value& value) {
       draft_.user = read == JsonRead::kValue ? user_key(text) : kNoUser;
       return settle(read, "user", value, "a string or an integer of 64 bits");
     case Field::kSlice:
-      return settle(read_text(value, text), "slice", value, "a string or an integer of 64 bits");
+      read = read_text(value, text);
+      draft_.slice = read == JsonRead::kValue && !text.empty() ? slice_key(text) : 0;
+      return settle(read, "slice", value, "a string or an integer of 64 bits");
     case Field::kPropensity:
       return read_real("propensity", value, {}, "a number", number) != JsonRead::kNotJson;
     case Field::kPosition:

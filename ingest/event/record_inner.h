@@ -29,6 +29,7 @@ struct Draft {
   std::optional<double> value;
   double sampling_rate = 1;
   std::uint64_t user = kNoUser;
+  std::uint64_t slice = 0;  ///< slice_key; 0: none.
   std::vector<double> labels;
   std::uint64_t unknown_features = 0, unknown_labels = 0;
   Verdict verdict;

@@ -35,6 +35,7 @@ struct MeasuredLabels {
   std::vector<float> labels;            ///< [n, T]; NaN: nothing to measure.
   std::vector<std::uint8_t> condition;  ///< [n, T]
   std::vector<std::uint8_t> last;       ///< [n] 1: no label of this impression comes after these.
+  std::vector<std::uint64_t> users;     ///< [n] As Batch::users; empty: none.
 
   int count() const { return static_cast<int>(keys.size()); }
 };
@@ -58,6 +59,8 @@ struct Batch {
   /// [rows]: the same for the metrics, where it differs; empty: as `weights`.
   std::vector<float> measure_weights;
   std::vector<std::uint64_t> users;  ///< [rows]: keys of the rows' users; 0: none.
+  /// [rows]: of their events' field `slice` (slice_key), 0: none; empty: no row has one.
+  std::vector<std::uint64_t> slices;
   /// The next three only where a policy of delayed feedback is used (Schema::has_immediate).
   std::vector<std::uint64_t> keys;    ///< [rows]: of the impressions; 0: a sample.
   std::vector<Origin> origin;         ///< [rows, T]

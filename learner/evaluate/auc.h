@@ -32,4 +32,9 @@ struct Auc {
 /// occurred. Cost: one pass.
 std::optional<Auc> auc_of(std::span<const BinCounts> bins);
 
+/// Σ_c |Σ predictions − Σ labels| / Σ weights over 32 bins c of unit width in the logit: the
+/// expected calibration error. A prediction counts as the middle of its bin among the 4,096, which
+/// is off by at most 1/1024. Nothing without a row. Requires: kAucBins bins. Cost: one pass.
+std::optional<double> calibration_error_of(std::span<const BinCounts> bins);
+
 }  // namespace millrace

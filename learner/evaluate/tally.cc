@@ -48,6 +48,50 @@ void Sums::add(const Sums& other) {
   squared.add(other.squared);
 }
 
+void Sums::save(ByteWriter& writer) const {
+  put_count(rows, writer);
+  put_count(positives, writer);
+  for (const double sum :
+       {binary.weight, binary.label, binary.prediction, binary.loss, squared.weight, squared.label,
+        squared.prediction, squared.squares, squared.absolutes, squared.label_squares}) {
+    put_weight(sum, writer);
+  }
+}
+
+Sums Sums::restored(ByteReader& reader) {
+  Sums sums;
+  sums.rows = get_count(reader);
+  sums.positives = get_count(reader);
+  for (double* sum :
+       {&sums.binary.weight, &sums.binary.label, &sums.binary.prediction, &sums.binary.loss,
+        &sums.squared.weight, &sums.squared.label, &sums.squared.prediction, &sums.squared.squares,
+        &sums.squared.absolutes, &sums.squared.label_squares}) {
+    *sum = get_weight(reader);
+  }
+  return sums;
+}
+
+void Sums::fill(Figures& figures, bool is_binary) const {
+  figures.rows = rows;
+  figures.positives = positives;
+  const double weight = is_binary ? binary.weight : squared.weight;
+  if (weight > 0) {
+    figures.label_sum = is_binary ? binary.label : squared.label;
+    figures.prediction_sum = is_binary ? binary.prediction : squared.prediction;
+    figures.label_mean = *figures.label_sum / weight;
+    figures.prediction_mean = *figures.prediction_sum / weight;
+  }
+  if (is_binary) {
+    figures.log_loss = binary.log_loss();
+    figures.normalized_entropy = binary.normalized_entropy();
+    figures.calibration = binary.calibration();
+  } else {
+    figures.rmse = squared.rmse();
+    figures.mae = squared.mae();
+    figures.explained = squared.explained();
+  }
+}
+
 SparseTally SparseTally::merged(const SparseTally& a, const SparseTally& b) {
   SparseTally both;
   both.sums = a.sums;
@@ -70,12 +114,7 @@ SparseTally SparseTally::merged(const SparseTally& a, const SparseTally& b) {
 }
 
 void SparseTally::save(ByteWriter& writer) const {
-  put_count(sums.rows, writer);
-  put_count(sums.positives, writer);
-  for (const double sum : {sums.binary.weight, sums.binary.label, sums.binary.prediction,
-                           sums.binary.loss, sums.squared.weight, sums.squared.squares}) {
-    put_weight(sum, writer);
-  }
+  sums.save(writer);
   put_count(bins.size(), writer);
   int before = -1;
   for (const SparseBin& bin : bins) {
@@ -88,13 +127,7 @@ void SparseTally::save(ByteWriter& writer) const {
 
 SparseTally SparseTally::restored(ByteReader& reader) {
   SparseTally tally;
-  tally.sums.rows = get_count(reader);
-  tally.sums.positives = get_count(reader);
-  for (double* sum :
-       {&tally.sums.binary.weight, &tally.sums.binary.label, &tally.sums.binary.prediction,
-        &tally.sums.binary.loss, &tally.sums.squared.weight, &tally.sums.squared.squares}) {
-    *sum = get_weight(reader);
-  }
+  tally.sums = Sums::restored(reader);
   const std::uint64_t count = get_count(reader);
   if (count > kAucBins) throw StateError("a saved histogram has too many bins");
   std::uint64_t at = 0;
@@ -153,19 +186,13 @@ SparseTally Tally::sparse() const {
 
 Figures Tally::figures() const {
   Figures figures;
-  figures.rows = sums_.rows;
-  figures.positives = sums_.positives;
-  if (!binary()) {
-    figures.rmse = sums_.squared.rmse();
-    return figures;
-  }
+  sums_.fill(figures, binary());
+  if (!binary()) return figures;
   if (const auto auc = auc_of(bins_)) {
     figures.auc = auc->value;
     figures.auc_error = auc->error;
   }
-  figures.log_loss = sums_.binary.log_loss();
-  figures.normalized_entropy = sums_.binary.normalized_entropy();
-  figures.calibration = sums_.binary.calibration();
+  figures.calibration_error = calibration_error_of(bins_);
   return figures;
 }
 

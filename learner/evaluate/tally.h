@@ -28,6 +28,11 @@ struct Sums {
   SquaredErrorSums squared;
 
   void add(const Sums& other);
+  /// Everything of `figures` that needs no histogram.
+  void fill(Figures& figures, bool is_binary) const;
+  /// Compact while the weights are whole numbers.
+  void save(ByteWriter& writer) const;
+  static Sums restored(ByteReader& reader);
 };
 
 struct SparseBin {
@@ -50,10 +55,13 @@ struct SparseTally {
 /// What some rows add up to, for adding. Memory: 64 KiB for a binary output.
 class Tally {
  public:
+  using Kept = SparseTally;
+
   explicit Tally(bool binary);
 
   bool binary() const { return !bins_.empty(); }
   std::uint64_t rows() const { return sums_.rows; }
+  const Sums& sums() const { return sums_; }
   void add(const Measurement& measurement);
   void add(const SparseTally& other);
   void clear();

@@ -277,6 +277,12 @@ double ScoreFormula::combine(Op op, double left, double right) {
   }
 }
 
+bool ScoreFormula::reads(int task) const {
+  return std::any_of(steps_.begin(), steps_.end(), [task](const Step& step) {
+    return step.op == Op::kTask && step.task == task;
+  });
+}
+
 double ScoreFormula::evaluate(std::span<const float> values) const {
   MILLRACE_CHECK(static_cast<std::size_t>(tasks_) <= values.size());
   std::array<double, kMostValues> stack;

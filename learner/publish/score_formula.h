@@ -33,6 +33,8 @@ class ScoreFormula {
   const std::string& text() const { return text_; }
   /// How many tasks `evaluate` reads from: one more than the last of those that the formula names.
   int tasks() const { return tasks_; }
+  /// Whether it names this task.
+  bool reads(int task) const;
 
  private:
   class Parser;

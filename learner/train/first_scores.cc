@@ -18,7 +18,7 @@ int width_of(const Schema& schema) {
   for (const Task& task : schema.tasks()) {
     if (task.policy != FeedbackPolicy::kWait) width += has_product(task) ? 2 : 1;
   }
-  return width;
+  return width + 1;  // the mark of the slice
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ FirstScores::FirstScores(const Schema& schema, Duration forget_after)
     : own_(schema.tasks().size(), -1),
       product_(schema.tasks().size(), -1),
       forget_after_(forget_after),
-      rows_(std::max(1, width_of(schema)), false) {
+      rows_(width_of(schema), false) {
   for (int k = 0; k < static_cast<int>(own_.size()); ++k) {
     const Task& task = schema.tasks()[static_cast<std::size_t>(k)];
     if (task.policy == FeedbackPolicy::kWait) continue;
@@ -42,7 +42,8 @@ std::uint64_t FirstScores::bytes_each(const Schema& schema) {
   return 16 + 11 + sizeof(float) * static_cast<std::uint64_t>(width_of(schema));
 }
 
-void FirstScores::add(const Batch& batch, View<const float> z, const ServedLogits& served) {
+void FirstScores::add(const Batch& batch, View<const float> z, const ServedLogits& served,
+                      std::span<const float> marks) {
   if (!any() || batch.keys.empty()) return;
   forget_old(batch.due);
   for (int i = 0; i < batch.rows; ++i) {
@@ -55,6 +56,7 @@ void FirstScores::add(const Batch& batch, View<const float> z, const ServedLogit
       logits[own(k)] = static_cast<float>(served.own(z.row(i), k));
       if (product(k) >= 0) logits[product(k)] = static_cast<float>(served.product(z.row(i), k));
     }
+    logits[mark()] = marks.empty() ? 0 : marks[static_cast<std::size_t>(i)];
     rows_.touch(row);
   }
 }

@@ -18,7 +18,7 @@ namespace millrace {
 /// What the model said of impressions before it had trained any of their rows, kept until their
 /// labels are decided: the scores that count for tasks whose labels are trained early
 /// (contract/README.md, Labels and metrics). For each impression the served logits of these tasks,
-/// and of their products where they have one.
+/// and of their products where they have one, and the row's slice.
 ///
 /// Memory: 16 bytes, 4 for each logit and about 11 of index an impression (`bytes_each`), from its
 /// first row to its last label. A score whose label never comes (its rows were shed later) goes
@@ -34,8 +34,13 @@ class FirstScores {
   int own(int task) const { return own_[static_cast<std::size_t>(task)]; }
   int product(int task) const { return product_[static_cast<std::size_t>(task)]; }
 
-  /// Takes the scores of a batch's rows (z [rows, T]) whose impressions have none yet.
-  void add(const Batch& batch, View<const float> z, const ServedLogits& served);
+  /// Where the mark of the row's slice stands (TaskMetrics::slice_marks). Requires: any().
+  int mark() const { return width_; }
+
+  /// Takes the scores of a batch's rows (z [rows, T]) whose impressions have none yet. `marks`: of
+  /// the rows' slices, or empty.
+  void add(const Batch& batch, View<const float> z, const ServedLogits& served,
+           std::span<const float> marks = {});
   /// An impression's logits, or null; a null is counted.
   const float* find(std::uint64_t key);
   void erase(std::uint64_t key);

@@ -170,6 +170,9 @@ std::optional<std::string> TrainerMigration::value(std::string_view name,
   if (name == "relations") {
     return keeps_relations() ? std::optional<std::string>(bytes) : std::nullopt;
   }
+  if (name.starts_with("evaluate/")) {
+    return keeps_evaluation(name) ? std::optional<std::string>(bytes) : std::nullopt;
+  }
   if (name == "counters") return std::string(bytes);
   if (name == "dense") return dense(bytes);
   if (name == "feedback" || name == "scores_clock") {
@@ -212,6 +215,31 @@ bool TrainerMigration::keeps_set(std::string_view set) const {
   if (slash == std::string_view::npos) return false;
   const std::string_view kind = set.substr(0, slash);
   return (kind == "rows" || kind == "candidates") && is_in(kept_tables_, set.substr(slash + 1));
+}
+
+// What is measured of the whole model begins anew where its shape changed; what the business had,
+// only where a task is not what it was.
+bool TrainerMigration::keeps_evaluation(std::string_view name) const {
+  const auto is_kept = [](const auto& now, const auto& before, const std::vector<int>& sources) {
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      const bool was = std::any_of(before.begin(), before.end(),
+                                   [&](const auto& old) { return old.name == now[i].name; });
+      if (was && sources[i] < 0) return false;
+    }
+    return true;
+  };
+  const auto is_same = [](std::size_t before, const std::vector<int>& sources) {
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      if (sources[i] != static_cast<int>(i)) return false;
+    }
+    return before == sources.size();
+  };
+  if (name.starts_with("evaluate/business/")) {
+    return is_kept(new_schema_.tasks(), old_schema_.tasks(), tasks_);
+  }
+  return is_same(old_schema_.tasks().size(), tasks_) &&
+         is_same(old_schema_.features().size(), features_) && model_.made.empty() &&
+         model_.partly.empty() && model_.dropped.empty();
 }
 
 // "metrics/<task>/…"

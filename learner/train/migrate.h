@@ -53,6 +53,7 @@ class TrainerMigration {
   std::string numeric(std::string_view bytes) const;
   std::string tables(std::string_view bytes) const;
   bool keeps_metrics(std::string_view name) const;
+  bool keeps_evaluation(std::string_view name) const;
 
   const Schema old_schema_, new_schema_;
   const LearnerOptions old_options_, new_options_;

@@ -9,24 +9,30 @@
 #include "learner/data/schema.h"
 #include "learner/evaluate/figures.h"
 #include "learner/relation/report.h"
+#include "learner/evaluate/gate_watch.h"
+#include "learner/evaluate/importance.h"
+#include "learner/evaluate/output_metrics.h"
+#include "learner/train/business.h"
 #include "learner/train/guardrail_report.h"
 
 namespace millrace {
 
-/// What is known of one task.
-struct TaskReport {
+/// What is known of one task; the figures are those of its own output.
+struct TaskReport : OutputReport {
   std::string name;
   TaskKind kind = TaskKind::kBinary;
   bool binary = true;
-  Figures all;     ///< Since the store began.
-  Figures window;  ///< The last 100,000 rows, by pieces.
-  /// The last fifth of the rows since this object was made, to within 5 % of the rows.
-  Figures last_fifth;
   /// The product over the chain of conditions on all rows; for tasks over the entire space.
-  std::optional<Figures> entire_all, entire_window, entire_last_fifth;
+  std::optional<OutputReport> entire;
   double weight = 1;           ///< What the balancer gives the task now.
   std::optional<double> loss;  ///< Mean loss of the last batch that had the label.
   double label_share = 0;      ///< Share of rows with the label, π_k, matured stream.
+};
+
+/// The weighted mean of the tasks' scores (evaluate/composite.h) over one window.
+struct CompositeReport {
+  std::string window;  ///< "all", "window", "last_fifth", "1h" …
+  std::optional<double> value;
 };
 
 /// What is known of one embedding table.
@@ -58,6 +64,10 @@ struct TrainerReport {
   std::uint64_t steps = 0, rows = 0, skipped = 0;
   ScoresReport scores;
   std::vector<HeadReport> heads;
+  std::vector<CompositeReport> composite;
+  std::vector<BusinessReport> business;
+  std::vector<GateReport> gates;
+  ImportanceReport importance;  ///< Without a feature where it is not measured.
 };
 
 /// What the trainer counts while it works: plain numbers, written by its one thread, read by any.

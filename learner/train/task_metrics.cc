@@ -4,77 +4,167 @@
 #include <cmath>
 #include <string>
 
+#include "learner/base/hash.h"
 #include "learner/data/label_units.h"
 #include "learner/math/activation.h"
 #include "learner/math/loss.h"
 
 namespace millrace {
+namespace {
 
-TaskMetrics::TaskMetrics(const Schema& schema) : schema_(schema), served_(schema) {
+// Outputs whose figures a report in parts makes anew.
+constexpr std::size_t kRefreshedAtOnce = 8;
+
+// A slice's mark is a whole number that a float holds: the slice, and above it what tells the
+// options apart.
+constexpr std::uint64_t kMarks = 1 << 24, kSlices = 512;
+static_assert(SliceOptions::kMost < static_cast<int>(kSlices));
+
+const std::vector<float>& measure_weights(const Batch& batch) {
+  return batch.measure_weights.empty() ? batch.weights : batch.measure_weights;
+}
+
+}  // namespace
+
+TaskMetrics::TaskMetrics(const Schema& schema, const EvaluateOptions& options)
+    : schema_(schema),
+      options_(options),
+      served_(schema),
+      slices_(schema, options.slices),
+      business_(schema, options) {
+  if (slices_.count() > 0) {
+    mark_ = static_cast<float>(hash_bytes(slices_.stamp()) % (kMarks / kSlices) * kSlices);
+  }
   for (const Task& task : schema.tasks()) {
     const std::string name = "metrics/" + task.name;
-    Of of{OutputMetrics(name, task.kind == TaskKind::kBinary), std::nullopt};
-    if (task.entire_space && task.given >= 0) of.entire.emplace(name + "/entire", true);
+    Of of{OutputMetrics(name, task.kind == TaskKind::kBinary, options, &slices_), std::nullopt};
+    if (task.entire_space && task.given >= 0) {
+      of.entire.emplace(name + "/entire", true, options, &slices_);
+    }
     tasks_.push_back(std::move(of));
   }
 }
 
+void TaskMetrics::advance(EventTime due) {
+  for (Of& of : tasks_) {
+    of.own.advance(due);
+    if (of.entire) of.entire->advance(due);
+  }
+  business_.advance(due);
+}
+
 void TaskMetrics::add(const Batch& batch, View<const float> z, const TaskLosses& losses,
                       const OutputStart& outputs) {
-  const std::size_t T = tasks_.size();
-  const std::vector<float>& weights =
-      batch.measure_weights.empty() ? batch.weights : batch.measure_weights;
-  for (std::size_t k = 0; k < T; ++k) {
-    const int task = static_cast<int>(k);
-    const bool binary = schema_.tasks()[k].kind == TaskKind::kBinary;
-    const Transform transform = schema_.tasks()[k].transform;
-    Of& of = tasks_[k];
+  advance(batch.due);
+  const std::vector<int>& slices = slices_.take(batch);
+  places_.assign(static_cast<std::size_t>(batch.rows), {});
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (!batch.users.empty()) places_[i].user = batch.users[i];
+    if (!slices.empty()) places_[i].slice = slices[i];
+  }
+  for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
     for (int i = 0; i < batch.rows; ++i) {
-      const std::size_t cell = static_cast<std::size_t>(i) * T + k;
-      const float label = batch.labels[cell];
-      if (std::isnan(label) || !losses.is_final(i, task)) continue;
-      Measurement m;
-      m.weight = weights[static_cast<std::size_t>(i)];
-      m.label = label;
-      const bool condition = batch.condition[cell] == 1;
-      if (served_.corrects(task) && binary) {
-        std::optional<double> product;
-        if (of.entire) product = served_.product(z.row(i), task);
-        add_binary(of, m.weight, label, condition, served_.own(z.row(i), task), product);
-        continue;
-      }
-      if (of.entire) {
-        m.logit = losses.product_logit(i, task);
-        m.prediction = math::sigmoid(m.logit);
-        m.loss = losses.loss(i, task);
-        of.entire->add(m);
-      }
-      if (!condition) continue;
-      m.logit = z(i, task);
-      if (binary) {
-        m.prediction = math::sigmoid(m.logit);
-        m.loss = of.entire ? math::bce(m.logit, m.label).value : losses.loss(i, task);
-      } else {
-        m.label = in_label_units(transform, label);
-        m.prediction = outputs.value(z(i, task), task);
-      }
-      of.own.add(m);
+      add_row(batch, i, k, places_[static_cast<std::size_t>(i)], z, losses, outputs);
     }
+  }
+  if (business_.any()) add_business(batch, z, outputs);
+}
+
+void TaskMetrics::add_row(const Batch& batch, int i, int task, const RowPlace& place,
+                          View<const float> z, const TaskLosses& losses,
+                          const OutputStart& outputs) {
+  const auto k = static_cast<std::size_t>(task);
+  const std::size_t cell = static_cast<std::size_t>(i) * tasks_.size() + k;
+  const float label = batch.labels[cell];
+  if (std::isnan(label) || !losses.is_final(i, task)) return;
+  Of& of = tasks_[k];
+  const bool binary = schema_.tasks()[k].kind == TaskKind::kBinary;
+  const bool condition = batch.condition[cell] == 1;
+  Measurement m;
+  m.weight = measure_weights(batch)[static_cast<std::size_t>(i)];
+  m.label = label;
+  if (served_.corrects(task) && binary) {
+    std::optional<double> product;
+    if (of.entire) product = served_.product(z.row(i), task);
+    add_binary(of, {m.weight, label, condition, place}, served_.own(z.row(i), task), product);
+    return;
+  }
+  if (of.entire) {
+    m.logit = losses.product_logit(i, task);
+    m.prediction = math::sigmoid(m.logit);
+    m.loss = losses.loss(i, task);
+    of.entire->add(m, place);
+  }
+  if (!condition) return;
+  m.logit = z(i, task);
+  if (binary) {
+    m.prediction = math::sigmoid(m.logit);
+    m.loss = of.entire ? math::bce(m.logit, m.label).value : losses.loss(i, task);
+  } else {
+    m.label = in_label_units(schema_.tasks()[k].transform, label);
+    m.prediction = served_value(z.row(i), task, outputs);
+  }
+  of.own.add(m, place);
+}
+
+double TaskMetrics::served_value(const float* z, int task, const OutputStart& outputs) const {
+  const Task& of = schema_.tasks()[static_cast<std::size_t>(task)];
+  if (of.kind == TaskKind::kBinary) {
+    return math::sigmoid(served_.corrects(task) ? served_.own(z, task) : double{z[task]});
+  }
+  return outputs.value(z[task], task);
+}
+
+// Labels and predictions of each row, in the units in which they are served.
+void TaskMetrics::add_business(const Batch& batch, View<const float> z,
+                               const OutputStart& outputs) {
+  const std::size_t T = tasks_.size();
+  std::vector<float> labels(T), predictions(T);
+  for (int i = 0; i < batch.rows; ++i) {
+    const std::size_t row = static_cast<std::size_t>(i) * T;
+    const std::span<const float> written(batch.labels.data() + row, T);
+    if (!business_.wants(written)) continue;
+    for (std::size_t k = 0; k < T; ++k) {
+      const Task& task = schema_.tasks()[k];
+      const bool binary = task.kind == TaskKind::kBinary;
+      labels[k] =
+          binary ? written[k] : static_cast<float>(in_label_units(task.transform, written[k]));
+      predictions[k] = static_cast<float>(served_value(z.row(i), static_cast<int>(k), outputs));
+    }
+    business_.add(labels, {batch.condition.data() + row, T}, predictions,
+                  measure_weights(batch)[static_cast<std::size_t>(i)]);
   }
 }
 
 // One row of a binary task, from its served logits.
-void TaskMetrics::add_binary(Of& of, double weight, double label, bool condition, double own,
+void TaskMetrics::add_binary(Of& of, const Row& row, double own,
                              std::optional<double> product) const {
   const auto measurement = [&](double logit) {
-    return Measurement{weight, label, math::sigmoid(logit), logit, math::bce(logit, label).value};
+    return Measurement{row.weight, row.label, math::sigmoid(logit), logit,
+                       math::bce(logit, row.label).value};
   };
-  if (of.entire && product) of.entire->add(measurement(*product));
-  if (condition) of.own.add(measurement(own));
+  if (of.entire && product) of.entire->add(measurement(*product), row.place);
+  if (row.condition) of.own.add(measurement(own), row.place);
 }
 
-void TaskMetrics::add(const MeasuredLabels& labels, FirstScores& scores) {
+std::vector<float> TaskMetrics::slice_marks(const Batch& batch) {
+  std::vector<float> marks;
+  for (const int slice : slices_.take(batch)) {
+    marks.push_back(mark_ + static_cast<float>(slice));
+  }
+  return marks;
+}
+
+// A row that was marked under other options is of no known slice.
+int TaskMetrics::slice_of_mark(float mark) const {
+  if (slices_.count() == 0) return 0;
+  const auto slice = static_cast<int>(mark - mark_);
+  return mark < mark_ || slice >= slices_.count() ? slices_.other() : slice;
+}
+
+void TaskMetrics::add(const MeasuredLabels& labels, EventTime due, FirstScores& scores) {
   const std::size_t T = tasks_.size();
+  if (labels.count() > 0) advance(due);
   for (std::size_t i = 0; i < labels.keys.size(); ++i) {
     const auto row = labels.labels.begin() + static_cast<std::ptrdiff_t>(i * T);
     const bool any = std::any_of(row, row + static_cast<std::ptrdiff_t>(T),
@@ -86,26 +176,78 @@ void TaskMetrics::add(const MeasuredLabels& labels, FirstScores& scores) {
       if (std::isnan(label) || scores.own(task) < 0) continue;
       std::optional<double> product;
       if (scores.product(task) >= 0) product = logits[scores.product(task)];
-      add_binary(tasks_[k], labels.weights[i], label, labels.condition[i * T + k] == 1,
+      const RowPlace place{labels.users.empty() ? 0 : labels.users[i],
+                           slice_of_mark(logits[scores.mark()])};
+      add_binary(tasks_[k], {labels.weights[i], label, labels.condition[i * T + k] == 1, place},
                  logits[scores.own(task)], product);
     }
     if (labels.last[i] != 0) scores.erase(labels.keys[i]);
   }
 }
 
+std::vector<const OutputMetrics*> TaskMetrics::outputs() const {
+  std::vector<const OutputMetrics*> outputs;
+  for (const Of& of : tasks_) {
+    outputs.push_back(&of.own);
+    if (of.entire) outputs.push_back(&*of.entire);
+  }
+  return outputs;
+}
+
+void TaskMetrics::refresh(bool whole) const {
+  const std::vector<const OutputMetrics*> all = outputs();
+  std::size_t left = whole ? all.size() : kRefreshedAtOnce;
+  for (std::size_t i = 0; i < all.size() && left > 0; ++i) {
+    const OutputMetrics& output = *all[next_ % all.size()];
+    ++next_;
+    if (!output.is_stale()) continue;
+    output.refresh();
+    --left;
+  }
+  next_ %= all.size();
+}
+
 void TaskMetrics::report(int task, TaskReport& report) const {
   const auto k = static_cast<std::size_t>(task);
   const Of& of = tasks_[k];
+  static_cast<OutputReport&>(report) = of.own.report();
   report.name = schema_.tasks()[k].name;
   report.kind = schema_.tasks()[k].kind;
   report.binary = report.kind == TaskKind::kBinary;
-  report.all = of.own.all();
-  report.window = of.own.window();
-  report.last_fifth = of.own.last_fifth();
-  if (!of.entire) return;
-  report.entire_all = of.entire->all();
-  report.entire_window = of.entire->window();
-  report.entire_last_fifth = of.entire->last_fifth();
+  if (of.entire) report.entire = of.entire->report();
+}
+
+std::vector<CompositeReport> TaskMetrics::composites() const {
+  const auto composite = [&](std::string window, auto&& figures) {
+    std::vector<CompositePart> parts;
+    // What counts and is not this model's has no score.
+    for (const auto& [task, weight] : options_.composite) {
+      if (schema_.find_task(task) < 0) parts.push_back({weight, std::nullopt});
+    }
+    for (std::size_t k = 0; k < tasks_.size(); ++k) {
+      const Task& task = schema_.tasks()[k];
+      const auto given = options_.composite.find(task.name);
+      const double weight = options_.composite.empty()          ? 1
+                            : given == options_.composite.end() ? 0
+                                                                : given->second;
+      const bool binary = task.kind == TaskKind::kBinary;
+      parts.push_back({weight, composite_score(figures(tasks_[k].own.report()), binary,
+                                               options_.composite_measure)});
+    }
+    return CompositeReport{std::move(window), composite_of(parts)};
+  };
+  using Report = const OutputReport&;
+  std::vector<CompositeReport> all{
+      composite("all", [](Report of) { return of.all; }),
+      composite("window", [](Report of) { return of.window; }),
+      composite("last_fifth", [](Report of) { return of.last_fifth; })};
+  const auto spans = spans_of(options_);
+  for (std::size_t s = 0; s < spans.size(); ++s) {
+    all.push_back(composite(spans[s].first, [s](Report of) {
+      return s < of.spans.size() ? of.spans[s].figures : Figures();
+    }));
+  }
+  return all;
 }
 
 void TaskMetrics::save(StateChanges& changes) {
@@ -113,9 +255,12 @@ void TaskMetrics::save(StateChanges& changes) {
     of.own.save(changes);
     if (of.entire) of.entire->save(changes);
   }
+  slices_.save(changes);
+  business_.save(changes);
 }
 
 bool TaskMetrics::restore(std::string_view name, std::string_view bytes) {
+  if (slices_.restore(name, bytes) || business_.restore(name, bytes)) return true;
   return std::any_of(tasks_.begin(), tasks_.end(), [&](Of& of) {
     return of.own.restore(name, bytes) || (of.entire && of.entire->restore(name, bytes));
   });

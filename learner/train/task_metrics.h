@@ -8,8 +8,12 @@
 #include "learner/base/view.h"
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
+#include "learner/evaluate/composite.h"
+#include "learner/evaluate/options.h"
 #include "learner/evaluate/output_metrics.h"
+#include "learner/evaluate/slices.h"
 #include "learner/publish/served_logits.h"
+#include "learner/train/business.h"
 #include "learner/train/first_scores.h"
 #include "learner/train/output_start.h"
 #include "learner/train/report.h"
@@ -26,7 +30,7 @@ namespace millrace {
 class TaskMetrics {
  public:
   /// Borrows `schema`.
-  explicit TaskMetrics(const Schema& schema);
+  explicit TaskMetrics(const Schema& schema, const EvaluateOptions& options = {});
 
   const ServedLogits& served() const { return served_; }
 
@@ -34,11 +38,21 @@ class TaskMetrics {
   void add(const Batch& batch, View<const float> z, const TaskLosses& losses,
            const OutputStart& outputs);
 
-  /// Takes in final labels that come by themselves; scores of impressions without further ones go.
-  void add(const MeasuredLabels& labels, FirstScores& scores);
+  /// Takes in final labels that come by themselves, at event time `due`; scores of impressions
+  /// without further ones go.
+  void add(const MeasuredLabels& labels, EventTime due, FirstScores& scores);
 
-  /// Fills in name, kind and figures.
+  /// What FirstScores keeps of each row's slice until its final labels come; empty: nothing.
+  std::vector<float> slice_marks(const Batch& batch);
+
+  /// Makes figures anew that are out of date: all of them, or (`whole` false) those of the few
+  /// outputs that have waited longest, so that a report costs little however many tasks there are.
+  void refresh(bool whole) const;
+  /// Fills in name, kind and figures, as of the last `refresh`.
   void report(int task, TaskReport& report) const;
+  /// The composite by window; of all tasks' figures as of the last `refresh`.
+  std::vector<CompositeReport> composites() const;
+  std::vector<BusinessReport> business() const { return business_.report(); }
 
   void save(StateChanges& changes);
   /// Returns whether the value is one of the metrics'. Error: throws StateError.
@@ -49,12 +63,32 @@ class TaskMetrics {
     OutputMetrics own;
     std::optional<OutputMetrics> entire;
   };
-  void add_binary(Of& of, double weight, double label, bool condition, double own,
-                  std::optional<double> product) const;
+  /// One row of one task, as its labels and its place say.
+  struct Row {
+    double weight;
+    double label;
+    bool condition;
+    RowPlace place;
+  };
+  void add_binary(Of& of, const Row& row, double own, std::optional<double> product) const;
+  void add_row(const Batch& batch, int row, int task, const RowPlace& place, View<const float> z,
+               const TaskLosses& losses, const OutputStart& outputs);
+  void advance(EventTime due);
+  /// What is served of a task: a probability, or a value in the label's units.
+  double served_value(const float* z, int task, const OutputStart& outputs) const;
+  void add_business(const Batch& batch, View<const float> z, const OutputStart& outputs);
+  std::vector<const OutputMetrics*> outputs() const;
+  int slice_of_mark(float mark) const;
 
   const Schema& schema_;
+  const EvaluateOptions options_;
   const ServedLogits served_;
+  SliceKeys slices_;
+  float mark_ = 0;  ///< Of the slices' options, in every slice's mark.
   std::vector<Of> tasks_;
+  BusinessFigures business_;
+  std::vector<RowPlace> places_;  ///< Of a batch's rows.
+  mutable std::size_t next_ = 0;  ///< The output that a refresh in parts begins with.
 };
 
 }  // namespace millrace

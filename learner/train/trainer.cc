@@ -19,6 +19,7 @@
 #include "learner/train/guardrail.h"
 #include "learner/train/label_shares.h"
 #include "learner/train/label_tools.h"
+#include "learner/train/model_watch.h"
 #include "learner/train/output_start.h"
 #include "learner/train/task_balancing.h"
 #include "learner/train/task_losses.h"
@@ -68,6 +69,7 @@ struct Trainer::Parts {
   LabelTools labels;
   OutputStart outputs;
   TaskMetrics metrics;
+  ModelWatch watch;
   FirstScores scores;
   Guardrail guardrail;
   std::uint64_t steps = 0, rows = 0, skipped = 0;
@@ -106,7 +108,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       shares(model.tasks()),
       labels(schema, options.train.labels),
       outputs(schema),
-      metrics(schema),
+      metrics(schema, options.evaluate),
+      watch(schema, model, options.evaluate),
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),
@@ -253,7 +256,10 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   const double fraction = static_cast<double>(learned) / options.train.batch;
   metrics.add(batch, view_of(z, batch.rows, model.tasks()), losses, outputs);
-  scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served());
+  if (scores.any()) {
+    scores.add(batch, view_of(z, batch.rows, model.tasks()), metrics.served(),
+               metrics.slice_marks(batch));
+  }
   guardrail.add(batch, view_of(z, batch.rows, model.tasks()), losses);
   labels.add(batch);
   const std::vector<std::uint8_t>& learns = guardrail.learns();
@@ -269,6 +275,8 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   outputs.add(batch, learns);
   shares = next_shares;
   balancing.learned(batch, view_of(z, batch.rows, model.tasks()), sums, fraction, used, metrics);
+  watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
+                *chunk_memory[0].work);
   std::vector<ParameterSlot> kept = fixed_slots(model.parameters());
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
@@ -361,7 +369,7 @@ void Trainer::train(const Batch& batch) {
   }
   p.skipped += done == Parts::Done::kSkipped ? 1 : 0;
   // After the step: a label may be decided in the row that is its impression's first.
-  p.metrics.add(batch.measured, p.scores);
+  p.metrics.add(batch.measured, batch.due, p.scores);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   p.probe.rows = p.rows;
   p.probe.steps = p.steps;
@@ -387,7 +395,11 @@ void Trainer::freeze(std::optional<int> task, std::string reason) {
 
 bool Trainer::resume(std::optional<int> task) { return parts_->guardrail.resume(task); }
 
-std::vector<std::string> Trainer::take_notices() { return parts_->guardrail.take_notices(); }
+std::vector<std::string> Trainer::take_notices() {
+  std::vector<std::string> notices = parts_->guardrail.take_notices();
+  for (std::string& notice : parts_->watch.take_notices()) notices.push_back(std::move(notice));
+  return notices;
+}
 
 Publication Trainer::publish() {
   Parts& p = *parts_;
@@ -413,8 +425,9 @@ Publication Trainer::publish() {
 const std::string& Trainer::name() const { return parts_->name; }
 const TrainerProbe& Trainer::probe() const { return parts_->probe; }
 
-TrainerReport Trainer::report() const {
+TrainerReport Trainer::report(bool whole) const {
   const Parts& p = *parts_;
+  p.metrics.refresh(whole);
   TrainerReport report;
   report.model = p.name;
   report.steps = p.steps;
@@ -436,6 +449,10 @@ TrainerReport Trainer::report() const {
     task.loss = p.last_loss[at];
     task.label_share = p.shares.share(Stream::kMatured, k);
   }
+  report.gates = p.watch.gates();
+  report.importance = p.watch.importance();
+  report.composite = p.metrics.composites();
+  report.business = p.metrics.business();
   for (const EmbeddingTable& table : p.inputs.tables()) {
     const EmbeddingTable::Counters& counters = table.counters();
     report.tables.push_back({table.shape().name, table.rows(), counters.admitted, counters.expired,
@@ -471,6 +488,7 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
   p.balancing.save(changes);
   p.guardrail.save(changes);
   p.metrics.save(changes);
+  p.watch.save(changes);
   p.heads.save(changes);
   p.scores.save(sequence, cleanings, changes);
   p.inputs.save(sequence, cleanings, changes);
@@ -481,6 +499,7 @@ void Trainer::restore_value(std::string_view name, std::string_view bytes) {
   Parts& p = *parts_;
   if (p.inputs.restore_value(name, bytes) || p.metrics.restore(name, bytes)) return;
   if (p.guardrail.restore(name, bytes) || p.balancing.restore(name, bytes)) return;
+  if (p.watch.restore(name, bytes)) return;
   if (p.heads.restore(name, bytes) || p.scores.restore_value(name, bytes)) return;
   ByteReader reader(bytes);
   if (name == "dense") {

@@ -13,6 +13,7 @@
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
 #include "learner/embedding/options.h"
+#include "learner/evaluate/options.h"
 #include "learner/model/options.h"
 #include "learner/publish/publication.h"
 #include "learner/relation/options.h"
@@ -30,6 +31,7 @@ struct LearnerOptions {
   TrainOptions train;
   EmbeddingOptions embeddings;
   GuardrailOptions guardrails;
+  EvaluateOptions evaluate;
 };
 
 /// One model that learns from a stream of batches: each batch is scored, measured, then trained on.
@@ -74,12 +76,13 @@ class Trainer final : public Participant {
   /// part of the state. `resume` returns whether anything was frozen.
   void freeze(std::optional<int> task, std::string reason);
   bool resume(std::optional<int> task);
-  /// What the guardrails have to tell, each once, for the log.
+  /// What the guardrails and the gates have to tell, each once, for the log.
   std::vector<std::string> take_notices();
 
   const std::string& name() const;
-  /// A copy of what is known of every task; cheap enough for a few times a second.
-  TrainerReport report() const;
+  /// A copy of what is known of every task. Not `whole`: figures of some tasks may be those of an
+  /// earlier call, so that it is cheap enough for a few times a second, whatever the tasks.
+  TrainerReport report(bool whole = true) const;
   const TrainerProbe& probe() const;
 
   std::string participant_name() const override;

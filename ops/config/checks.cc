@@ -9,6 +9,7 @@
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
 #include "ops/config/balance_checks.h"
+#include "ops/config/evaluate_checks.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/model_checks.h"
 #include "ops/config/train_checks.h"
@@ -186,6 +187,7 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_optimizers(reader, config, doubts);
   check_labels(reader, config);
   check_score(reader, config);
+  check_evaluate(reader, config, doubts);
   if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
   const std::string listen = "serve.listen";
   const bool read = !reader.has(listen) || reader.is_good(listen);

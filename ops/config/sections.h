@@ -12,9 +12,10 @@
 namespace millrace {
 
 /// The keys at the top of a configuration, in the order in which they are read and printed.
-inline constexpr std::array<std::string_view, 16> kTopKeys{
-    "name",  "kafka", "events",  "dead_letters", "join",  "features",   "embeddings", "tasks",
-    "score", "model", "balance", "relations",    "train", "guardrails", "store",      "serve"};
+inline constexpr std::array<std::string_view, 17> kTopKeys{
+    "name",       "kafka",      "events",   "dead_letters", "join",    "features",
+    "embeddings", "tasks",      "score",    "model",        "balance", "relations",
+    "train",      "guardrails", "evaluate", "store",        "serve"};
 
 /// Calls `visit(options, meaning)` for the section of that name; returns whether there is one whose
 /// keys are declared by an option struct. `config` is a Config, const or not.
@@ -40,6 +41,9 @@ bool visit_section(AnyConfig& config, std::string_view name, Visit visit) {
     visit(config.learner.guardrails,
           "When learning stops by itself, for one task or for all, and how much of it one user may "
           "have.");
+  } else if (name == "evaluate") {
+    visit(config.learner.evaluate,
+          "What is told of how good the models are; none of it changes a weight.");
   } else if (name == "store") {
     visit(config.store, "Where everything is committed.");
   } else if (name == "serve") {

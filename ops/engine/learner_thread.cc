@@ -21,7 +21,7 @@ LearnerThread::LearnerThread(Parts parts)
     : parts_(parts), queue_(parts.queue), last_publish_(Clock::now()), last_report_(Clock::now()) {
   unpublished_ = holds_ = parts_.held;
   log_notices();
-  refresh_report();
+  refresh_report(true);
   if (parts_.commands != nullptr) parts_.commands->open();
   thread_ = std::thread([this] { work(); });
 }
@@ -66,7 +66,7 @@ void LearnerThread::work() {
       if (Clock::now() - last_report_ >= kReportEvery) refresh_report();
       if (!message && queue_.is_closed() && queue_.size() == 0) break;
     }
-    refresh_report();
+    refresh_report(true);
     queue_.close();
     if (parts_.failure.happened()) close_commands(parts_.failure.message());
   } catch (const std::exception& error) {
@@ -170,9 +170,9 @@ void LearnerThread::publish_if_due() {
   parts_.publisher->publish(parts_.trainers.champion().publish());
 }
 
-void LearnerThread::refresh_report() {
+void LearnerThread::refresh_report(bool whole) {
   last_report_ = Clock::now();
-  auto report = std::make_shared<const TrainerReport>(parts_.trainers.champion().report());
+  auto report = std::make_shared<const TrainerReport>(parts_.trainers.champion().report(whole));
   const std::lock_guard lock(report_mutex_);
   report_ = std::move(report);
 }

@@ -86,7 +86,7 @@ class LearnerThread {
   CommandAnswer carry_out(const TrainerCommand& command);
   void log_notices();
   void log(std::string_view level, const std::string& message) const;
-  void refresh_report();
+  void refresh_report(bool whole = false);
 
   Parts parts_;
   BoundedQueue<Message> queue_;

@@ -5,6 +5,7 @@
 #include "learner/base/check.h"
 #include "serve/api/admin.h"
 #include "serve/api/health.h"
+#include "serve/api/insight.h"
 #include "serve/api/join.h"
 #include "serve/api/relations.h"
 #include "serve/api/rollback.h"
@@ -17,6 +18,25 @@ namespace {
 
 constexpr int kInsightQueue = 64;
 constexpr int kAdminQueue = 4;
+
+Answer answer_insight(const RouteLine& line, const ServeParts& parts, const Request& request) {
+  switch (line.route) {
+    case Route::kStatus:
+      return answer_status(parts);
+    case Route::kMetrics:
+      return answer_metrics(parts);
+    case Route::kRelations:
+      return answer_relations(parts);
+    case Route::kGates:
+      return answer_gates(parts, request);
+    case Route::kImportance:
+      return answer_importance(parts, request);
+    case Route::kHistory:
+      return answer_history(parts, request);
+    default:
+      return answer_tasks(parts, request);
+  }
+}
 
 }  // namespace
 
@@ -34,10 +54,8 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
       insight_(
           {1, kInsightQueue, options.handler_timeout},
           [&]() -> Admission::Handler {
-            return [&parts](const RouteLine& line, Request&) {
-              if (line.route == Route::kStatus) return answer_status(parts);
-              if (line.route == Route::kRelations) return answer_relations(parts);
-              return line.route == Route::kMetrics ? answer_metrics(parts) : answer_tasks(parts);
+            return [&parts](const RouteLine& line, Request& request) {
+              return answer_insight(line, parts, request);
             };
           },
           {}, parts.log),

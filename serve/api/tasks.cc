@@ -3,6 +3,7 @@
 #include <limits>
 #include <optional>
 
+#include "serve/api/insight.h"
 #include "serve/http/json_text.h"
 
 namespace millrace {
@@ -17,25 +18,8 @@ void write_number(JsonWriter& json, std::string_view key, const std::optional<do
   json.number(or_null(value));
 }
 
-void write_figures(JsonWriter& json, const Figures& figures, bool binary) {
-  json.key("rows");
-  json.number(figures.rows);
-  json.key("positives");
-  if (binary) {
-    json.number(figures.positives);
-  } else {
-    json.raw("null");
-  }
-  write_number(json, "auc", figures.auc);
-  write_number(json, "auc_error", figures.auc_error);
-  write_number(json, "log_loss", figures.log_loss);
-  write_number(json, "normalized_entropy", figures.normalized_entropy);
-  write_number(json, "calibration", figures.calibration);
-  write_number(json, "rmse", figures.rmse);
-}
-
 void write_span(JsonWriter& json, std::string_view key, const TaskReport& task,
-                const Figures& figures, const std::optional<Figures>& entire) {
+                const Figures& figures, const Figures* entire) {
   json.key(key);
   json.begin_object();
   write_figures(json, figures, task.binary);
@@ -58,9 +42,17 @@ void write_task(JsonWriter& json, const TaskReport& task) {
   write_number(json, "loss", task.loss);
   json.key("label_share");
   json.number(task.label_share);
-  write_span(json, "all", task, task.all, task.entire_all);
-  write_span(json, "window", task, task.window, task.entire_window);
-  write_span(json, "last_fifth", task, task.last_fifth, task.entire_last_fifth);
+  const OutputReport* const entire = task.entire ? &*task.entire : nullptr;
+  write_span(json, "all", task, task.all, entire ? &entire->all : nullptr);
+  write_span(json, "window", task, task.window, entire ? &entire->window : nullptr);
+  write_span(json, "last_fifth", task, task.last_fifth, entire ? &entire->last_fifth : nullptr);
+  write_more(json, task, task.binary);
+  if (entire != nullptr) {
+    json.key("entire");
+    json.begin_object();
+    write_more(json, *entire, true);
+    json.end_object();
+  }
   json.end_object();
 }
 
@@ -88,16 +80,19 @@ std::string print_tasks(const TrainerReport& report, const std::string& version)
   json.begin_object();
   for (const TaskReport& task : report.tasks) write_task(json, task);
   json.end_object();
+  write_business(json, report);
   json.end_object();
   body += '\n';
   return body;
 }
 
-Answer answer_tasks(const ServeParts& parts) {
+Answer answer_tasks(const ServeParts& parts, const Request& request) {
+  const auto report = report_of(parts, request);
+  if (!report) return report.error();
   Answer answer;
   const bool has_version = parts.serving->has_version();
   answer.body = print_tasks(
-      parts.tasks(), has_version ? print_version(parts.serving->pin().version()) : std::string{});
+      *report, has_version ? print_version(parts.serving->pin().version()) : std::string{});
   return answer;
 }
 

@@ -8,10 +8,11 @@
 
 namespace millrace {
 
-/// GET /v1/tasks: for each task its metrics (in the form of the report of `millrace replay`, with
-/// the window beside), the balancer's weight, the last loss and the share of rows with its label.
-/// Undefined figures are null.
-Answer answer_tasks(const ServeParts& parts);
+/// GET /v1/tasks, of the champion or of `?model=NAME`: the composite, the business figures, and for
+/// each task its metrics (in the form of the report of `millrace replay`, with the window beside),
+/// the balancer's weight, the last loss and the share of rows with its label. Undefined figures are
+/// null.
+Answer answer_tasks(const ServeParts& parts, const Request& request);
 
 /// The body of that answer. `version` is empty before the first one.
 std::string print_tasks(const TrainerReport& report, const std::string& version);

@@ -184,6 +184,7 @@ Connection::Step Connection::judge_head(const Head& head) {
   is_head_ = head.method == "HEAD";
   request_.method = is_head_ ? "GET" : head.method;
   request_.path = path_of(head.target);
+  request_.query = query_of(head.target);
   request_.content_type = head.get("Content-Type");
   if (const auto id = head.get("X-Request-Id"); is_plain_request_id(id)) request_.id = id;
 

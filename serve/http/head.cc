@@ -190,6 +190,35 @@ std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find_first_of("?#"));
 }
 
+std::string_view query_of(std::string_view target) {
+  target = target.substr(0, target.find('#'));
+  const std::size_t mark = target.find('?');
+  return mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
+}
+
+std::optional<std::string> query_value(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(query.size(), end + 1));
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    if (pair.substr(0, equals) != name) continue;
+    std::string_view written = pair.substr(std::min(pair.size(), equals + 1));
+    std::string value;
+    while (!written.empty()) {
+      unsigned byte = 0;
+      const bool is_escape =
+          written.size() >= 3 && written.front() == '%' &&
+          std::from_chars(written.data() + 1, written.data() + 3, byte, 16).ptr ==
+              written.data() + 3;
+      value += is_escape ? static_cast<char>(byte) : written.front() == '+' ? ' ' : written.front();
+      written.remove_prefix(is_escape ? 3 : 1);
+    }
+    return value;
+  }
+  return std::nullopt;
+}
+
 bool same_word(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),

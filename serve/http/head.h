@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,6 +70,10 @@ bool has_body(const Head& head);
 
 /// The path of a target without its query: of "/a?b" and of "http://host/a".
 std::string_view path_of(std::string_view target);
+/// What follows the first question mark, up to a fragment; empty where there is none.
+std::string_view query_of(std::string_view target);
+/// The value of the first `name=` in a query, with %XX and + decoded; nothing where there is none.
+std::optional<std::string> query_value(std::string_view query, std::string_view name);
 
 /// Whether two texts are the same but for the case of ASCII letters.
 bool same_word(std::string_view a, std::string_view b);

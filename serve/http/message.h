@@ -9,6 +9,7 @@ namespace millrace {
 struct Request {
   std::string method;        ///< "HEAD" comes as "GET"; the connection leaves out the body.
   std::string path;          ///< Without the query.
+  std::string query;         ///< What follows the path's question mark, as it came.
   std::string content_type;  ///< As it came; empty if absent.
   std::string body;
   std::string id;  ///< The client's X-Request-Id where it is a plain word, else one of ours.

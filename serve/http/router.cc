@@ -5,7 +5,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<RouteLine, 14> kRouteTable{{
+constexpr std::array<RouteLine, 17> kRouteTable{{
     {"POST", "/v1/score", Route::kScore, Lane::kScore},
     {"POST", "/v1/rank", Route::kRank, Lane::kScore},
     {"GET", "/metrics", Route::kMetrics, Lane::kInsight},
@@ -13,6 +13,9 @@ constexpr std::array<RouteLine, 14> kRouteTable{{
     {"GET", "/readyz", Route::kReadyz, Lane::kInline},
     {"GET", "/v1/tasks", Route::kTasks, Lane::kInsight},
     {"GET", "/v1/relations", Route::kRelations, Lane::kInsight},
+    {"GET", "/v1/gates", Route::kGates, Lane::kInsight},
+    {"GET", "/v1/importance", Route::kImportance, Lane::kInsight},
+    {"GET", "/v1/metrics-history", Route::kHistory, Lane::kInsight},
     {"GET", "/v1/join/{impression_id}", Route::kJoin, Lane::kJoin},
     {"POST", "/v1/admin/snapshot", Route::kSnapshot, Lane::kAdmin},
     {"POST", "/v1/admin/freeze", Route::kFreeze, Lane::kAdmin},
@@ -48,8 +51,9 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 
 std::string_view route_name(Route route) {
   constexpr std::array<std::string_view, kRoutes> kNames{
-      "score",    "rank",   "metrics", "livez",  "readyz",   "tasks",   "relations", "join",
-      "snapshot", "freeze", "resume",  "status", "rollback", "openapi", "other"};
+      "score",     "rank",   "metrics",    "livez",    "readyz",  "tasks",
+      "relations", "gates",  "importance", "history",  "join",    "snapshot",
+      "freeze",    "resume", "status",     "rollback", "openapi", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

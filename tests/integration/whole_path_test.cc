@@ -269,15 +269,21 @@ TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
   create_topics();
   const auto records = shop_events_of({.impressions = 20'000, .milliseconds_per_impression = 1});
   produce(records);
-  // With a policy that has auxiliary heads, so that theirs are there too.
+  // With a policy that has auxiliary heads, and with all that is measured where one asks for it, so
+  // that theirs are there too.
   ChildProcess process(
       command("run", store("s"),
               sets({"join.quiet_after=off",
-                    "train.delayed_feedback={cvr: {policy: es_dfm, short_wait: 1s}}"})),
+                    "train.delayed_feedback={cvr: {policy: es_dfm, short_wait: 1s}}",
+                    "evaluate={slices: {feature: country}, business: {clicks: ctr}, "
+                    "importance: {every: 4}, gates: {every: 4}, composite: {ctr: 1, dwell: 1}}"})),
       folder_ / "log");
   ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())))
       << read_file(folder_ / "log");
-  ASSERT_TRUE(shows("# TYPE millrace_task_rmse gauge")) << read_file(folder_ / "log");
+  for (const char* name : {"millrace_task_rmse", "millrace_slice_rmse", "millrace_composite",
+                           "millrace_task_gauc"}) {
+    ASSERT_TRUE(shows("# TYPE " + std::string(name) + " gauge")) << read_file(folder_ / "log");
+  }
 
   const std::string metrics = http(port_, "GET", "/metrics").body;
   for (const Metric& metric : metric_catalogue()) {

@@ -40,5 +40,34 @@ TEST(Report, AFigureThatIsNotFiniteIsNull) {
   }
 }
 
+TEST(Report, HasWhatTheApiHas) {
+  TrainerReport trainer;
+  TaskReport& task = trainer.tasks.emplace_back();
+  task.name = "ctr";
+  task.gauc = GroupedAucFigure{0.625, 10, 3, 2};
+  task.window.rows = 3;
+  task.entire.emplace().window.rows = 4;
+  trainer.composite = {{"all", 0.5}};
+  trainer.business = {{"clicks", "ctr", {{"all", {1, 1, 1, 0.25}}}}};
+  trainer.guardrails.tasks.resize(1);
+  trainer.guardrails.passed_over.resize(1);
+  const auto report = boost::json::parse(
+      replay_report({.counts = {}, .trainer = trainer, .stages = {}, .seconds = 1, .digest = 0}));
+  const auto& told = report.at("tasks").at("ctr");
+  EXPECT_EQ(told.at("gauc").at("value").to_number<double>(), 0.625);
+  EXPECT_EQ(told.at("window").at("rows").to_number<int>(), 3);
+  EXPECT_EQ(told.at("window").at("entire").at("rows").to_number<int>(), 4);
+  EXPECT_EQ(report.at("composite").at("all").to_number<double>(), 0.5);
+  EXPECT_EQ(report.at("business")
+                .at("clicks")
+                .at("windows")
+                .at("all")
+                .at("predicted")
+                .to_number<double>(),
+            0.25);
+  for (const char* key : {"gates", "history"}) EXPECT_TRUE(report.at(key).is_object());
+  EXPECT_FALSE(report.at("importance").as_object().contains("model"));
+}
+
 }  // namespace
 }  // namespace millrace

@@ -91,6 +91,23 @@ TEST(TranscodeTest, AnotherTableOrWidthIsAnotherFeature) {
   EXPECT_EQ(transcode(encode(old_schema)), encoded);
 }
 
+TEST(TranscodeTest, AnEventsSliceStays) {
+  const Schema schema = shop_schema();
+  const EncodedFeatures encoded = encode(schema);
+  EncodedFeatures sliced = encoded;
+  append_slice(77, sliced);
+  const FeatureTranscoder transcode(schema, schema);
+  EXPECT_EQ(transcode(sliced), sliced);
+
+  Batch batch = empty_batch(schema, Stream::kMatured);
+  append_features(schema, encoded, batch);
+  EXPECT_TRUE(batch.slices.empty());
+  append_features(schema, sliced, batch);
+  append_features(schema, encoded, batch);
+  EXPECT_EQ(batch.slices, (std::vector<std::uint64_t>{0, 77, 0}));
+  EXPECT_THROW(append_features(schema, sliced + "more", batch), StateError);
+}
+
 TEST(TranscodeTest, DamageIsSaid) {
   const Schema schema = shop_schema();
   const FeatureTranscoder transcode(schema, schema);

@@ -93,6 +93,20 @@ TEST_F(DecodeTest, UsersAreKnownByTheirKey) {
   EXPECT_EQ(user_key("u7"), 1'111'296'887'685'065'644ULL);
 }
 
+TEST_F(DecodeTest, ASliceRidesBehindTheFeatures) {
+  const auto slices_of = [&](const std::string& more) {
+    return row(event<Impression>(
+                   line(R"({"type":"impression","impression_id":"i","time":1)" + more + "}"))
+                   .features)
+        .slices;
+  };
+  EXPECT_EQ(slices_of(R"(,"slice":"mobile")"), std::vector{slice_key("mobile")});
+  EXPECT_EQ(slices_of(R"(,"slice":7)"), std::vector{slice_key("7")});
+  for (const char* none : {"", R"(,"slice":null)", R"(,"slice":"")"}) {
+    EXPECT_TRUE(slices_of(none).empty()) << none;
+  }
+}
+
 TEST_F(DecodeTest, OutcomesOfAFile) {
   const auto dwell = event<Outcome>(line(
       R"({"type":"dwell","event_id":"e4","impression_id":17,"time":"1970-01-01T00:00:01.5009Z","value":30.5})"));

@@ -99,7 +99,7 @@ TEST_P(FeedbackTrainer, ThreadsAndRestartsChangeNoBit) {
   const TrainerReport report = one.report(), after = third->report();
   EXPECT_GT(report.tasks[stream::kClick].all.rows, 20U);
   EXPECT_EQ(report.tasks[stream::kClick].all.log_loss, after.tasks[stream::kClick].all.log_loss);
-  EXPECT_GT(report.tasks[stream::kBuy].entire_all->rows, 20U);
+  EXPECT_GT(report.tasks[stream::kBuy].entire->all.rows, 20U);
   EXPECT_GT(report.scores.waiting, 10U);
   EXPECT_EQ(report.scores.waiting, after.scores.waiting);
   EXPECT_GT(report.scores.missed, 0U);

@@ -61,9 +61,9 @@ TEST_P(TrainerOracle, TwentySteps) {
     SCOPED_TRACE(report.tasks[at].name);
     EXPECT_NEAR(report.tasks[at].weight, weights[at], 1e-5);
     expect_near(report.tasks[at].all, reference.own[at]);
-    EXPECT_EQ(report.tasks[at].entire_all.has_value(), schema.tasks()[at].entire_space);
-    if (report.tasks[at].entire_all)
-      expect_near(*report.tasks[at].entire_all, reference.entire[at]);
+    EXPECT_EQ(report.tasks[at].entire.has_value(), schema.tasks()[at].entire_space);
+    if (report.tasks[at].entire)
+      expect_near(report.tasks[at].entire->all, reference.entire[at]);
   }
 }
 

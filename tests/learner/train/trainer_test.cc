@@ -229,7 +229,7 @@ TEST(Trainer, ATaskUnderFnwIsNotMeasuredOnRowsAtOnce) {
   EXPECT_FALSE(report.tasks[stream::kClick].all.log_loss);
   EXPECT_TRUE(report.tasks[stream::kClick].loss);
   // Samples of tasks that wait are measured as ever.
-  EXPECT_EQ(report.tasks[stream::kCart].entire_all->rows, 5U * kBatch);
+  EXPECT_EQ(report.tasks[stream::kCart].entire->all.rows, 5U * kBatch);
 }
 
 TEST(Trainer, RefusesAStateThatIsNotItsOwn) {

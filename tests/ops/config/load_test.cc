@@ -52,6 +52,44 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
+TEST(LoadConfig, EvaluateNamesWhatThereIs) {
+  const std::string known = smallest(
+      "evaluate:\n  composite: {click: 2}\n  business: {clicks: 10 * click}\n"
+      "  window: 1h\n  long_window: 24h\n  slices: {feature: item, values: {a: A}}\n"
+      "  importance: {every: 50, measure: loss}\n");
+  const EvaluateOptions options = loaded(known).learner.evaluate;
+  EXPECT_EQ(options.composite.at("click"), 2);
+  EXPECT_EQ(options.business.at("clicks"), "10 * click");
+  EXPECT_EQ(options.long_window, Duration{86'400'000});
+  EXPECT_EQ(options.slices.values.at("a"), "A");
+  EXPECT_EQ(options.importance.measure, ImportanceMeasure::kLoss);
+
+  const auto refused = [](const std::string& text) {
+    return errors(smallest("evaluate: " + text));
+  };
+  EXPECT_THAT(refused("{composite: {cart: 1}}"), HasSubstr("f:8: evaluate.composite.cart"));
+  EXPECT_THAT(refused("{composite: {click: 0}}"), HasSubstr("all tasks weigh 0"));
+  EXPECT_THAT(refused("{business: {a: click * cart}}"), HasSubstr("f:8: evaluate.business.a"));
+  EXPECT_THAT(refused("{business: {a: \"2\"}}"), HasSubstr("names no task"));
+  EXPECT_THAT(refused("{slices: {feature: user}}"), HasSubstr("user is no feature; expected item"));
+  EXPECT_THAT(refused("{long_window: 1h}"), HasSubstr("needs evaluate.window"));
+  EXPECT_THAT(refused("{window: 2h, long_window: 1h}"), HasSubstr("no longer than"));
+  EXPECT_THAT(refused("{gates: {even: 0.05}}"), HasSubstr("evaluate.gates.even"));
+  EXPECT_THAT(errors(smallest("train: {delayed_feedback: {click: fnw}}\n"
+                              "evaluate: {business: {a: click}}\n")),
+              HasSubstr("before it is decided"));
+}
+
+TEST(LoadConfig, ABusinessFigureIsOfTasksThatAreKnownTogether) {
+  const auto of = [](const std::string& formula) {
+    return errors(contract_text() + "\nevaluate: {business: {a: \"" + formula + "\"}}\n");
+  };
+  EXPECT_EQ(of("ctr * cvr"), "") << "a click decides what follows";
+  EXPECT_EQ(of("ctr * dwell + like"), "");
+  EXPECT_THAT(of("cvr * dwell"), HasSubstr("never decided in one row"));
+  EXPECT_THAT(of("ctr * (cvr + like)"), HasSubstr("never decided in one row"));
+}
+
 TEST(LoadConfig, ContractFileLoadsAndSaysTheDefaults) {
   const auto result = load_config(SOURCE_DIR "/tests/data/contract/millrace.yaml", {});
   ASSERT_TRUE(result) << result.error().message;

@@ -130,5 +130,17 @@ TEST(Head, PathOfATarget) {
   EXPECT_EQ(path_of("*"), "*");
 }
 
+TEST(Head, ValuesOfAQuery) {
+  EXPECT_EQ(query_of("/a?b?c#d"), "b?c");
+  EXPECT_EQ(query_of("/a"), "");
+  EXPECT_EQ(query_of("http://h:1/a?"), "");
+  EXPECT_EQ(query_value("x=1&model=my+shop%2F2&model=b", "model"), "my shop/2");
+  EXPECT_EQ(query_value("model", "model"), "");
+  EXPECT_EQ(query_value("model=%4", "model"), "%4");
+  EXPECT_EQ(query_value("model=%zz%41%", "model"), "%zzA%");
+  EXPECT_EQ(query_value("models=1", "model"), std::nullopt);
+  EXPECT_EQ(query_value("", "model"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -1,0 +1,101 @@
+#include "learner/train/model_watch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "learner/math/loss.h"
+
+namespace millrace {
+namespace {
+
+std::vector<std::string> task_names(const Schema& schema) {
+  std::vector<std::string> names;
+  for (const Task& task : schema.tasks()) names.push_back(task.name);
+  return names;
+}
+
+std::vector<std::vector<std::string>> gate_experts(const Model<float>& model) {
+  std::vector<std::vector<std::string>> experts;
+  for (int t = 0; t < model.tasks(); ++t) experts.push_back(model.gate_experts(t));
+  return experts;
+}
+
+double loss_slope(const Task& task, double z, double y) {
+  switch (task.kind) {
+    case TaskKind::kBinary:
+      return math::bce(z, y).slope;
+    case TaskKind::kCount:
+      return math::poisson(z, y).slope;
+    case TaskKind::kRegression:
+    case TaskKind::kDuration:
+      break;
+  }
+  const bool huber = task.loss == RegressionLoss::kHuber;
+  return (huber ? math::huber(z, y, task.delta) : math::squared(z, y)).slope;
+}
+
+}  // namespace
+
+ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model,
+                       const EvaluateOptions& options)
+    : schema_(schema),
+      model_(model),
+      by_loss_(options.importance.measure == ImportanceMeasure::kLoss),
+      gates_(task_names(schema), gate_experts(model), options.gates),
+      importance_(schema, options.importance) {}
+
+void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t rows,
+                         const float* weights, View<const float> x, Model<float>::Workspace& work) {
+  if (gates_.is_due(step)) {
+    std::vector<GateTally> tallies(schema_.tasks().size());
+    model_.tally_gates(work, tallies);
+    gates_.add(tallies, rows);
+  }
+  if (importance_.is_due(step)) measure_importance(batch, weights, x, work);
+}
+
+// A pass of its own, as rows are scored: no unit is dropped.
+void ModelWatch::measure_importance(const Batch& batch, const float* weights, View<const float> x,
+                                    Model<float>::Workspace& work) {
+  const int n = importance_.rows_of(batch), T = model_.tasks(), D = model_.inputs();
+  const View<const float> sample = x.rows_from(0, n);
+  z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
+  dz_.resize(z_.size());
+  dx_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(D));
+  const View<float> z(z_.data(), n, T), dz(dz_.data(), n, T), dx(dx_.data(), n, D);
+  model_.forward(weights, sample, work, z);
+  for (int k = 0; k < T; ++k) {
+    std::fill(dz_.begin(), dz_.end(), 0.0F);
+    for (int r = 0; r < n; ++r) dz(r, k) = 1;
+    model_.backward(weights, sample, work, dz, nullptr, false, dx);
+    importance_.take(k, sample, dx, by_loss_ ? loss_slopes(batch, k, z) : std::vector<double>());
+  }
+  importance_.add(batch);
+}
+
+// Of the task's own output; NaN where its label is not known or its condition fails.
+std::vector<double> ModelWatch::loss_slopes(const Batch& batch, int task,
+                                            View<const float> z) const {
+  std::vector<double> slopes;
+  const std::size_t T = schema_.tasks().size(), k = static_cast<std::size_t>(task);
+  for (int r = 0; r < z.rows; ++r) {
+    const std::size_t cell = static_cast<std::size_t>(r) * T + k;
+    const float label = batch.labels[cell];
+    const bool known = !std::isnan(label) && batch.condition[cell] == 1;
+    slopes.push_back(known ? loss_slope(schema_.tasks()[k], z(r, task), label)
+                           : std::numeric_limits<double>::quiet_NaN());
+  }
+  return slopes;
+}
+
+void ModelWatch::save(StateChanges& changes) {
+  gates_.save(changes);
+  importance_.save(changes);
+}
+
+bool ModelWatch::restore(std::string_view name, std::string_view bytes) {
+  return gates_.restore(name, bytes) || importance_.restore(name, bytes);
+}
+
+}  // namespace millrace

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "learner/base/state.h"
+#include "learner/base/view.h"
+#include "learner/data/batch.h"
+#include "learner/data/schema.h"
+#include "learner/device/backend.h"
+#include "learner/evaluate/gate_watch.h"
+#include "learner/evaluate/importance.h"
+#include "learner/evaluate/options.h"
+#include "learner/model/model.h"
+
+namespace millrace {
+
+/// Looks into a model while it learns: every so many steps what its gates do, and what features do
+/// to tasks. It reads weights and activations and changes nothing; where an option is off it costs
+/// nothing. Memory: that of its parts, and a sample's x and slopes.
+class ModelWatch {
+ public:
+  /// Borrows `schema` and `model`.
+  ModelWatch(const Schema& schema, const Model<float>& model, const EvaluateOptions& options);
+
+  /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work` with
+  /// the training pass of some of its rows, which an importance sample overwrites. `rows`: learned
+  /// so far. Requires: work's backend is the CPU's.
+  void measure(const Batch& batch, std::uint64_t step, std::uint64_t rows, const float* weights,
+               View<const float> x, Model<float>::Workspace& work);
+
+  std::vector<std::string> take_notices() { return gates_.take_notices(); }
+  std::vector<GateReport> gates() const { return gates_.report(); }
+  ImportanceReport importance() const { return importance_.report(); }
+
+  void save(StateChanges& changes);
+  /// Returns whether the value is one of these. Error: throws StateError.
+  bool restore(std::string_view name, std::string_view bytes);
+
+ private:
+  void measure_importance(const Batch& batch, const float* weights, View<const float> x,
+                          Model<float>::Workspace& work);
+  std::vector<double> loss_slopes(const Batch& batch, int task, View<const float> z) const;
+
+  const Schema& schema_;
+  const Model<float>& model_;
+  const bool by_loss_;
+  GateWatch gates_;
+  Importance importance_;
+  std::vector<float> z_, dz_, dx_;  ///< Of a sample.
+};
+
+}  // namespace millrace

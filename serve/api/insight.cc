@@ -1,0 +1,296 @@
+#include "serve/api/insight.h"
+
+#include <limits>
+#include <optional>
+
+#include "learner/base/time.h"
+#include "learner/data/feature_key.h"
+#include "serve/http/head.h"
+#include "serve/http/respond.h"
+
+namespace millrace {
+namespace {
+
+void write_number(JsonWriter& json, std::string_view key, const std::optional<double>& value) {
+  json.key(key);
+  // What is no number is written as null.
+  json.number(value.value_or(std::numeric_limits<double>::quiet_NaN()));
+}
+
+void write_time(JsonWriter& json, std::string_view key, EventTime time) {
+  json.key(key);
+  if (time.is_finite()) {
+    json.text(print_rfc3339(time));
+  } else {
+    json.raw("null");
+  }
+}
+
+// Calls write(json) between the braces of an object with the model's name.
+template <class Write>
+std::string of_model(const TrainerReport& report, Write&& write) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object();
+  json.key("model");
+  json.text(report.model);
+  write(json);
+  json.end_object();
+  body += '\n';
+  return body;
+}
+
+void write_gate(JsonWriter& json, const GateReport& gate) {
+  json.key(gate.task);
+  json.begin_object();
+  json.key("rows");
+  json.number(gate.rows);
+  json.key("entropy");
+  json.number(gate.entropy);
+  json.key("alarm");
+  json.text(to_string(gate.alarm));
+  json.key("experts");
+  json.begin_object();
+  for (std::size_t e = 0; e < gate.experts.size(); ++e) {
+    json.key(gate.experts[e]);
+    json.begin_object();
+    json.key("mean");
+    json.number(gate.means[e]);
+    json.key("deviation");
+    json.number(gate.deviations[e]);
+    json.key("zero_outputs");
+    json.number(gate.zeros[e]);
+    json.key("dead_units");
+    json.number(gate.dead[e]);
+    json.end_object();
+  }
+  json.end_object();
+  json.end_object();
+}
+
+void write_values(JsonWriter& json, const std::vector<double>& values,
+                  const std::vector<TaskReport>& tasks) {
+  json.key("tasks");
+  json.begin_object();
+  for (std::size_t k = 0; k < tasks.size(); ++k) write_number(json, tasks[k].name, values[k]);
+  json.end_object();
+}
+
+void write_feature(JsonWriter& json, const FeatureImportance& feature,
+                   const std::vector<TaskReport>& tasks) {
+  json.key(feature.name);
+  json.begin_object();
+  write_values(json, feature.values, tasks);
+  json.key("ids");
+  json.begin_list();
+  for (const IdImportance& id : feature.ids) {
+    json.begin_object();
+    json.key("key");
+    json.text(print_key(id.key));
+    json.key("weight");
+    json.number(id.weight);
+    write_values(json, id.values, tasks);
+    json.end_object();
+  }
+  json.end_list();
+  json.end_object();
+}
+
+void write_points(JsonWriter& json, std::string_view key, const OutputReport& output, bool binary) {
+  json.key(key);
+  json.begin_list();
+  if (output.history) {
+    for (const HistoryPoint& point : *output.history) {
+      json.begin_object();
+      write_time(json, "first", point.first);
+      write_time(json, "last", point.last);
+      write_figures(json, point.figures, binary);
+      json.end_object();
+    }
+  }
+  json.end_list();
+}
+
+void write_sums(JsonWriter& json, const BusinessWindow& window) {
+  const BusinessSums& sums = window.sums;
+  json.key(window.name);
+  json.begin_object();
+  json.key("rows");
+  json.number(sums.rows);
+  json.key("observed");
+  json.number(sums.observed);
+  json.key("predicted");
+  json.number(sums.predicted);
+  const auto mean = [&](double sum) {
+    return sums.weight > 0 ? std::optional(sum / sums.weight) : std::nullopt;
+  };
+  write_number(json, "observed_mean", mean(sums.observed));
+  write_number(json, "predicted_mean", mean(sums.predicted));
+  json.end_object();
+}
+
+Answer answer_with(const ServeParts& parts, const Request& request,
+                   std::string (*print)(const TrainerReport&)) {
+  const auto report = report_of(parts, request);
+  if (!report) return report.error();
+  Answer answer;
+  answer.body = print(*report);
+  return answer;
+}
+
+}  // namespace
+
+Result<TrainerReport, Answer> report_of(const ServeParts& parts, const Request& request) {
+  const std::optional<std::string> name = query_value(request.query, "model");
+  TrainerReport report = parts.tasks();
+  if (!name || *name == report.model) return report;
+  return error_answer(404, "there is no model " + shortened(*name) + "; there is " + report.model,
+                      request.id);
+}
+
+Answer answer_gates(const ServeParts& parts, const Request& request) {
+  return answer_with(parts, request, print_gates);
+}
+Answer answer_importance(const ServeParts& parts, const Request& request) {
+  const auto report = report_of(parts, request);
+  if (!report) return report.error();
+  const auto name = query_value(request.query, "feature");
+  const auto value = query_value(request.query, "value");
+  Answer answer;
+  if (!name || !value) {
+    answer.body = print_importance(*report);
+    return answer;
+  }
+  const Schema& schema = *parts.schema;
+  const int feature = schema.find_feature(*name);
+  if (feature < 0 ||
+      schema.features()[static_cast<std::size_t>(feature)].kind != FeatureKind::kCategorical) {
+    return error_answer(404, "there is no categorical feature " + shortened(*name), request.id);
+  }
+  const std::uint64_t seed =
+      schema.tables()[static_cast<std::size_t>(schema.table_of(feature))].seed;
+  answer.body = print_importance(*report, print_key(feature_key(*value, seed)));
+  return answer;
+}
+Answer answer_history(const ServeParts& parts, const Request& request) {
+  return answer_with(parts, request, print_history);
+}
+
+std::string print_gates(const TrainerReport& report) {
+  return of_model(report, [&](JsonWriter& json) {
+    json.key("gates");
+    json.begin_object();
+    for (const GateReport& gate : report.gates) write_gate(json, gate);
+    json.end_object();
+  });
+}
+
+std::string print_importance(const TrainerReport& report, const std::string& key) {
+  return of_model(report, [&](JsonWriter& json) {
+    if (!key.empty()) {
+      json.key("key");
+      json.text(key);
+    }
+    json.key("rows");
+    json.number(report.importance.rows);
+    json.key("features");
+    json.begin_object();
+    for (const FeatureImportance& feature : report.importance.features) {
+      write_feature(json, feature, report.tasks);
+    }
+    json.end_object();
+  });
+}
+
+std::string print_history(const TrainerReport& report) {
+  return of_model(report, [&](JsonWriter& json) {
+    json.key("tasks");
+    json.begin_object();
+    for (const TaskReport& task : report.tasks) {
+      json.key(task.name);
+      json.begin_object();
+      write_points(json, "points", task, task.binary);
+      if (task.entire) write_points(json, "entire", *task.entire, true);
+      json.end_object();
+    }
+    json.end_object();
+  });
+}
+
+void write_figures(JsonWriter& json, const Figures& figures, bool binary) {
+  json.key("rows");
+  json.number(figures.rows);
+  json.key("positives");
+  if (binary) {
+    json.number(figures.positives);
+  } else {
+    json.raw("null");
+  }
+  write_number(json, "auc", figures.auc);
+  write_number(json, "auc_error", figures.auc_error);
+  write_number(json, "log_loss", figures.log_loss);
+  write_number(json, "normalized_entropy", figures.normalized_entropy);
+  write_number(json, "calibration", figures.calibration);
+  write_number(json, "calibration_error", figures.calibration_error);
+  write_number(json, "rmse", figures.rmse);
+  write_number(json, "mae", figures.mae);
+  write_number(json, "label_mean", figures.label_mean);
+  write_number(json, "prediction_mean", figures.prediction_mean);
+  write_number(json, "label_sum", figures.label_sum);
+  write_number(json, "prediction_sum", figures.prediction_sum);
+}
+
+void write_more(JsonWriter& json, const OutputReport& output, bool binary) {
+  json.key("gauc");
+  if (output.gauc) {
+    json.begin_object();
+    write_number(json, "value", output.gauc->value);
+    json.key("rows");
+    json.number(output.gauc->rows);
+    json.key("users");
+    json.number(output.gauc->users);
+    json.key("users_counted");
+    json.number(output.gauc->counted);
+    json.end_object();
+  } else {
+    json.raw("null");
+  }
+  for (const auto& [key, windows] :
+       {std::pair("spans", &output.spans), std::pair("slices", &output.slices)}) {
+    json.key(key);
+    json.begin_object();
+    for (const NamedFigures& window : *windows) {
+      json.key(window.name);
+      json.begin_object();
+      write_figures(json, window.figures, binary);
+      json.end_object();
+    }
+    json.end_object();
+  }
+}
+
+void write_business(JsonWriter& json, const TrainerReport& report) {
+  json.key("composite");
+  json.begin_object();
+  for (const CompositeReport& composite : report.composite) {
+    if (composite.window == "last_fifth") continue;  // of this process alone
+    write_number(json, composite.window, composite.value);
+  }
+  json.end_object();
+  json.key("business");
+  json.begin_object();
+  for (const BusinessReport& figure : report.business) {
+    json.key(figure.name);
+    json.begin_object();
+    json.key("formula");
+    json.text(figure.formula);
+    json.key("windows");
+    json.begin_object();
+    for (const BusinessWindow& window : figure.windows) write_sums(json, window);
+    json.end_object();
+    json.end_object();
+  }
+  json.end_object();
+}
+
+}  // namespace millrace
