@@ -45,6 +45,10 @@ class TaskMetrics {
   /// What FirstScores keeps of each row's slice until its final labels come; empty: nothing.
   std::vector<float> slice_marks(const Batch& batch);
 
+  /// The figures of task k's own output over the window, as of now: what a balancer may go by, for
+  /// it does not depend on when reports were made.
+  Figures window(int task) const { return tasks_[static_cast<std::size_t>(task)].own.window(); }
+
   /// Makes figures anew that are out of date: all of them, or (`whole` false) those of the few
   /// outputs that have waited longest, so that a report costs little however many tasks there are.
   void refresh(bool whole) const;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "learner/base/state.h"
@@ -40,9 +41,8 @@ class TaskPerformance {
     std::vector<double> figures;
     for (std::size_t k = 0; k < sums_.size(); ++k) {
       if (binary_[k]) {
-        TaskReport report;
-        metrics.report(static_cast<int>(k), report);
-        figures.push_back(report.window.auc.value_or(std::numeric_limits<double>::quiet_NaN()));
+        const std::optional<double> auc = metrics.window(static_cast<int>(k)).auc;
+        figures.push_back(auc.value_or(std::numeric_limits<double>::quiet_NaN()));
       } else {
         figures.push_back(sums_[k].figure());
       }
