@@ -8,6 +8,7 @@
 #include "ingest/encode/features.h"
 #include "learner/base/check.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 
 namespace millrace {
 namespace {
@@ -109,7 +110,7 @@ Tensor table_tensor(const Table& table, const TableUpdate& rows,
 }  // namespace
 
 Result<GivenWeights> read_weights(const TensorFile& file, const Config& config) {
-  const Schema schema = config.schema();
+  const Schema schema = input_schema(config.schema(), config.learner.model);
   const Model<float> model(schema, config.learner.model);
   GivenWeights given;
   std::set<std::string> known;
@@ -135,7 +136,7 @@ Result<GivenWeights> read_weights(const TensorFile& file, const Config& config) 
 
 TensorFile weights_file(const Publication& publication, const Config& config,
                         const KeyTexts& texts) {
-  const Schema schema = config.schema();
+  const Schema schema = input_schema(config.schema(), config.learner.model);
   const Model<float> model(schema, config.learner.model);
   TensorFile file;
   for (const ParameterSlot& slot : model.parameters()) {

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-BACKBONES = ["mmoe", "cgc", "ple", "shared_bottom"]
+BACKBONES = ["mmoe", "cgc", "ple", "stem", "shared_bottom", "shared_specific"]
 BALANCERS = ["fixed", "uncertainty", "gradnorm", "dwa", "fixed+pcgrad", "uncertainty+cagrad"]
 DENSE = ["adam", "adamw", "adagrad", "sgd"]
 ROWS = ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"]
@@ -67,11 +67,15 @@ def model(draw, backbone):
         "tower_layers": layers(draw, 0, 2, 8),
     }
     if backbone == "mmoe":
-        options.update(experts=draw.randint(1, 5))
-    if backbone in ("cgc", "ple"):
+        options.update(experts=draw.randint(1, 5), one_gate=draw.random() < 0.2, gate_bias=draw.random() < 0.3)
+    if backbone in ("cgc", "ple", "stem"):
         options.update(task_experts=draw.randint(1, 3), shared_experts=draw.randint(1, 3))
     if backbone == "ple":
         options.update(levels=draw.randint(1, 3), shared_gate=draw.choice(["all", "all", "shared", "none"]))
+    if backbone == "stem":
+        options.update(stem_levels=draw.choice([1, 1, 2]), stem_gate_input=draw.choice(["sum", "own"]))
+    if backbone == "shared_specific":
+        options.update(shared_mix=draw.choice(["concat", "learned"]))
     return options
 
 

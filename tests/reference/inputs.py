@@ -45,9 +45,12 @@ class Moments:
 class Inputs:
     """x [B, D]: the context's features, then the others, each group in the configuration's order.
 
-    `rows`: {table: (texts, values [n, dimension])}; the values are leaves that get gradients."""
+    `rows`: {table: (texts, values [n, dimension])}; the values are leaves that get gradients.
+    With `groups` an embedding has as many parts, and x is a list: group g takes part g of each, and
+    all of what is no embedding."""
 
-    def __init__(self, features, rows, dtype):
+    def __init__(self, features, rows, dtype, groups=0):
+        self.groups = groups
         self.features = [f for f in features if f.get("context")]
         self.features += [f for f in features if not f.get("context")]
         self.dtype = dtype
@@ -105,7 +108,14 @@ class Inputs:
         return torch.tensor(vectors, dtype=self.dtype)
 
     def __call__(self, samples):
-        return torch.cat([self.column(feature, samples) for feature in self.features], 1)
+        columns = [self.column(feature, samples) for feature in self.features]
+        if not self.groups:
+            return torch.cat(columns, 1)
+        embedded = [feature["type"] in ("categorical", "bag") for feature in self.features]
+        return [
+            torch.cat([c.chunk(self.groups, 1)[g] if own else c for c, own in zip(columns, embedded)], 1)
+            for g in range(self.groups)
+        ]
 
     def touched(self, samples):
         """{table: places of the rows that the batch uses}."""

@@ -49,6 +49,38 @@ class Network:
         gates = [0 if self.model.get("one_gate") else t for t in range(self.tasks)]
         return [self.mixed(self.gate(f"gate.{g}", x), experts) for g in gates]
 
+    def shared_specific(self, x):
+        shared, inputs = self.mlp("bottom.0", x), []
+        for t in range(self.tasks):
+            own = self.mlp(f"task_bottom.{t}", x)
+            if self.model.get("shared_mix", "concat") == "concat":
+                inputs.append(torch.cat([own, shared], 1))
+            else:
+                own_share, shared_share = torch.softmax(self.weights[f"similarity.{t}.layer.0.weight"][0], 0)
+                inputs.append(own_share * own + shared_share * shared)
+        return inputs
+
+    def stem(self, x):
+        """`x`: T inputs and the shared one. Other tasks' experts are read, and not taught."""
+        *streams, shared = x
+        for level in range(self.model["stem_levels"]):
+            prefix = f"level.{level}." if self.model["stem_levels"] > 1 else ""
+            own = [
+                [self.mlp(f"{prefix}task_expert.{t}.{i}", s) for i in range(self.model["task_experts"])]
+                for t, s in enumerate(streams)
+            ]
+            common = [self.mlp(f"{prefix}expert.{i}", shared) for i in range(self.model["shared_experts"])]
+            mixed = []
+            for t, s in enumerate(streams):
+                experts = [e if k == t else e.detach() for k, of_task in enumerate(own) for e in of_task]
+                reads = s + shared if self.model["stem_gate_input"] == "sum" else s
+                mixed.append(self.mixed(self.gate(f"{prefix}gate.{t}", reads), experts + common))
+            if level + 1 < self.model["stem_levels"]:
+                detached = [e.detach() for of_task in own for e in of_task]
+                shared = self.mixed(self.gate(f"{prefix}shared_gate.0", shared), detached + common)
+            streams = mixed
+        return streams
+
     def cgc(self, x):
         return self.level("", [x] * self.tasks, x)[0]
 
@@ -95,10 +127,12 @@ class Network:
     def last_shared(self):
         """The last layer that all tasks share: of every expert, of a top level's shared ones, or of
         the bottom."""
-        if self.model["backbone"] == "shared_bottom":
+        backbone = self.model["backbone"]
+        levels = self.model.get({"ple": "levels", "stem": "stem_levels"}.get(backbone), 1)
+        if backbone in ("shared_bottom", "shared_specific"):
             prefix = "bottom."
-        elif self.model["backbone"] == "ple" and self.model["levels"] > 1:
-            prefix = f"level.{self.model['levels'] - 1}.expert."
+        elif levels > 1:
+            prefix = f"level.{levels - 1}.expert."
         else:
             prefix = "expert."
         layers = {}

@@ -38,7 +38,8 @@ class Reference:
                 rows[name.removeprefix("embedding.")] = (json.loads(texts[name + ".keys"]), array)
             else:
                 dense[name] = array
-        self.inputs = Inputs(config["features"], rows, dtype)
+        groups = len(config["tasks"]) + 1 if config["model"]["backbone"] == "stem" else 0
+        self.inputs = Inputs(config["features"], rows, dtype, groups)
         self.network = Network(config, dense, dtype)
         self.dense = Dense(config["train"]["dense"], self.network.weights)
         self.rows = Rows(config["train"]["embedding"], self.inputs.rows)
