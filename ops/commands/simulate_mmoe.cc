@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,20 +56,17 @@ int write_rows(const Arguments& arguments, const MmoePair& pair) {
   std::ofstream file(arguments.out, std::ios::binary | std::ios::trunc);
   std::vector<float> x(static_cast<std::size_t>(pair.dimension()));
   Pearson seen;
-  std::string line;
   for (std::int64_t row = 0; file && row < arguments.rows; ++row) {
     const auto number = static_cast<std::uint64_t>(row);
     pair.features(number, x);
     const auto labels = pair.labels(number, x);
     seen.add(labels[0], labels[1]);
     const double after = 1000 * static_cast<double>(row) / arguments.rate;
-    line.clear();
-    fmt::format_to(std::back_inserter(line),
-                   R"({{"type":"sample","impression_id":"{}","time":{},"features":{{"x":[{}]}},)"
-                   R"("labels":{{"y1":{},"y2":{}}}}})"
-                   "\n",
-                   row, kStart.ms + static_cast<std::int64_t>(after), fmt::join(x, ","), labels[0],
-                   labels[1]);
+    std::string line =
+        fmt::format(R"({{"type":"sample","impression_id":"{}","time":{},"features":{{"x":[)", row,
+                    kStart.ms + static_cast<std::int64_t>(after));
+    for (std::size_t i = 0; i < x.size(); ++i) line += (i == 0 ? "" : ",") + fmt::to_string(x[i]);
+    line += fmt::format(R"(]}},"labels":{{"y1":{},"y2":{}}}}})", labels[0], labels[1]) + "\n";
     file << line;
   }
   if (!file.flush()) {
