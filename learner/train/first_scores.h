@@ -20,7 +20,7 @@ namespace millrace {
 /// (contract/README.md, Labels and metrics). For each impression the served logits of these tasks,
 /// and of their products where they have one, and the row's slice.
 ///
-/// Memory: 16 bytes, 4 for each logit and about 11 of index an impression (`bytes_each`), from its
+/// Memory: 20 bytes, 4 for each logit and about 11 of index an impression (`bytes_each`), from its
 /// first row to its last label. A score whose label never comes (its rows were shed later) goes
 /// after `forget_after` of event time. State: the set "scores", and the value "scores_clock"
 /// (counter and time of the last look, not in the digest). Threads: one at a time.
