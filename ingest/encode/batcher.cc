@@ -19,9 +19,11 @@ std::string_view name_of(Stream stream) {
   return stream == Stream::kAtOnce ? "at_once" : "matured";
 }
 
-float to_label(double label, bool counts, Transform transform) {
-  if (!counts) return std::numeric_limits<float>::quiet_NaN();
-  if (transform == Transform::kLog1p) label = std::copysign(std::log1p(std::fabs(label)), label);
+float to_label(double label, bool counts, const Task& task) {
+  const bool has_meaning = !(label < 0 && is_never_negative(task.kind));
+  if (!counts || !has_meaning) return std::numeric_limits<float>::quiet_NaN();
+  if (task.transform == Transform::kLog1p)
+    label = std::copysign(std::log1p(std::fabs(label)), label);
   return static_cast<float>(label);
 }
 
@@ -62,8 +64,7 @@ void Batcher::add(const JoinedRow& row, EventTime seen, std::vector<Batch>& clos
   row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
   row_.labels.clear();
   for (std::size_t k = 0; k < row.labels.size(); ++k) {
-    row_.labels.push_back(
-        to_label(row.labels[k], row.counts[k] != 0, schema_.tasks()[k].transform));
+    row_.labels.push_back(to_label(row.labels[k], row.counts[k] != 0, schema_.tasks()[k]));
   }
   row_.condition = row.condition;
   row_.origin = row.origin;

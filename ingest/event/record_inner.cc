@@ -309,14 +309,9 @@ bool RecordReader::read_labels(Value& value) {
 bool RecordReader::read_label(int task, Value& value) {
   const Task& known = schema_.tasks()[static_cast<std::size_t>(task)];
   const bool binary = known.kind == TaskKind::kBinary;
-  const bool from_zero = is_never_negative(known.kind);
-  const std::string_view expected = binary      ? "0 or 1"
-                                    : from_zero ? "a number of 0 or more"
-                                                : "a number";
-  Range range;
-  if (from_zero) range.least = 0;
+  const std::string_view expected = binary ? "0 or 1" : "a number";
   std::optional<double> label;
-  const JsonRead read = read_real("labels." + known.name, value, range, expected, label);
+  const JsonRead read = read_real("labels." + known.name, value, {}, expected, label);
   if (read == JsonRead::kNotJson) return false;
   if (binary && label && *label != 0 && *label != 1) {
     return settle(JsonRead::kWrongType, "labels." + known.name, value, expected);

@@ -92,8 +92,7 @@ double Labels::own_label(int task, const WaitingImpression& impression) {
   const bool any = impression.has_applied(source.outcome);
   if (schema_.tasks()[at(task)].kind == TaskKind::kBinary) return any ? 1 : 0;
   if (!any) return source.absent.value_or(kMissing);
-  const double label = aggregate(source, impression);
-  return label < 0 && is_never_negative(schema_.tasks()[at(task)].kind) ? kMissing : label;
+  return aggregate(source, impression);
 }
 
 double Labels::aggregate(const LabelSource& source, const WaitingImpression& impression) {

@@ -100,11 +100,11 @@ void for_slots(std::span<const ParameterSlot> slots, const Use& use) {
   }
 }
 
-/// Where the weights of `slots` stand that are no biases, as few ranges as there can be.
+/// Where the slots stand that are weights (no biases, no scalars), as few ranges as there can be.
 std::vector<std::pair<long, long>> weights_of(std::span<const ParameterSlot> slots) {
   std::vector<std::pair<long, long>> ranges;
   for (const ParameterSlot& slot : slots) {
-    if (slot.name.ends_with("bias")) continue;
+    if (!slot.trained || !slot.name.ends_with("weight")) continue;
     for_slots(std::span<const ParameterSlot>(&slot, 1),
               [&](long at, int cols) { ranges.emplace_back(at, at + cols); });
   }
@@ -247,8 +247,8 @@ auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads&
   const Plan step = plan(gradient, share, threads);
   const bool clips = options_.clip == UpdateClipping::kClippy;
   if (clips) before_.assign(weights, weights + count_);  // measured once it is clipped
-  std::vector<T*> moved{weights};
-  for (const Buffer<T>& state : states_) moved.push_back(state.get());
+  const std::array<T*, 3> blocks{weights, states_.front().get(), states_.back().get()};
+  const std::span<T* const> moved(blocks.data(), 1 + states_.size());
   std::vector<T> aside;
   for (T* values : moved) {
     for_slots(kept, [&](long at, int cols) {

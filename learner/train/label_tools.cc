@@ -69,9 +69,9 @@ void LabelTools::join(double steps) {
   }
 }
 
-std::vector<double> LabelTools::weighed(std::span<const double> weights) const {
-  std::vector<double> weighed(weights.begin(), weights.end());
-  if (options_.oversample.empty() && options_.effective_count == 0) return weighed;
+void LabelTools::weigh(std::span<const double> weights, std::vector<double>& weighed) const {
+  weighed.assign(weights.begin(), weights.end());
+  if (options_.oversample.empty() && options_.effective_count == 0) return;
   const double beta = options_.effective_count;
   double sum = 0, before = 0;
   for (std::size_t k = 0; k < weighed.size(); ++k) {
@@ -82,7 +82,6 @@ std::vector<double> LabelTools::weighed(std::span<const double> weights) const {
     sum += weighed[k];
   }
   for (double& weight : weighed) weight *= before / sum;
-  return weighed;
 }
 
 void LabelTools::add(const Batch& batch) {

@@ -52,8 +52,8 @@ class LabelTools {
   std::span<const std::uint8_t> joined() const { return joined_; }
   /// By task; empty where no task has a ratio.
   std::span<const ClassWeights> classes() const { return classes_; }
-  /// From the balancer's weights to those that the losses get.
-  std::vector<double> weighed(std::span<const double> weights) const;
+  /// Overwrites `weighed`: from the balancer's weights to those that the losses get.
+  void weigh(std::span<const double> weights, std::vector<double>& weighed) const;
 
   /// Takes in the labels of a batch that was not skipped, of rows that weigh anything.
   void add(const Batch& batch);

@@ -80,7 +80,7 @@ struct Trainer::Parts {
   // Of the step in progress, and of the last one.
   TaskLosses losses;
   TaskBalancing balancing;
-  std::vector<double> scale;  ///< By task: weight / normaliser.
+  std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ChunkMemory> chunk_memory;
   Buffer<float> x, dx;  ///< [rows, D]
   Buffer<float> z, dz;  ///< [rows, T]
@@ -201,7 +201,7 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   const bool full = learned == options.train.batch;
   LabelShares next_shares = shares;
   next_shares.add(batch.stream, learned, losses.counts());
-  const std::vector<double> omega = labels.weighed(balancing.weights());
+  labels.weigh(balancing.weights(), omega);
   for (int k = 0; k < model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     const double norm = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
@@ -440,7 +440,8 @@ TrainerReport Trainer::report(bool whole) const {
   report.heads = p.heads.report(p.schema);
   report.guardrails = p.guardrail.report();
   report.relations = p.balancing.report();
-  const std::vector<double> weights = p.labels.weighed(p.balancing.weights());
+  std::vector<double> weights;
+  p.labels.weigh(p.balancing.weights(), weights);
   for (int k = 0; k < p.model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
     TaskReport& task = report.tasks.emplace_back();

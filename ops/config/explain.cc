@@ -81,7 +81,9 @@ std::string explain_label(const Config& config, std::size_t t) {
   if (config.tasks[t].kind == TaskKind::kBinary) return "whether there was a " + outcome;
   return "the " + std::string(choice_name(label.aggregate)) + " " + outcome +
          (label.absent ? ", " + print_value(*label.absent) + " if there was none" : "") +
-         (config.tasks[t].transform == Transform::kLog1p ? ", learned as log1p" : "");
+         (config.tasks[t].kind == TaskKind::kCount         ? ", learned as a rate"
+          : config.tasks[t].transform == Transform::kLog1p ? ", learned as log1p"
+                                                           : "");
 }
 
 std::string explain_tasks(const Config& config) {

@@ -106,7 +106,7 @@ std::string print_task(const Config& config, std::size_t t) {
   if (task.kind != TaskKind::kBinary) {
     if (is_distance(task.kind)) add("transform", print_value(task.transform));
     add("aggregate", print_value(label.aggregate));
-    if (label.absent || task.kind == TaskKind::kCount) add("absent", yaml_value(label.absent));
+    if (label.absent) add("absent", yaml_number(*label.absent));
     if (is_distance(task.kind)) add("loss", print_value(task.loss));
     if (task.loss == RegressionLoss::kHuber) add("delta", yaml_number(task.delta));
   }

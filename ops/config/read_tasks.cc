@@ -68,7 +68,7 @@ void read_entry(ConfigReader& reader, const ConfigNode& item, std::size_t index,
   draft.entries.push_back(std::move(entry));
 }
 
-// The transform, aggregate and `absent` that the kind allows.
+// The transform and the `absent` that the kind allows.
 void check_label(ConfigReader& reader, const std::string& key, const TaskEntry& entry) {
   const std::string kind(choice_name(entry.kind));
   const bool may_transform = entry.kind == TaskKind::kRegression;
@@ -79,11 +79,6 @@ void check_label(ConfigReader& reader, const std::string& key, const TaskEntry& 
     reader.complain(key + ".transform", std::string(choice_name(entry.transform)) +
                                             " does not belong to a " + kind +
                                             " task; expected only where the kind is regression");
-  }
-  const bool counts = entry.aggregate == Aggregate::kCount || entry.aggregate == Aggregate::kSum;
-  if (entry.kind == TaskKind::kCount && reader.is_good(key + ".aggregate") && !counts) {
-    reader.complain(key + ".aggregate", std::string(choice_name(entry.aggregate)) +
-                                            " does not belong to a count; expected count or sum");
   }
   if (is_never_negative(entry.kind) && entry.absent && *entry.absent < 0) {
     reader.complain(key + ".absent",
@@ -104,14 +99,6 @@ void check_loss(ConfigReader& reader, const std::string& key, const TaskEntry& e
     doubts.push_back(
         {reader.place_of(key + ".delta"), key + ".delta: has no effect without `loss: huber`"});
   }
-}
-
-// What a kind of task takes where nothing was written.
-void set_usual(const ConfigReader& reader, const std::string& key, TaskEntry& entry) {
-  if (entry.kind == TaskKind::kDuration) entry.transform = Transform::kLog1p;
-  if (entry.kind != TaskKind::kCount) return;
-  if (!reader.has(key + ".aggregate")) entry.aggregate = Aggregate::kCount;
-  if (!reader.has(key + ".absent")) entry.absent = 0;
 }
 
 // What belongs to which kind of task.
@@ -251,7 +238,7 @@ void read_tasks(ConfigReader& reader, const ConfigNode* node, Config& config,
     TaskEntry& entry = draft.entries[t];
     const std::string& key = draft.keys[t];
     check_kind(reader, key, entry, doubts);
-    set_usual(reader, key, entry);
+    if (entry.kind == TaskKind::kDuration) entry.transform = Transform::kLog1p;
     const int condition = find_condition(reader, key, entry, draft);
     const bool binary = entry.kind == TaskKind::kBinary;
     const bool entire =

@@ -102,18 +102,16 @@ struct TaskEntry {
         field("given", &T::given, "The binary task that is this one's condition. Default: none."),
         field(
             "kind", &T::kind,
-            "What the label is: whether an outcome came (binary); a number (regression); how many "
-            "or how much, never negative, learned as a rate (count: Poisson); a number that is "
-            "never negative, learned as log1p (duration)."),
+            "What the label is: whether an outcome came (binary); a number (regression); a number "
+            "that is never negative, learned as a rate (count: Poisson) or as log1p (duration). A "
+            "label below 0 of these is neither learned nor measured."),
         field("transform", &T::transform,
               "Applied to the label of a regression while learning; served values are in the "
               "label's units. Default: none; of a duration log1p, always."),
         field("aggregate", &T::aggregate,
-              "How several outcomes of one impression make one label (not of binary tasks). "
-              "Default: last; of a count count, or sum for values."),
+              "How several outcomes of one impression make one label (not of binary tasks)."),
         field("absent", &T::absent,
-              "The label where no outcome came (not of binary tasks). Default: missing (null); of "
-              "a count 0."),
+              "The label where no outcome came (not of binary tasks). Default: missing."),
         field("entire_space", &T::entire_space,
               "Whether the product with the conditions is trained over all rows; otherwise the "
               "task is trained on its condition's rows. Default: true for a binary task with a "

@@ -168,14 +168,18 @@ TEST_F(BatcherTest, LabelsAreTransformedAndThoseThatDoNotCountAreMissing) {
   const Schema tasks(
       {}, {Task{.name = "ctr"}, Task{.name = "cvr", .given = 0, .entire_space = true},
            Task{.name = "up", .kind = TaskKind::kRegression, .transform = Transform::kLog1p},
-           Task{.name = "down", .kind = TaskKind::kRegression, .transform = Transform::kLog1p}});
+           Task{.name = "down", .kind = TaskKind::kRegression, .transform = Transform::kLog1p},
+           Task{.name = "items", .kind = TaskKind::kCount},
+           Task{.name = "back", .kind = TaskKind::kCount},
+           Task{.name = "watch", .kind = TaskKind::kDuration},
+           Task{.name = "never", .kind = TaskKind::kDuration}});
   Batcher batcher(tasks, 1, Duration{100});
   JoinedRow r = row(50, 0);
   r.features.clear();
   r.weight = 4;
-  r.labels = {1, 0, 3, -3};
-  r.condition = {1, 0, 1, 1};
-  r.counts = {1, 0, 1, 1};
+  r.labels = {1, 0, 3, -3, 2, -1, 3, -3};
+  r.condition = {1, 0, 1, 1, 1, 1, 1, 1};
+  r.counts = {1, 0, 1, 1, 1, 1, 1, 1};
   batcher.add(r, {60}, closed);
   ASSERT_EQ(closed.size(), 1u);
   const Batch& batch = closed[0];
@@ -183,7 +187,11 @@ TEST_F(BatcherTest, LabelsAreTransformedAndThoseThatDoNotCountAreMissing) {
   EXPECT_TRUE(std::isnan(batch.labels[1]));
   EXPECT_FLOAT_EQ(batch.labels[2], std::log(4.0F));
   EXPECT_FLOAT_EQ(batch.labels[3], -std::log(4.0F));
-  EXPECT_EQ(batch.condition, (std::vector<std::uint8_t>{1, 0, 1, 1}));
+  EXPECT_EQ(batch.labels[4], 2);
+  EXPECT_TRUE(std::isnan(batch.labels[5]));  // no count is below 0
+  EXPECT_FLOAT_EQ(batch.labels[6], std::log(4.0F));
+  EXPECT_TRUE(std::isnan(batch.labels[7]));
+  EXPECT_EQ(batch.condition, r.condition);
   EXPECT_EQ(batch.weights, std::vector<float>{4});
 }
 

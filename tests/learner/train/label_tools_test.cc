@@ -192,13 +192,16 @@ TEST(LabelTools, TaskWeightsKeepTheirSum) {
       if (!std::isnan(label)) labels[cell % 3] += cell % 3 == kSpent ? 1 : double{label};
     }
   }
-  const std::vector<double> omega{0.6, 1.5, 0.9}, weighed = tools.weighed(omega);
+  const std::vector<double> omega{0.6, 1.5, 0.9};
+  std::vector<double> weighed;
+  tools.weigh(omega, weighed);
   EXPECT_NEAR(weighed[0] + weighed[1] + weighed[2], 3, 1e-12);
   const auto rarity = [&](int k) { return 0.001 / (1 - std::pow(0.999, labels[k])); };
   EXPECT_NEAR(weighed[kBuy] / weighed[kView], 1.5 / 0.6 * rarity(kBuy) / rarity(kView), 1e-9);
   EXPECT_NEAR(weighed[kSpent] / weighed[kView], 4 * 0.9 / 0.6 * rarity(kSpent) / rarity(kView),
               1e-9);
-  EXPECT_EQ(LabelTools(schema(), {}).weighed(omega), omega);
+  LabelTools(schema(), {}).weigh(omega, weighed);
+  EXPECT_EQ(weighed, omega);
 }
 
 TEST(LabelTools, ACurriculumLetsBigTasksInFirst) {

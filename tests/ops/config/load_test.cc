@@ -137,6 +137,35 @@ TEST(LoadConfig, DefaultsOfEntries) {
   EXPECT_EQ(config.features[0].pooling, Pooling::kMean);
 }
 
+TEST(LoadConfig, CountsDurationsAndHuber) {
+  const std::string text =
+      "events: {impression: {}, click: {window: 1m}, items: {window: 1m}, watch: {window: 1m}}\n"
+      "features: [{name: a, type: numeric}]\n"
+      "tasks:\n"
+      "  - {name: click}\n"
+      "  - {name: items, kind: count, aggregate: count, absent: 0, given: click}\n"
+      "  - {name: watch, kind: duration, loss: huber, delta: 0.5}\n"
+      "  - {name: spent, label: items, kind: regression, aggregate: sum, transform: log1p}\n"
+      "train:\n"
+      "  dense: {optimizer: adamw, clip_norm: 10, schedule: {shape: step, length: 100}}\n"
+      "  labels: {ratio: {click: 3}, oversample: {items: 2}, curriculum: {labels: 9}}\n"
+      "  negative_sampling: {ratio: 2}\n";
+  const Config config = loaded(text);
+  EXPECT_EQ(config.tasks[1].kind, TaskKind::kCount);
+  EXPECT_EQ(config.tasks[1].transform, Transform::kNone);
+  EXPECT_EQ(config.tasks[2].transform, Transform::kLog1p);
+  EXPECT_EQ(config.tasks[2].loss, RegressionLoss::kHuber);
+  EXPECT_EQ(config.tasks[2].delta, 0.5);
+  EXPECT_EQ(config.learner.train.dense.schedule.shape, ScheduleShape::kStep);
+  EXPECT_EQ(config.learner.train.labels.ratio.at("click"), 3);
+  EXPECT_EQ(config.learner.train.negative_sampling.ratio, 2);
+  EXPECT_EQ(config.learner.train.labels.curriculum.labels, 9);
+  EXPECT_TRUE(config.events.outcomes[1].needs_value);  // for what was spent
+  const std::string printed = print_config(config);
+  EXPECT_EQ(print_config(loaded(printed)), printed);
+  EXPECT_EQ(config_identity(loaded(printed)), config_identity(config));
+}
+
 TEST(LoadConfig, SamplesAloneNeedNoOutcome) {
   const Config config = loaded(
       "events: {sample: {topic: samples}}\n"
@@ -385,8 +414,6 @@ const Mistake kMistakes[] = {
      "tasks.dwell.transform: log1p does not belong to a count task"},
     {"DurationTransform", "kind: regression, transform: log1p", "kind: duration, transform: none",
      "tasks.dwell.transform: none does not belong to a duration task"},
-    {"CountAggregate", "kind: regression, transform: log1p", "kind: count, aggregate: max",
-     "tasks.dwell.aggregate: max does not belong to a count; expected count or sum"},
     {"DurationAbsent", "kind: regression, transform: log1p", "kind: duration, absent: -1",
      "tasks.dwell.absent: -1 is less than 0"},
     {"HuberBinary", "label: click}", "label: click, loss: huber}",
@@ -444,6 +471,12 @@ const Mistake kMistakes[] = {
     {"Curriculum", "optimizer: adam, rate: 0.003}",
      "optimizer: adam}\n  labels: {curriculum: {steps: {ctr: 1, cvr: 1, dwell: 1, like: 1}}}",
      "train.labels.curriculum.steps: every task waits for its step"},
+    {"SamplingRatio", "optimizer: adam, rate: 0.003}",
+     "optimizer: adam}\n  negative_sampling: {ratio: 2, correct: serving}",
+     "train.negative_sampling.correct: serving makes up for one rate"},
+    {"SamplingBoth", "optimizer: adam, rate: 0.003}",
+     "optimizer: adam}\n  negative_sampling: {ratio: 2, rate: 0.5}",
+     "train.negative_sampling.ratio: stands for a rate"},
     {"RateNan", "rate: 0.003", "rate: .nan", "train.dense.rate: .nan is not a number"},
     {"RateLarge", "rate: 0.003", "rate: 1e999", "train.dense.rate: 1e999 is not a finite number"},
     {"Policy", "{cvr: wait}", "{cvr: soon}",
