@@ -5,6 +5,7 @@
 
 #include "learner/base/check.h"
 #include "learner/device/gemm.h"
+#include "learner/device/panel_kernel.h"
 #include "learner/device/panel_product.h"
 #include "learner/math/activation.h"
 #include "learner/math/mixture.h"
@@ -31,12 +32,36 @@ void times_column(View<const T> x, View<const T> w, View<T> y) {
   for (int r = 0; r < y.rows; ++r) y(r, 0) = math::gate_slope(x.row(r), w.data, x.cols);
 }
 
+/// db = Σ_rows dy, or db + it: V registers of columns, whose sums stay there for all rows.
+template <int V, class T>
+void sum_registers(View<const T> dy, bool add, T* db) {
+  constexpr int L = 32 / sizeof(T);
+  using Vec = gemm::kernel::Vec<T, L>;
+  Vec sums[V] = {};
+  for (int i = 0; add && i < V; ++i) gemm::kernel::load(db + i * L, sums[i]);
+  for (int r = 0; r < dy.rows; ++r) {
+    const T* const row = dy.row(r);
+#pragma GCC unroll 8
+    for (int i = 0; i < V; ++i) {
+      Vec values;
+      gemm::kernel::load(row + i * L, values);
+      sums[i] += values;
+    }
+  }
+  for (int i = 0; i < V; ++i) gemm::kernel::store(sums[i], db + i * L);
+}
+
 template <class T>
 void sum_rows(View<const T> dy, bool add, View<T> db) {
-  if (!add) std::fill_n(db.data, db.cols, T(0));
-  for (int r = 0; r < dy.rows; ++r) {
-    const T* row = dy.row(r);
-    for (int h = 0; h < db.cols; ++h) db.data[h] += row[h];
+  constexpr int L = 32 / sizeof(T);
+  const auto from = [&](int h) { return View<const T>(dy.data + h, dy.rows, 1, dy.stride); };
+  int h = 0;
+  for (; h + 8 * L <= db.cols; h += 8 * L) sum_registers<8>(from(h), add, db.data + h);
+  for (; h + L <= db.cols; h += L) sum_registers<1>(from(h), add, db.data + h);
+  for (; h < db.cols; ++h) {
+    T sum = add ? db.data[h] : T(0);
+    for (int r = 0; r < dy.rows; ++r) sum += dy(r, h);
+    db.data[h] = sum;
   }
 }
 
@@ -51,8 +76,10 @@ void apply_mask(View<const T> y, View<T> dy) {
 
 /// Whether a library multiplies these; it knows no epilogue, and no doubles.
 template <class T>
-bool by_library(int N, int K, bool finished) {
-  if constexpr (std::is_same_v<T, float>) return gemm::library_is_faster(N, K, finished);
+bool by_library(View<T> c, int K, bool finished) {
+  if constexpr (std::is_same_v<T, float>) {
+    return gemm::library_is_faster(c.rows, c.cols, K, finished);
+  }
   return false;
 }
 
@@ -112,7 +139,7 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
   for (int i = 0; i < y.count; ++i) {
     if (is_column(w.first)) {
       times_column(x[i], w[i], y[i]);
-    } else if (!by_library<T>(y.first.cols, x.first.cols, true)) {
+    } else if (!by_library(y.first, x.first.cols, true)) {
       gemm::panel_product(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
                           {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
       continue;
@@ -139,7 +166,7 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
       for (int r = 0; r < dy.first.rows; ++r) {
         math::mix_add(dy[i](r, 0), x[i].row(r), dw[i].data, x.first.cols);
       }
-    } else if (!by_library<T>(dw.first.cols, x.first.rows, false)) {
+    } else if (!by_library(dw.first, x.first.rows, false)) {
       gemm::panel_product<T>(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {},
                              dw[i]);
     } else if constexpr (std::is_same_v<T, float>) {
@@ -161,7 +188,7 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, S
       for (int r = 0; r < dx.first.rows; ++r) {
         math::mix_set(dy[i](r, 0), w[i].data, dx[i].row(r), dx.first.cols);
       }
-    } else if (!by_library<T>(dx.first.cols, dy.first.cols, masked)) {
+    } else if (!by_library(dx.first, dy.first.cols, masked)) {
       gemm::panel_product(dy.first.cols, gemm::plain(dy[i]), gemm::transposed(w[i]), false,
                           {.mask = relu[i]}, dx[i]);
       continue;

@@ -2,6 +2,7 @@
 
 #include "learner/base/check.h"
 #include "learner/device/cpu_backend.h"
+#include "learner/device/mixture_kernel.h"
 #include "learner/math/activation.h"
 #include "learner/math/mixture.h"
 #include "learner/math/softmax.h"
@@ -9,38 +10,63 @@
 namespace millrace {
 namespace {
 
-/// Gate t's slopes and values of one row, and all its experts'.
+/// Rows that stay in the first-level cache while all gates read them.
+constexpr int kBlock = 16;
+
+/// Rows [first, first + count) of all matrices of a stack.
+template <class T>
+Stack<T> rows_of(Stack<T> stack, int first, int count) {
+  return {stack.first.rows_from(first, count), stack.count, stack.step};
+}
+
+/// One column of the matrices [first, first + count) of a stack.
+template <class T>
+Stack<T> column_of(Stack<T> stack, int column, int first, int count) {
+  return {stack[first].cols_from(column, 1), count, stack.step};
+}
+
+/// Slopes of some rows of a mixture.
 template <class T>
 struct RowSlopes {
   const Mixture<T>& mixture;
-  Stack<const T> dv;
+  Stack<const T> g, dv;
   bool relu, add;
   Stack<T> du;
-  const ExpertStack<T>& dy;
 
-  /// dy of expert e, and its column of du, of row r.
-  void run(int r, int e) const {
+  /// dy of expert e, and its column of du.
+  void run(int e, View<const T> y, View<T> dy) const {
     const math::GateReach& reach = mixture.reach;
-    const int H = dv.first.cols;
-    const T* y = mixture.y[e].row(r);
-    T* slope = dy[e].row(r);
-    const auto gates = reach.readers(e, mixture.first_gate, dv.count, mixture.g.first.cols);
-    bool set = add;
-    for (int gate = gates.begin; gate < gates.end; ++gate) {
+    const auto gates = reach.readers(e, mixture.first_gate, dv.count, g.first.cols);
+    bool set = add, masked = !relu;
+    // All gates that teach stand side by side: all of them, or one.
+    for (int gate = gates.begin, end; gate < gates.end; gate = end) {
       const int t = gate - mixture.first_gate;
-      const T* dv_r = dv[t].row(r);
-      T& u = du[t](r, gates.column);
-      if (!reach.teaches(gate, e)) {
-        u = math::gate_slope(y, dv_r, H);
+      const bool teaches = reach.teaches(gate, e);
+      for (end = gate + 1; end < gates.end && reach.teaches(end, e) == teaches;) ++end;
+      const Stack<const T> slopes(dv[t], end - gate, dv.step);
+      const Stack<T> u = column_of(du, gates.column, t, end - gate);
+      if (!teaches) {
+        only_gates(y, slopes, u);
         continue;
       }
       // forward: v_t[h] += g_t[e] y_e[h]
-      u = math::mix_slopes(mixture.g[t](r, gates.column), y, dv_r, set, slope, H);
+      const bool last = relu && end == gates.end;
+      mix_rows_backward(column_of(g, gates.column, t, end - gate), y, slopes, set, last, u, dy);
       set = true;
+      masked |= last;
     }
-    if (!set) std::fill_n(slope, H, T(0));
-    if (!relu) return;
-    for (int h = 0; h < H; ++h) slope[h] = math::relu_slope(y[h], slope[h]);
+    for (int r = 0; r < dy.rows && !(set && masked); ++r) {
+      if (!set) std::fill_n(dy.row(r), dy.cols, T(0));
+      for (int h = 0; !masked && h < dy.cols; ++h) dy(r, h) = math::relu_slope(y(r, h), dy(r, h));
+    }
+  }
+
+  static void only_gates(View<const T> y, Stack<const T> dv, Stack<T> u) {
+    for (int t = 0; t < dv.count; ++t) {
+      for (int r = 0; r < y.rows; ++r) {
+        u[t](r, 0) = math::gate_slope(y.row(r), dv[t].row(r), y.cols);
+      }
+    }
   }
 };
 
@@ -48,19 +74,18 @@ struct RowSlopes {
 
 template <class T>
 void CpuBackend<T>::mix(const Mixture<T>& m, Stack<T> v) {
-  const int H = v.first.cols, n = m.g.first.cols;
-  MILLRACE_CHECK(m.g.has_shape(v.count, v.first.rows, n));
-  for (int r = 0; r < v.first.rows; ++r) {
+  const int n = m.g.first.cols, B = v.first.rows;
+  MILLRACE_CHECK(m.g.has_shape(v.count, B, n));
+  View<const T> y[kMixedAtOnce];
+  for (int r = 0; r < B; r += kBlock) {
+    const int rows = std::min(kBlock, B - r);
     for (int t = 0; t < v.count; ++t) {
-      const T* g = m.g[t].row(r);
-      T* v_r = v[t].row(r);
-      for (int c = 0; c < n; ++c) {
-        const T* y = m.y[m.reach.expert(m.first_gate + t, c)].row(r);
-        if (c == 0) {
-          math::mix_set(g[c], y, v_r, H);
-        } else {
-          math::mix_add(g[c], y, v_r, H);
+      for (int c = 0; c < n; c += kMixedAtOnce) {
+        const int count = std::min(kMixedAtOnce, n - c);
+        for (int i = 0; i < count; ++i) {
+          y[i] = m.y[m.reach.expert(m.first_gate + t, c + i)].rows_from(r, rows);
         }
+        mix_rows(m.g[t].rows_from(r, rows).cols_from(c, count), y, c > 0, v[t].rows_from(r, rows));
       }
     }
   }
@@ -73,13 +98,19 @@ void CpuBackend<T>::mix_backward(const Mixture<T>& m, Stack<const T> dv, Stack<c
   MILLRACE_CHECK(m.g.has_shape(dv.count, B, n) && du.has_shape(dv.count, B, n));
   MILLRACE_CHECK(dg.first.data == nullptr || dg.has_shape(dv.count, B, n));
   MILLRACE_CHECK(dy.count() == E);
-  const RowSlopes<T> slopes{m, dv, relu, add, du, dy};
-  for (int r = 0; r < B; ++r) {
-    for (int e = 0; e < E; ++e) slopes.run(r, e);
-    for (int t = 0; t < dv.count; ++t) {
-      T* du_r = du[t].row(r);
-      if (dg.first.data != nullptr) math::mix_add(T(1), dg[t].row(r), du_r, n);
-      math::softmax_backward(m.g[t].row(r), du_r, n);
+  for (int first = 0; first < B; first += kBlock) {
+    const int rows = std::min(kBlock, B - first);
+    const RowSlopes<T> slopes{m,   rows_of(m.g, first, rows), rows_of(dv, first, rows), relu,
+                              add, rows_of(du, first, rows)};
+    for (int e = 0; e < E; ++e) {
+      slopes.run(e, m.y[e].rows_from(first, rows), dy[e].rows_from(first, rows));
+    }
+    for (int r = first; r < first + rows; ++r) {
+      for (int t = 0; t < dv.count; ++t) {
+        T* du_r = du[t].row(r);
+        if (dg.first.data != nullptr) math::mix_add(T(1), dg[t].row(r), du_r, n);
+        math::softmax_backward(m.g[t].row(r), du_r, n);
+      }
     }
   }
 }

@@ -13,9 +13,9 @@ namespace millrace::gemm {
 /// Which library it is: "oneDNN" or "Eigen".
 const char* library();
 
-/// Whether the library is faster than our own product of N columns and depth K, on this processor;
-/// `finished`: bias, ReLU or mask follow, which take the library's user another pass.
-bool library_is_faster(int N, int K, bool finished);
+/// Whether the library is faster than our own product c [M,N] of depth K; `finished`: bias, ReLU or
+/// mask follow, which take the library's user another pass.
+bool library_is_faster(int M, int N, int K, bool finished);
 
 /// c [M,N] (+)= a [M,K] b [K,N]
 void nn(View<const float> a, View<const float> b, bool add, View<float> c);

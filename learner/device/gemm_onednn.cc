@@ -26,11 +26,10 @@ void multiply(char transpose_a, char transpose_b, long depth, View<const float> 
 
 const char* library() { return "oneDNN"; }
 
-bool library_is_faster(int N, int K, bool finished) {
-  // Our kernel has AVX2's registers. With those, a library's packing pays for wide products alone
-  // (tests/bench/learner_bench.cc).
-  static const bool wider_registers = __builtin_cpu_supports("avx512f");
-  return wider_registers || N > (finished ? 512 : 256) || K > 512;
+bool library_is_faster(int M, int N, int K, bool finished) {
+  // Measured by tests/bench/learner_bench.cc: packing both factors pays for wide and deep products,
+  // and where rows are so many lines apart that our kernel finds few of them in the cache.
+  return M >= 24 && (N > 512 || K > 512 || N % 256 == 0 || (!finished && N > 320));
 }
 
 void nn(View<const float> a, View<const float> b, bool add, View<float> c) {

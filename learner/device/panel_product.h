@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "learner/base/view.h"
 
 /// Our own matrix product, for matrices so narrow that a library spends its time on packing, and
@@ -32,14 +34,24 @@ struct Epilogue {
   View<const T> mask{};  ///< 0 where mask(r, h) ≤ 0; none without data.
 };
 
+/// The instruction sets that the kernel is compiled for; AVX2 is the floor of the build.
+enum class InstructionSet { kAvx2, kAvx512 };
+/// Those of this processor, the best one last.
+std::vector<InstructionSet> instruction_sets();
+
 /// c [M,N] = epilogue(a [M,K] b [K,N]); with `add`, epilogue(c + a b).
 /// Requires: b is stored by rows or by columns (one of its strides is 1).
 ///
-/// Each element's sum runs over k in order, in blocks that depend on K alone: its bits do not
-/// depend on the rows or columns beside it. Memory: 256 KiB a thread, taken at the thread's first
-/// call.
+/// Each element is one running sum over k in order, beginning with c where `add`: its bits depend
+/// neither on the rows or columns beside it nor on the instruction set. Memory: 256 KiB a thread,
+/// taken at the thread's first call.
 template <class T>
 void panel_product(int K, Strided<T> a, Strided<T> b, bool add, const Epilogue<T>& epilogue,
                    View<T> c);
+
+/// The same by one of this processor's instruction sets.
+template <class T>
+void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool add,
+                   const Epilogue<T>& epilogue, View<T> c);
 
 }  // namespace millrace::gemm

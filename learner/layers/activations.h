@@ -24,7 +24,8 @@ class ActivationPlan {
   /// What a pass needs, a row.
   long values_per_row() const { return values_; }
 
-  static long stride(int width) { return (long{width} + 15) / 16 * 16; }
+  /// An odd number of cache lines: rows an even number apart would meet in a part of the cache.
+  static long stride(int width) { return ((long{width} + 15) / 16 | 1) * 16; }
 
  private:
   long values_ = 0;

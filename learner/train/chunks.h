@@ -11,7 +11,7 @@ namespace millrace {
 struct Chunks {
   static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
   static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
-  static constexpr int kTile = 256;   ///< Rows that go through the net together.
+  static constexpr int kTile = 128;   ///< Rows that go through the net together.
 
   int rows;
   int count;

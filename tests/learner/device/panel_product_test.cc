@@ -1,6 +1,7 @@
-// Our own product against plain loops, with everything that rides along: any mixture of adding,
-// bias, ReLU and mask that ends inside or outside of a tile; and an element's bits do not depend on
-// what stands beside it.
+// Our own product against plain loops, by every instruction set that this processor has, with
+// everything that rides along: any mixture of adding, bias, ReLU and mask that ends inside or
+// outside of a tile; and an element's bits depend neither on what stands beside it nor on the
+// instruction set.
 #include "learner/device/panel_product.h"
 
 #include <gtest/gtest.h>
@@ -59,16 +60,19 @@ void check(int M, int N, int K, Options options, double tolerance) {
                              .relu = options.relu,
                              .mask = options.mask ? mask.view() : View<const T>{}};
   const Matrix<double> expected = oracle(a, b, bias, mask, before, options);
-  const auto product = [&](Strided<T> left, Strided<T> right) {
+  const auto product = [&](InstructionSet set, Strided<T> left, Strided<T> right) {
     Matrix<T> c = before;
-    panel_product(K, left, right, options.add, epilogue, c.view());
+    panel_product(set, K, left, right, options.add, epilogue, c.view());
     return c.values;
   };
-  const auto nn = product(plain(a.view()), plain(b.view()));
+  const auto nn = product(InstructionSet::kAvx2, plain(a.view()), plain(b.view()));
   EXPECT_LT(distance(nn, expected.values), tolerance);
-  // The strides decide how b is packed, not what is summed.
-  EXPECT_EQ(product(plain(a.view()), transposed(b_by_columns.view())), nn);
-  EXPECT_EQ(product(transposed(a_by_columns.view()), plain(b.view())), nn);
+  // The strides decide how b is packed, not what is summed; the instruction set how many at once.
+  for (const InstructionSet set : instruction_sets()) {
+    EXPECT_EQ(product(set, plain(a.view()), plain(b.view())), nn);
+    EXPECT_EQ(product(set, plain(a.view()), transposed(b_by_columns.view())), nn);
+    EXPECT_EQ(product(set, transposed(a_by_columns.view()), plain(b.view())), nn);
+  }
 }
 
 TEST(PanelProduct, EqualsPlainLoopsWithWhateverRidesAlong) {
@@ -87,6 +91,26 @@ TEST(PanelProduct, EqualsPlainLoopsWithWhateverRidesAlong) {
         }
       }
     }
+  }
+}
+
+// Every remainder of rows and of columns that a tile of either width leaves.
+TEST(PanelProduct, EqualsPlainLoopsAtEveryRemainder) {
+  for (int M = 1; M <= 25; ++M) {
+    for (const int N : {3, 16, 33, 64}) {
+      check<float>(M, N, 5, {false, N, N, false}, 1e-5);
+      check<float>(M, N, 5, {true, 0, 0, true}, 1e-5);
+    }
+  }
+  for (int N = 1; N <= 140; ++N) {
+    for (const int M : {1, 7}) {
+      check<float>(M, N, 9, {true, N, N, false}, 1e-5);
+      check<double>(M, N, 3, {false, 0, 0, true}, 1e-13);
+    }
+  }
+  for (const int K : {1, 63, 64, 65, 128, 255, 256, 257, 513}) {
+    check<float>(13, 70, K, {true, 70, 64, false}, 1e-5);
+    check<float>(13, 70, K, {false, 0, 0, true}, 1e-5);
   }
 }
 

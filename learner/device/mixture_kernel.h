@@ -1,0 +1,22 @@
+#pragma once
+
+#include "learner/device/backend.h"
+
+/// The rows of a mixture of experts (math/mixture.h) with sums in registers. Inner to device/.
+namespace millrace {
+
+/// Experts that one call of `mix_rows` adds.
+constexpr int kMixedAtOnce = 16;
+
+/// v = Σ_c g[:,c] ∘ y_c, or v + it where `goes_on`: g [B,n], n ≤ kMixedAtOnce experts y_c [B,H].
+template <class T>
+void mix_rows(View<const T> g, const View<const T>* y, bool goes_on, View<T> v);
+
+/// One expert y [B,H] and the gates that weigh it; g_t [B,1] their weights, dv_t [B,H]:
+///   a_t = ⟨y, dv_t⟩ by rows, the slopes in g_t;   dy = Σ_t g_t ∘ dv_t, or dy + it where `goes_on`;
+/// `masked`: dy is 0 where y ≤ 0.
+template <class T>
+void mix_rows_backward(Stack<const T> g, View<const T> y, Stack<const T> dv, bool goes_on,
+                       bool masked, Stack<T> a, View<T> dy);
+
+}  // namespace millrace

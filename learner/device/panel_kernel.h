@@ -1,0 +1,252 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "learner/base/host_device.h"
+
+/// The inner loops of panel_product.cc, in the compiler's vector extensions: one body for all
+/// widths of registers. Everything here is inlined into functions that are compiled for one
+/// instruction set each; no function of it stands alone, so none is compiled for a wrong one.
+/// `L` is the lanes of a register, T the type of an element.
+namespace millrace::gemm::kernel {
+
+#define MILLRACE_INLINE [[gnu::always_inline]] inline
+
+template <class T, int L>
+struct Register {
+  typedef T Type __attribute__((vector_size(L * sizeof(T))));
+};
+template <class T, int L>
+using Vec = typename Register<T, L>::Type;
+
+template <class V, class T>
+MILLRACE_INLINE void load(const T* from, V& v) {
+  std::memcpy(&v, from, sizeof v);
+}
+template <class V, class T>
+MILLRACE_INLINE void store(const V& v, T* to) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+/// A few columns of a product for all of its rows: c = finish(a b), or finish(c + a b).
+template <class T>
+struct Column {
+  const T* a;  ///< Element (r, k) at a[r·a_down + k·a_across].
+  long a_down, a_across;
+  const T* b;  ///< Rows of as many values as the tile is wide, b_down apart.
+  long b_down;
+  int depth;
+  T* c;
+  long c_down;
+  int rows;
+  int cols;       ///< Of c; the tile may be wider.
+  bool add;       ///< The sum goes on from what c holds.
+  const T* bias;  ///< Added in the columns h < `biased`.
+  int biased;
+  int relu;       ///< max(·, 0) in the columns h < `relu`.
+  const T* mask;  ///< 0 where mask(r, h) ≤ 0; null: none.
+  long mask_down;
+};
+
+/// Columns of a tile that is not finished alike in all of them, or of which some are not c's.
+template <int R, int W, class T>
+MILLRACE_INLINE void start_partly(const Column<T>& to, int row, T (&values)[R][W]) {
+  for (int r = 0; r < R; ++r) {
+    for (int h = 0; h < W; ++h) values[r][h] = T(0);
+    for (int h = 0; to.add && h < to.cols; ++h) values[r][h] = to.c[(row + r) * to.c_down + h];
+  }
+}
+template <int R, int W, class T>
+MILLRACE_INLINE void finish_partly(const Column<T>& to, int row, T (&values)[R][W]) {
+  for (int r = 0; r < R; ++r) {
+    T* const v = values[r];
+    const int biased = std::min(to.biased, to.cols), relu = std::min(to.relu, to.cols);
+    for (int h = 0; h < biased; ++h) v[h] += to.bias[h];
+    for (int h = 0; h < relu; ++h) v[h] = v[h] < 0 ? T(0) : v[h];  // a NaN stays one
+    if (to.mask != nullptr) {
+      const T* const mask = to.mask + (row + r) * to.mask_down;
+      for (int h = 0; h < to.cols; ++h) v[h] = mask[h] > 0 ? v[h] : T(0);
+    }
+    T* const c = to.c + (row + r) * to.c_down;
+    for (int h = 0; h < to.cols; ++h) c[h] = v[h];
+  }
+}
+
+/// R rows of V registers, summed while they are in registers. `kWhole`: all columns are c's and are
+/// finished alike.
+template <int L, int R, int V, bool kWhole, class T>
+MILLRACE_INLINE void tile(const Column<T> job, int row) {
+  constexpr int W = V * L;
+  Vec<T, L> sums[R][V];
+  T* const c = job.c + row * job.c_down;
+  if (kWhole && job.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) load(c + r * job.c_down + v * L, sums[r][v]);
+    }
+  } else if (!kWhole && job.add) {
+    T values[R][W];
+    start_partly(job, row, values);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) load(&values[r][v * L], sums[r][v]);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sums[r][v] = Vec<T, L>{};
+    }
+  }
+  const T* a = job.a + row * job.a_down;
+  const T* b = job.b;
+  const long down = job.a_down, across = job.a_across, b_down = job.b_down;
+  for (int k = 0; k < job.depth; ++k) {
+    Vec<T, L> b_k[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) load(b + v * L, b_k[v]);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const T factor = a[r * down];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sums[r][v] += factor * b_k[v];
+    }
+    b += b_down;
+    a += across;
+  }
+  if (!kWhole) {
+    T values[R][W];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) store(sums[r][v], &values[r][v * L]);
+    }
+    finish_partly(job, row, values);
+    return;
+  }
+  if (job.biased > 0) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      Vec<T, L> bias;
+      load(job.bias + v * L, bias);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) sums[r][v] += bias;
+    }
+  }
+  const Vec<T, L> zero{};
+  if (job.relu > 0) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sums[r][v] = zero > sums[r][v] ? zero : sums[r][v];
+    }
+  }
+  if (job.mask != nullptr) {
+    const T* const mask = job.mask + row * job.mask_down;
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        Vec<T, L> output;
+        load(mask + r * job.mask_down + v * L, output);
+        sums[r][v] = output > zero ? sums[r][v] : zero;
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) store(sums[r][v], c + r * job.c_down + v * L);
+  }
+}
+
+/// All rows of V registers of columns, R at a time and the last ones in tiles of 4, 2 and 1.
+template <int L, int R, int V, bool kWhole, class T>
+MILLRACE_INLINE void tiles(const Column<T> job) {
+  int row = 0;
+  for (; row + R <= job.rows; row += R) tile<L, R, V, kWhole>(job, row);
+  if constexpr (R > 4) {
+    for (; row + 4 <= job.rows; row += 4) tile<L, 4, V, kWhole>(job, row);
+  }
+  if constexpr (R > 2) {
+    for (; row + 2 <= job.rows; row += 2) tile<L, 2, V, kWhole>(job, row);
+  }
+  if constexpr (R > 1) {
+    if (row < job.rows) tile<L, 1, V, kWhole>(job, row);
+  }
+}
+
+template <int L, int R, int V, class T>
+MILLRACE_INLINE void columns(const Column<T> job) {
+  constexpr int W = V * L;
+  const auto alike = [&](int reach) { return reach <= 0 || reach >= W; };
+  if (job.cols == W && alike(job.biased) && alike(job.relu)) return tiles<L, R, V, true>(job);
+  return tiles<L, R, V, false>(job);
+}
+
+/// Of the 2×2 blocks of `step` lanes that a and b hold, the two off the diagonal change places.
+template <int step, class V, int... lane>
+MILLRACE_INLINE void swap_blocks(V& a, V& b, std::integer_sequence<int, lane...>) {
+  constexpr int L = sizeof...(lane);
+  const V low = __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane : L + lane - step)...);
+  b = __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane + step : L + lane)...);
+  a = low;
+}
+
+/// v[i] lane j ↔ v[j] lane i, in log₂ steps.
+template <int step, int L, class T>
+MILLRACE_INLINE void transpose(Vec<T, L> (&v)[L]) {
+  if constexpr (step < L) {
+    constexpr std::make_integer_sequence<int, L> kAllLanes{};
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+      if ((i & step) == 0) swap_blocks<step>(v[i], v[i + step], kAllLanes);
+    }
+    transpose<2 * step, L, T>(v);
+  }
+}
+
+/// A panel W wide of a matrix whose columns are contiguous, `across` apart; W columns, or fewer and
+/// then zeros. L: lanes of the blocks that are transposed in registers.
+template <int L, int W, class T>
+MILLRACE_INLINE void pack_columns(int depth, int width, const T* from, long across, T* panel) {
+  if (width < W) std::fill_n(panel, long{depth} * W, T(0));
+  const int blocks = width / L * L, blocks_end = depth / L * L;
+  for (int k = 0; k < blocks_end; k += L) {
+    for (int h = 0; h < blocks; h += L) {
+      Vec<T, L> block[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) load(from + (h + i) * across + k, block[i]);
+      transpose<1, L, T>(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) store(block[i], panel + (k + i) * W + h);
+    }
+    for (int h = blocks; h < width; ++h) {
+      for (int i = k; i < k + L; ++i) panel[i * W + h] = from[h * across + i];
+    }
+  }
+  for (int h = 0; h < width; ++h) {
+    for (int k = blocks_end; k < depth; ++k) panel[k * W + h] = from[h * across + k];
+  }
+}
+
+/// As pack_columns, of a matrix whose rows are contiguous, `down` apart.
+template <int W, class T>
+MILLRACE_INLINE void pack_rows(int depth, int width, const T* from, long down, T* panel) {
+  for (int k = 0; k < depth; ++k, from += down, panel += W) {
+    if (width == W) {
+      std::memcpy(panel, from, W * sizeof(T));
+    } else {
+      std::copy_n(from, width, panel);
+      std::fill(panel + width, panel + W, T(0));
+    }
+  }
+}
+
+#undef MILLRACE_INLINE
+
+}  // namespace millrace::gemm::kernel
