@@ -154,12 +154,16 @@ bool DenseUpdater<T>::sum(std::span<T* const> chunks, Threads& threads) {
   MILLRACE_CHECK(!chunks.empty());
   std::atomic<bool> finite{true};
   for_parts(count_, threads, [&](long begin, long end) {
-    T* const sum = chunks[0] + begin;
-    // A sum once not finite stays so: the last mark tells of all.
     T mark = 0;
-    if (chunks.size() == 1) mark = mark_not_finite(sum, end - begin);
-    for (std::size_t c = 1; c < chunks.size(); ++c) {
-      mark = add_chunk(sum, chunks[c] + begin, end - begin);
+    for (long first = begin; first < end; first += kPiece) {
+      T* const sum = chunks[0] + first;
+      const long count = std::min(kPiece, end - first);
+      // A sum once not finite stays so: the last mark tells of all.
+      T marks = chunks.size() == 1 ? mark_not_finite(sum, count) : T(0);
+      for (std::size_t c = 1; c < chunks.size(); ++c) {
+        marks = add_chunk(sum, chunks[c] + first, count);
+      }
+      mark += marks;
     }
     if (mark != 0) finite = false;
   });
