@@ -1,16 +1,17 @@
 // How fast the dense model trains and scores, on the shapes of tests/peers/torch_mtl.py:
-//   small  100 inputs → 4 experts [64,64], 2 linear gates → 2 towers [32,16]
-//   large  1000 → 4 × [256,256] → [128,64]
-// A step is forward, cross-entropy and its slopes, backward, and Adam, of 1,024 rows on one thread.
+//   small  S1: 100 inputs → 4 experts [64,64], 2 linear gates → 2 towers [32,16]
+//   large  S2: 1000 → 4 × [256,256] → [128,64]
+//   ple2   S3: two levels of 2 own and 2 shared experts [64,64], 100 inputs, 2 tasks
+// A step is forward, cross-entropy and its slopes, backward, and Adam, on one thread; of 4,096 rows
+// on two threads as well, which must give the same bits.
 //
 //   cmake --build --preset release --target learner_bench
-//   build/release/tests/bench/learner_bench [--only small|large] [--seconds S] [--threads N]
-//   [--json]
+//   build/release/tests/bench/learner_bench [--only small|large|ple2] [--seconds S] [--json]
 //
-// Beside it: torch_mtl.py --only small (and large); the JSON of both has the same form. A time is
-// the 20th percentile of blocks of some 20 ms: neighbours take the core for seconds, and a median
-// measures them. `products` is the best rate of single matrix products in the same run, and `share`
-// the step's multiply-adds against it.
+// Beside it: torch_mtl.py --only small (and large, ple); the JSON of both has the same form. A time
+// is the 20th percentile of blocks of at least 100 ms: neighbours take the core for seconds, and a
+// median measures them. `products` is the matrix limit: the library's best rate of single products
+// in the same run, before and after; `share` is the step's multiply-adds against it.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,7 +39,6 @@ namespace {
 struct Arguments {
   std::string only;
   double seconds = 4;
-  int threads = 1;
   bool json = false;
 };
 
@@ -46,6 +47,7 @@ struct Figure {
   int batch;
   double ms;
   double gigaflops;
+  int threads = 1;
 };
 
 /// Seconds of one call of `work`: the 20th percentile over blocks of calls.
@@ -57,10 +59,10 @@ double measure(double seconds, const std::function<void()>& work) {
     return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
   };
   time(3);
-  const int calls = std::max(1, static_cast<int>(0.02 / time(3)));
+  const int calls = std::max(1, static_cast<int>(0.1 / time(3)));
   std::vector<double> times;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  while (Clock::now() < end || times.size() < 20) times.push_back(time(calls));
+  while (Clock::now() < end || times.size() < 10) times.push_back(time(calls));
   std::sort(times.begin(), times.end());
   return times[times.size() / 5];
 }
@@ -72,10 +74,11 @@ struct Shape {
 };
 
 std::vector<Shape> shapes() {
-  Shape small{"small", 100, {}}, large{"large", 1000, {}};
+  Shape small{"small", 100, {}}, large{"large", 1000, {}}, ple{"ple2", 100, {}};
   large.model.expert_layers = {256, 256};
   large.model.tower_layers = {128, 64};
-  return {small, large};
+  ple.model.backbone = BackboneKind::kPle;
+  return {small, large, ple};
 }
 
 constexpr int kTasks = 2;
@@ -125,7 +128,22 @@ class Trainee {
     }
   }
 
-  long parameters() const { return model_.parameter_count(); }
+  /// Multiply-adds of one row in 1e9 operations: every weight takes one forward, and of a step one
+  /// for its gradient and one for its input's slope, but for first layers, whose inputs need none.
+  double row_gigaflops(bool train) const {
+    double all = 0, first = 0;
+    for (const ParameterSlot& slot : model_.parameters()) {
+      if (slot.name.ends_with(".bias")) continue;
+      const double count = double{1} * slot.rows * slot.cols;
+      all += count;
+      first += slot.rows == model_.inputs() ? count : 0;
+    }
+    return 2e-9 * (train ? 3 * all - first : all);
+  }
+
+  std::span<const float> weights() const {
+    return {weights_.get(), static_cast<std::size_t>(model_.parameter_count())};
+  }
 
  private:
   void tile(int chunk, int first, int rows) {
@@ -154,7 +172,9 @@ class Trainee {
 
 /// The best of a few shapes, GF/s.
 double product_rate(double seconds) {
-  const int sizes[][3] = {{768, 768, 768}, {1024, 264, 104}, {1024, 256, 256}, {1024, 1024, 1000}};
+  const int sizes[][3] = {
+      {768, 768, 768}, {1024, 264, 104}, {1024, 128, 256}, {1024, 256, 256}, {1024, 1024, 1000}};
+  const FlushDenormals flush;
   double best = 0;
   for (const auto& [M, N, K] : sizes) {
     const Matrix<float> a(M, K, 1), b(K, N, 2);
@@ -165,26 +185,17 @@ double product_rate(double seconds) {
   return best;
 }
 
-/// Operations of one row in 1e9: every weight takes a multiply-add forward, one for its gradient,
-/// and one for its input's slope, but for first layers, whose inputs need none.
-double row_gigaflops(const Shape& shape, long parameters, bool train) {
-  const double first = shape.inputs * (shape.model.experts * shape.model.expert_layers[0] +
-                                       double{kTasks} * shape.model.experts);
-  const double all = static_cast<double>(parameters);
-  return 2e-9 * (train ? 3 * all - first : all);
-}
-
 void print(const Arguments& arguments, double rate, const std::vector<Figure>& figures) {
   if (arguments.json) {
-    std::printf("{\"products\": \"%s\", \"products_gflops\": %.1f, \"threads\": %d, \"rows\": [",
-                gemm::library(), rate, arguments.threads);
+    std::printf("{\"products\": \"%s\", \"products_gflops\": %.1f, \"rows\": [", gemm::library(),
+                rate);
     const char* comma = "";
     for (const Figure& f : figures) {
       std::printf(
-          "%s{\"name\": \"%s\", \"what\": \"%s\", \"batch\": %d, \"ms\": %.5f, "
+          "%s{\"name\": \"%s\", \"what\": \"%s\", \"batch\": %d, \"threads\": %d, \"ms\": %.5f, "
           "\"per_s\": %.1f, \"share\": %.3f}",
-          comma, f.name.c_str(), f.what.c_str(), f.batch, f.ms, f.batch / f.ms * 1e3,
-          f.gigaflops / (f.ms / 1e3) / rate / arguments.threads);
+          comma, f.name.c_str(), f.what.c_str(), f.batch, f.threads, f.ms, f.batch / f.ms * 1e3,
+          f.gigaflops / (f.ms / 1e3) / rate / f.threads);
       comma = ", ";
     }
     std::printf("]}\n");
@@ -192,10 +203,49 @@ void print(const Arguments& arguments, double rate, const std::vector<Figure>& f
   }
   std::printf("products by %s: %.1f GF/s\n", gemm::library(), rate);
   for (const Figure& f : figures) {
-    std::printf("%-6s %-6s B=%5d %9.3f ms %12.0f rows/s  share %3.0f %%\n", f.name.c_str(),
-                f.what.c_str(), f.batch, f.ms, f.batch / f.ms * 1e3,
-                100 * f.gigaflops / (f.ms / 1e3) / rate / arguments.threads);
+    std::printf("%-6s %-6s B=%5d, %d threads %9.4f ms %12.0f rows/s  share %5.1f %%\n",
+                f.name.c_str(), f.what.c_str(), f.batch, f.threads, f.ms, f.batch / f.ms * 1e3,
+                100 * f.gigaflops / (f.ms / 1e3) / rate / f.threads);
   }
+}
+
+/// Ends the program where two threads give other weights than one.
+void check_bits(const Shape& shape, int rows) {
+  Trainee one(shape, rows, 1), two(shape, rows, 2);
+  for (int step = 0; step < 5; ++step) {
+    one.step();
+    two.step();
+  }
+  if (!std::equal(one.weights().begin(), one.weights().end(), two.weights().begin())) {
+    std::fprintf(stderr, "%s: two threads give other bits than one\n", shape.name);
+    std::exit(1);
+  }
+}
+
+void run_shape(const Arguments& arguments, const Shape& shape, std::vector<Figure>& figures) {
+  const auto train = [&](int rows, int threads) {
+    Trainee trainee(shape, rows, threads);
+    const double time = measure(arguments.seconds, [&] { trainee.step(); });
+    figures.push_back(
+        {shape.name, "train", rows, time * 1e3, rows * trainee.row_gigaflops(true), threads});
+  };
+  train(1, 1);
+  train(1024, 1);
+  train(4096, 1);
+  train(4096, 2);
+  check_bits(shape, 4096);
+  for (const int rows : {1, 100, 256}) {
+    Trainee trainee(shape, rows, 1);
+    const double time = measure(arguments.seconds / 2, [&] { trainee.score(); });
+    figures.push_back(
+        {shape.name, "infer", rows, time * 1e3, rows * trainee.row_gigaflops(false), 1});
+  }
+}
+
+bool is_built(BackboneKind kind) {
+  const auto& all = Choices<BackboneKind>::all;
+  return std::any_of(all.begin(), all.end(),
+                     [&](const auto& choice) { return choice.value == kind && choice.built; });
 }
 
 void run(const Arguments& arguments) {
@@ -203,18 +253,7 @@ void run(const Arguments& arguments) {
   std::vector<Figure> figures;
   for (const Shape& shape : shapes()) {
     if (!arguments.only.empty() && arguments.only != shape.name) continue;
-    for (const int rows : {1024, 4096}) {
-      Trainee trainee(shape, rows, arguments.threads);
-      const double time = measure(arguments.seconds, [&] { trainee.step(); });
-      figures.push_back({shape.name, "train", rows, time * 1e3,
-                         rows * row_gigaflops(shape, trainee.parameters(), true)});
-    }
-    for (const int rows : {1, 100, 256}) {
-      Trainee trainee(shape, rows, 1);
-      const double time = measure(arguments.seconds / 2, [&] { trainee.score(); });
-      figures.push_back({shape.name, "infer", rows, time * 1e3,
-                         rows * row_gigaflops(shape, trainee.parameters(), false)});
-    }
+    if (is_built(shape.model.backbone)) run_shape(arguments, shape, figures);
   }
   rate = std::max(rate, product_rate(arguments.seconds));
   print(arguments, rate, figures);
@@ -230,10 +269,8 @@ Arguments parse(int count, char** words) {
       arguments.only = words[++i];
     } else if (std::strcmp(words[i], "--seconds") == 0 && has_value) {
       arguments.seconds = std::strtod(words[++i], nullptr);
-    } else if (std::strcmp(words[i], "--threads") == 0 && has_value) {
-      arguments.threads = std::atoi(words[++i]);
     } else {
-      std::fprintf(stderr, "usage: %s [--only small|large] [--seconds S] [--threads N] [--json]\n",
+      std::fprintf(stderr, "usage: %s [--only small|large|ple2] [--seconds S] [--json]\n",
                    words[0]);
       std::exit(2);
     }
