@@ -5,11 +5,11 @@
 
 #include "learner/base/check.h"
 #include "learner/device/gemm.h"
+#include "learner/device/mixture_kernel.h"
 #include "learner/device/panel_kernel.h"
 #include "learner/device/panel_product.h"
 #include "learner/math/activation.h"
 #include "learner/math/mixture.h"
-#include "learner/math/softmax.h"
 
 namespace millrace {
 namespace {
@@ -202,9 +202,7 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, S
 template <class T>
 void CpuBackend<T>::softmax(Stack<const T> u, Stack<T> g) {
   MILLRACE_CHECK(u.has_shape(g.count, g.first.rows, g.first.cols));
-  for (int t = 0; t < g.count; ++t) {
-    for (int r = 0; r < g.first.rows; ++r) math::softmax(u[t].row(r), g[t].row(r), g.first.cols);
-  }
+  for (int t = 0; t < g.count; ++t) softmax_rows<T>(u[t], g[t]);
 }
 
 template class CpuBackend<float>;

@@ -1,8 +1,11 @@
 #include "learner/device/mixture_kernel.h"
 
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "learner/math/activation.h"
+#include "learner/math/softmax.h"
 
 namespace millrace {
 namespace {
@@ -140,7 +143,68 @@ void gates_backward(Stack<const T> g, View<const T> y, Stack<const T> dv, int fi
   }
 }
 
+/// e^x of eight values x ≤ 0: 2^n e^r with |r| ≤ ln 2 / 2 (the polynomial is Cephes'). 0 below the
+/// least normal number, NaN of a NaN.
+[[gnu::always_inline]] inline void exp_all(Vec<float>& x) {
+  using Whole = int __attribute__((vector_size(kLanes * sizeof(int))));
+  constexpr float kRound = 12582912.F;  // 1.5 · 2²³: adding it leaves no fraction
+  constexpr float kLeast = -87.F;
+  const Vec<float> inside = x < kLeast ? Vec<float>{} + kLeast : x;
+  const Vec<float> n = (inside * 1.44269504F + kRound) - kRound;
+  Vec<float> r = inside - n * 0.693359375F;
+  r -= n * -2.12194440e-4F;
+  Vec<float> p = Vec<float>{} + 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * (r * r) + r + 1.F;
+  const Whole exponent = (__builtin_convertvector(n, Whole) + 127) << 23;
+  Vec<float> power;
+  std::memcpy(&power, &exponent, sizeof power);
+  const Vec<float> value = p * power;
+  x = x < kLeast ? Vec<float>{} : (x == x ? value : x);
+}
+
 }  // namespace
+
+template <class T>
+void softmax_rows(View<const T> u, View<T> g) {
+  constexpr int kValues = 256;
+  const int n = u.cols;
+  if constexpr (std::is_same_v<T, float>) {
+    // As many rows as fit are worked on as one.
+    for (int first = 0; n <= kValues && first < u.rows; first += kValues / n) {
+      const int rows = std::min(kValues / n, u.rows - first);
+      T values[kValues] = {};
+      for (int r = 0; r < rows; ++r) {
+        const T* const from = u.row(first + r);
+        T most = from[0];
+        for (int e = 1; e < n; ++e) most = from[e] > most ? from[e] : most;
+        for (int e = 0; e < n; ++e) values[r * n + e] = from[e] - most;
+      }
+      for (int i = 0; i < rows * n; i += kLanes) {
+        Vec<T> x;
+        load(values + i, x);
+        exp_all(x);
+        store(x, values + i);
+      }
+      for (int r = 0; r < rows; ++r) {
+        T sum = 0;
+        for (int e = 0; e < n; ++e) sum += values[r * n + e];
+        const T scale = 1 / sum;
+        T* const to = g.row(first + r);
+        for (int e = 0; e < n; ++e) to[e] = values[r * n + e] * scale;
+      }
+    }
+    if (n <= kValues) return;
+  }
+  for (int r = 0; r < u.rows; ++r) math::softmax(u.row(r), g.row(r), n);
+}
+
+template void softmax_rows(View<const float>, View<float>);
+template void softmax_rows(View<const double>, View<double>);
 
 template <class T>
 void mix_rows(View<const T> g, const View<const T>* y, bool goes_on, View<T> v) {

@@ -5,6 +5,11 @@
 /// The rows of a mixture of experts (math/mixture.h) with sums in registers. Inner to device/.
 namespace millrace {
 
+/// g = softmax of each row of u [B,n]. Of floats e^x is a polynomial (to two units in the last
+/// place), eight values at a time, since a library's function takes them one by one.
+template <class T>
+void softmax_rows(View<const T> u, View<T> g);
+
 /// Experts that one call of `mix_rows` adds.
 constexpr int kMixedAtOnce = 16;
 

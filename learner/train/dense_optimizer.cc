@@ -60,17 +60,12 @@ T mark_not_finite(const T* values, long count) {
   return marks[0];
 }
 
-/// What a part's step did. `mark` is 0, or NaN where a weight is not finite.
-struct Sums {
-  double weights = 0, change = 0, largest = 0, mark = 0;
-};
-
 constexpr long kPiece = 1024;  // measured while it is in the nearest cache
 
 /// Adds Σ before², Σ (after − before)² and the largest |after| of a piece.
-template <class T>
+template <class T, class Sums>
 void measure(const T* __restrict before, const T* __restrict after, long count, Sums& sums) {
-  constexpr int kLanes = 32;
+  constexpr int kLanes = 16;  // of four sums: more would not stay in registers
   T weights[kLanes] = {}, change[kLanes] = {}, largest[kLanes] = {}, marks[kLanes] = {};
   const auto add = [&](long i, int lane) {
     const T moved = after[i] - before[i], size = std::abs(after[i]);
@@ -141,7 +136,10 @@ int DenseUpdater<T>::states(DenseOptimizer optimizer) {
 template <class T>
 DenseUpdater<T>::DenseUpdater(const DenseOptimizerOptions& options, long count,
                               std::vector<ParameterSlot> slots)
-    : options_(options), count_(count), slots_(std::move(slots)) {
+    : options_(options),
+      count_(count),
+      slots_(std::move(slots)),
+      sums_(static_cast<std::size_t>((count + kPart - 1) / kPart)) {
   MILLRACE_CHECK(count > 0);
   if (options_.optimizer == DenseOptimizer::kAdamw) decayed_ = weights_of(slots_);
   for (int s = 0; s < states(options_.optimizer); ++s) {
@@ -171,20 +169,19 @@ bool DenseUpdater<T>::sum(std::span<T* const> chunks, Threads& threads) {
 }
 
 template <class T>
-double DenseUpdater<T>::norm(const T* gradient, Threads& threads) const {
-  std::vector<Sums> sums(static_cast<std::size_t>((count_ + kPart - 1) / kPart));
+double DenseUpdater<T>::norm(const T* gradient, Threads& threads) {
   for_parts(count_, threads, [&](long begin, long end) {
     double sum = 0;
     for (long i = begin; i < end; ++i) sum += double{gradient[i]} * double{gradient[i]};
-    sums[static_cast<std::size_t>(begin / kPart)].change = sum;
+    sums_[static_cast<std::size_t>(begin / kPart)].change = sum;
   });
   double all = 0;
-  for (const Sums& sum : sums) all += sum.change;
+  for (const Sums& sum : sums_) all += sum.change;
   return std::sqrt(all);
 }
 
 template <class T>
-auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) const -> Plan {
+auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) -> Plan {
   Plan plan;
   const double rate = options_.rate * scheduled_share(options_.schedule, share_sum_);
   double scale = 1;
@@ -251,17 +248,19 @@ auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads&
   const Plan step = plan(gradient, share, threads);
   const bool clips = options_.clip == UpdateClipping::kClippy;
   if (clips) before_.assign(weights, weights + count_);  // measured once it is clipped
-  const std::array<T*, 3> blocks{weights, states_.front().get(), states_.back().get()};
-  const std::span<T* const> moved(blocks.data(), 1 + states_.size());
+  const auto for_moved = [&](const auto& use) {
+    use(weights);
+    for (const Buffer<T>& state : states_) use(state.get());
+  };
   std::vector<T> aside;
-  for (T* values : moved) {
+  for_moved([&](const T* values) {
     for_slots(kept, [&](long at, int cols) {
       aside.insert(aside.end(), values + at, values + at + cols);
     });
-  }
-  std::vector<Sums> sums(static_cast<std::size_t>((count_ + kPart - 1) / kPart));
+  });
   for_parts(count_, threads, [&](long begin, long end) {
-    Sums& sum = sums[static_cast<std::size_t>(begin / kPart)];
+    Sums& sum = sums_[static_cast<std::size_t>(begin / kPart)];
+    sum = {};
     std::array<T, kPiece> before;
     for (long first = begin; first < end; first += kPiece) {
       const long count = std::min(kPiece, end - first);
@@ -272,17 +271,17 @@ auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads&
   });
   if (clips) {
     clip(weights, before_.data());
-    measure(before_.data(), weights, count_, sums[0]);
+    measure(before_.data(), weights, count_, sums_[0]);
   }
   auto from = aside.begin();
-  for (T* values : moved) {
+  for_moved([&](T* values) {
     for_slots(kept, [&](long at, int cols) {
       std::copy_n(from, cols, values + at);
       from += cols;
     });
-  }
+  });
   Sums all;
-  for (const Sums& sum : sums) {
+  for (const Sums& sum : sums_) {
     all.weights += sum.weights;
     all.change += sum.change;
     all.largest = sum.largest <= all.largest ? all.largest : sum.largest;

@@ -74,14 +74,19 @@ class DenseUpdater {
 
  private:
   struct Plan;
-  Plan plan(const T* gradient, double share, Threads& threads) const;
+  /// What a part's step did. `mark` is 0, or NaN where a weight is not finite.
+  struct Sums {
+    double weights = 0, change = 0, largest = 0, mark = 0;
+  };
+  Plan plan(const T* gradient, double share, Threads& threads);
   void update(const Plan& plan, const T* gradient, T* weights, long first, long count);
-  double norm(const T* gradient, Threads& threads) const;
+  double norm(const T* gradient, Threads& threads);
   void clip(T* weights, const T* before);
 
   const DenseOptimizerOptions options_;
   const long count_;
   const std::vector<ParameterSlot> slots_;
+  std::vector<Sums> sums_;  ///< By part, of the step in progress.
   double share_sum_ = 0;
   std::vector<std::pair<long, long>> decayed_;  ///< [begin, end) of weights that decay, ascending.
   std::vector<Buffer<T>> states_;

@@ -176,13 +176,17 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& bat
     if (only_score) continue;
     if (first == 0)
       balancing.take_representation(model.tower_inputs(*memory.work), pass.row_weights);
+    // Only embedding rows need the slopes in x.
+    const View<float> dx_tile = inputs.tables().empty()
+                                    ? View<float>{}
+                                    : view_of(dx, batch_rows, D).rows_from(first, count);
     by_loss.backward(weights.get(), *memory.work,
                      {.chunk = chunk,
                       .starts_chunk = first == chunks.begin(chunk),
                       .first = first,
                       .x = x_tile,
                       .dz = dz_tile,
-                      .dx = view_of(dx, batch_rows, D).rows_from(first, count),
+                      .dx = dx_tile,
                       .gradients = memory.gradients.get()});
   }
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <tuple>
 
@@ -176,6 +177,25 @@ TEST_P(BackendTest, Softmax) {
   const OnDevice u_on(*backend, u), g_on(*backend, Matrix<float>(B, T * E));
   backend->softmax(side_by_side(u_on.view, T), side_by_side(g_on.view, T));
   EXPECT_LT(distance(g_on.values(), softmax_oracle(u, T, E).values), 1e-6);
+}
+
+// Far logits, one that is −∞ (a gate's dropped expert), and one that is no number.
+TEST_P(BackendTest, SoftmaxOfExtremes) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  Matrix<float> u(5, 3);
+  u.values = {-infinity, 0, 1, 200, -200, 199, -1e30F, -90, -1, 0, NAN, 1, 5, 5, -80};
+  const OnDevice u_on(*backend, u), g_on(*backend, Matrix<float>(5, 3));
+  backend->softmax(Stack<const float>(View<const float>(u_on.view)), Stack<float>(g_on.view));
+  const auto g = g_on.values();
+  const auto at = [&](int r, int c) { return g[static_cast<std::size_t>(r * 3 + c)]; };
+  EXPECT_EQ(at(0, 0), 0);
+  EXPECT_NEAR(at(0, 2), 1 / (1 + std::exp(-1.0)), 1e-6);
+  EXPECT_NEAR(at(1, 0), 1 / (1 + std::exp(-1.0)), 1e-6);
+  EXPECT_EQ(at(1, 1), 0);
+  EXPECT_NEAR(at(2, 2), 1, 1e-6);
+  EXPECT_TRUE(std::isnan(at(3, 0)) && std::isnan(at(3, 1)) && std::isnan(at(3, 2)));
+  EXPECT_NEAR(at(4, 0), 0.5, 1e-6);
+  EXPECT_NEAR(at(4, 2), 0.5 * std::exp(-85.0), 1e-42);
 }
 
 TEST_P(BackendTest, Mix) {
