@@ -9,14 +9,15 @@ namespace millrace {
 
 TaskBalancing::TaskBalancing(const Schema& schema, const BalanceOptions& balance,
                              const RelationOptions& relations, const Model<float>& model,
-                             const TaskLosses& losses, int rows, std::uint64_t seed)
+                             const TaskLosses& losses, const InputGroups& groups, int rows,
+                             std::uint64_t seed)
     : surgery_(balance.surgery != Surgery::kNone),
       has_relations_(relations.every > 0 && model.tasks() > 1),
       by_performance_(balance.method == BalanceMethod::kDtp ||
                       balance.method == BalanceMethod::kPerformance),
       weights_(balance, schema.tasks(), seed),
       relations_(schema, relations, model.tower_width(), seed),
-      gradients_(model, losses, balance, rows,
+      gradients_(model, losses, balance, groups, rows,
                  has_relations_ || balance.method == BalanceMethod::kGradnorm, seed),
       performance_(schema.tasks()),
       counts_(schema.tasks().size()) {}

@@ -21,10 +21,10 @@ namespace millrace {
 /// TaskGradients says.
 class TaskBalancing {
  public:
-  /// Borrows `schema`, `model` and `losses`. `rows`: of a full batch.
+  /// Borrows `schema`, `model` and `losses`; `groups` as in TaskGradients. `rows`: of a full batch.
   TaskBalancing(const Schema& schema, const BalanceOptions& balance,
                 const RelationOptions& relations, const Model<float>& model,
-                const TaskLosses& losses, int rows, std::uint64_t seed);
+                const TaskLosses& losses, const InputGroups& groups, int rows, std::uint64_t seed);
 
   std::span<const double> weights() const { return weights_.weights(); }
 

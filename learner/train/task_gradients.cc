@@ -36,14 +36,18 @@ void add_scaled(float a, const float* x, long count, float* y) {
 }  // namespace
 
 TaskGradients::TaskGradients(const Model<float>& model, const TaskLosses& losses,
-                             const BalanceOptions& options, int rows, bool measures,
-                             std::uint64_t seed)
+                             const BalanceOptions& options, const InputGroups& groups, int rows,
+                             bool measures, std::uint64_t seed)
     : model_(model),
       losses_(losses),
       options_(options),
       tasks_(model.tasks()),
       most_rows_(rows),
-      seed_(seed) {
+      seed_(seed),
+      parts_(groups.count) {
+  for (const InputGroups::Part& part : groups.parts) {
+    if (part.own) own_columns_.push_back({part.from, long{part.width} * (groups.count - 1)});
+  }
   const bool surgery = options.surgery != Surgery::kNone;
   const long T = tasks_, chunks = Chunks(rows).count, tile = std::min(Chunks::kTile, rows);
   if ((surgery || measures) && losses.slope_matrices() > 1) {
@@ -141,6 +145,15 @@ void TaskGradients::backward(const float* weights, Model<float>::Workspace& work
                           tile.dx, blocks);
 }
 
+// Puts the parts that one task alone reaches to 0: they have no inner product with another's.
+void TaskGradients::keep_shared(int dimension, std::vector<float>& rows) const {
+  const int own = dimension / parts_ * (parts_ - 1);
+  if (own == 0) return;
+  for (std::size_t row = 0; row < rows.size(); row += static_cast<std::size_t>(dimension)) {
+    std::fill_n(rows.data() + row, own, 0.0F);
+  }
+}
+
 Gram TaskGradients::gram(const InputLayer& inputs, int D) {
   constexpr long kBlock = 2048;  // Of all losses' gradients, in the cache together.
   Gram gram(tasks_);
@@ -161,6 +174,8 @@ Gram TaskGradients::gram(const InputLayer& inputs, int D) {
     for (const int k : active_) {
       inputs.row_gradients(table, View<const float>{input_slopes(k), rows_, D},
                            row_gradients_[static_cast<std::size_t>(k)]);
+      keep_shared(inputs.tables()[static_cast<std::size_t>(table)].shape().dimension,
+                  row_gradients_[static_cast<std::size_t>(k)]);
     }
     const auto size =
         static_cast<long>(row_gradients_[static_cast<std::size_t>(active_[0])].size());
@@ -205,6 +220,12 @@ bool TaskGradients::combine(int chunks, DenseUpdater<float>& updater, Threads& t
     }
     for (const Run& run : own_) add_scaled(1, own + run.offset, run.count, gradient + run.offset);
     add_scaled(share, input_slopes(k), inputs_count, dx.data);
+    for (int r = 0; r < dx.rows; ++r) {
+      for (const Run& run : own_columns_) {
+        const long at = long{r} * dx.cols + run.offset;
+        add_scaled(1 - share, input_slopes(k) + at, run.count, dx.data + at);
+      }
+    }
   }
   // What the rows left there is the same in every loss's pass.
   for (const Run& run : fixed_) {

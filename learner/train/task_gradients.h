@@ -9,6 +9,7 @@
 #include "learner/device/memory.h"
 #include "learner/device/threads.h"
 #include "learner/layers/input_layer.h"
+#include "learner/model/level_backbone.h"
 #include "learner/model/model.h"
 #include "learner/train/dense_optimizer.h"
 #include "learner/train/task_losses.h"
@@ -31,9 +32,10 @@ class TaskGradients {
  public:
   enum class Want { kSum, kLastShared, kAll };
 
-  /// Borrows all. `rows`: of the largest batch. `measures`: kLastShared will be asked for, too.
+  /// Borrows all but `groups`: of which embeddings' parts belong to one task (STEM; all but a row's
+  /// last one). `rows`: of the largest batch. `measures`: kLastShared will be asked for, too.
   TaskGradients(const Model<float>& model, const TaskLosses& losses, const BalanceOptions& options,
-                int rows, bool measures, std::uint64_t seed);
+                const InputGroups& groups, int rows, bool measures, std::uint64_t seed);
 
   /// `scale` [T] as in TaskLosses::run, borrowed: a loss of scale 0 takes no part.
   void begin(Want want, const std::vector<double>& scale, int rows);
@@ -84,6 +86,7 @@ class TaskGradients {
   float* last_shared(int chunk, int loss) const;
   float* input_slopes(int loss) const;
   void copy_last_shared(int chunks);
+  void keep_shared(int dimension, std::vector<float>& rows) const;
   Gram gram(const InputLayer& inputs, int D);
 
   const Model<float>& model_;
@@ -92,6 +95,8 @@ class TaskGradients {
   const int tasks_, most_rows_;
   const std::uint64_t seed_;
   std::vector<Run> shared_, own_, fixed_;  ///< Of several losses, of one task, of none.
+  const int parts_;                        ///< Of an embedding; all but the last are a task's own.
+  std::vector<Run> own_columns_;           ///< Of x.
 
   Want want_ = Want::kSum;
   int rows_ = 0;

@@ -113,8 +113,9 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),
-      balancing(schema, options.balance, options.relations, model, losses, options.train.batch,
-                static_cast<std::uint64_t>(options.train.seed)),
+      balancing(schema, options.balance, options.relations, model, losses,
+                options.model.backbone == BackboneKind::kStem ? stem_groups(schema) : InputGroups{},
+                options.train.batch, static_cast<std::uint64_t>(options.train.seed)),
       scale(schema.tasks().size()),
       x(allocate_host<float>(long{options.train.batch} * model.inputs())),
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
@@ -278,7 +279,13 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   outputs.add(batch, learns);
   shares = next_shares;
-  balancing.learned(batch, view_of(z, batch.rows, model.tasks()), sums, fraction, used, metrics);
+  if (balancing.learned(batch, view_of(z, batch.rows, model.tasks()), sums, fraction, used,
+                        metrics)) {
+    for (int k = 0; k < model.tasks(); ++k) {
+      const auto similarity = balancing.relations().gradients().similarity(k);
+      if (similarity) model.set_similarity(k, *similarity, weights.get());
+    }
+  }
   watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
                 *chunk_memory[0].work);
   std::vector<ParameterSlot> kept = fixed_slots(model.parameters());

@@ -114,6 +114,34 @@ INSTANTIATE_TEST_SUITE_P(Methods, BalancedTrainer,
                                            Combination{BalanceMethod::kRandom, Surgery::kCagrad}),
                          name_of);
 
+// Whatever the network, what one task alone reaches, rows' parts too, keeps its own gradient.
+class BalancedBackbone : public ::testing::TestWithParam<BackboneKind> {};
+INSTANTIATE_TEST_SUITE_P(All, BalancedBackbone,
+                         ::testing::Values(BackboneKind::kSharedBottom, BackboneKind::kPle,
+                                           BackboneKind::kStem, BackboneKind::kSharedSpecific),
+                         [](const auto& test) { return std::string(choice_name(test.param)); });
+
+TEST_P(BalancedBackbone, TasksThatDoNotMeetAreLeftAlone) {
+  LearnerOptions options = options_of({BalanceMethod::kFixed, Surgery::kNone});
+  options.model.backbone = GetParam();
+  Trainer plain("m", schema(), options);
+  options.balance.surgery = Surgery::kPcgrad;
+  Trainer operated("m", schema(), options);
+  stream::Source source(schema(), 2);
+  for (int i = 0; i < 5; ++i) {
+    Batch batch = source.next(32);
+    // One task alone: PCGrad has nothing to take away.
+    for (std::size_t cell = 0; cell < batch.labels.size(); ++cell) {
+      if (cell % stream::kTasks != stream::kLike) batch.labels[cell] = stream::kMissing;
+    }
+    plain.train(batch);
+    operated.train(batch);
+  }
+  EXPECT_EQ(operated.report().skipped, 0U);
+  EXPECT_LT(distance(operated.publish().dense->parameters, plain.publish().dense->parameters),
+            1e-5);
+}
+
 class EveryBalancing : public ::testing::TestWithParam<Combination> {};
 INSTANTIATE_TEST_SUITE_P(All, EveryBalancing, ::testing::ValuesIn(combinations()), name_of);
 
