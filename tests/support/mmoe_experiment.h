@@ -36,16 +36,25 @@ struct Contender {
   ModelOptions model;
 };
 
-/// Of like size at d = 100: 113 hidden units, or 8 experts of 16.
+/// Of like size at d = 100: a bottom of 113 units, 8 experts of 16, or two levels of 3 experts a
+/// task and 2 shared ones of 16.
 inline std::vector<Contender> contenders() {
   ModelOptions bottom;
-  bottom.experts = 1;  // whose gate is always 1
+  bottom.backbone = BackboneKind::kSharedBottom;
   bottom.expert_layers = {113};
   bottom.tower_layers = {8};
   ModelOptions mmoe = bottom;
+  mmoe.backbone = BackboneKind::kMmoe;
   mmoe.experts = 8;
   mmoe.expert_layers = {16};
-  return {{"Shared-Bottom", bottom}, {"MMoE", mmoe}};
+  ModelOptions omoe = mmoe;
+  omoe.one_gate = true;
+  ModelOptions ple = mmoe;
+  ple.backbone = BackboneKind::kPle;
+  ple.task_experts = 3;
+  ple.shared_experts = 2;
+  ple.levels = 2;
+  return {{"Shared-Bottom", bottom}, {"OMoE", omoe}, {"MMoE", mmoe}, {"PLE", ple}};
 }
 
 /// Test MSE / Var of one model, mean of both tasks, by seed.
