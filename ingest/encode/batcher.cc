@@ -22,9 +22,7 @@ std::string_view name_of(Stream stream) {
 float to_label(double label, bool counts, const Task& task) {
   const bool has_meaning = !(label < 0 && is_never_negative(task.kind));
   if (!counts || !has_meaning) return std::numeric_limits<float>::quiet_NaN();
-  if (task.transform == Transform::kLog1p)
-    label = std::copysign(std::log1p(std::fabs(label)), label);
-  return static_cast<float>(label);
+  return static_cast<float>(transformed(label, task.transform));
 }
 
 // Flags of a saved row.

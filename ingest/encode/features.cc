@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "learner/base/check.h"
-#include "learner/base/hash.h"
 #include "learner/base/state.h"
 
 namespace millrace {
@@ -20,16 +19,6 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 float to_finite_float(double value) {
   constexpr double kMost = std::numeric_limits<float>::max();
   return static_cast<float>(std::clamp(value, -kMost, kMost));
-}
-
-double transformed(double value, Transform transform) {
-  switch (transform) {
-    case Transform::kNone:
-      return value;
-    case Transform::kLog1p:
-      return std::copysign(std::log1p(std::abs(value)), value);
-  }
-  return value;
 }
 
 template <class Integer>
@@ -95,6 +84,8 @@ std::string expected_value(const Feature& feature) {
       return "a number";
     case FeatureKind::kDense:
       return "a list of " + std::to_string(feature.width) + " numbers";
+    case FeatureKind::kCross:
+      return "no value of its own";
   }
   return "";
 }
@@ -120,6 +111,8 @@ FeatureBuilder::FeatureBuilder(const Schema& schema) : schema_(schema) {
       case FeatureKind::kDense:
         column.slot = dense;
         dense += static_cast<std::size_t>(feature.width);
+        break;
+      case FeatureKind::kCross:
         break;
     }
     columns_.push_back(column);
@@ -209,6 +202,8 @@ void FeatureBuilder::set_missing(int feature) {
     case FeatureKind::kDense:
       std::fill_n(dense_.begin() + static_cast<std::ptrdiff_t>(c.slot), c.width, 0.0f);
       break;
+    case FeatureKind::kCross:
+      break;
   }
 }
 
@@ -268,31 +263,29 @@ void append_slice(std::uint64_t slice, EncodedFeatures& encoded) {
 }
 
 void append_features(const Schema& schema, std::string_view encoded, Batch& batch) {
-  const auto& key_features = schema.key_features();
-  const auto is_bag = [&](std::size_t c) {
-    const auto feature = static_cast<std::size_t>(key_features[c]);
-    return schema.features()[feature].kind == FeatureKind::kBag;
+  const auto column_of = [&](int feature) -> KeyColumn& {
+    return batch.columns[static_cast<std::size_t>(schema.column_of(feature))];
   };
   Pieces pieces(encoded);
-  std::size_t bags = 0;
-  for (std::size_t c = 0; c < key_features.size(); ++c) {
-    if (is_bag(c)) {
-      ++bags;
-    } else {
-      batch.columns[c].keys.push_back(pieces.take<std::uint64_t>());
-    }
+  for (const int f : schema.features_of(FeatureKind::kCategorical)) {
+    column_of(f).keys.push_back(pieces.take<std::uint64_t>());
   }
-  Pieces counts(std::string_view(pieces.take_bytes(bags * sizeof(std::uint32_t)),
-                                 bags * sizeof(std::uint32_t)));
-  for (std::size_t c = 0; c < key_features.size(); ++c) {
-    if (!is_bag(c)) continue;
-    KeyColumn& column = batch.columns[c];
+  const std::vector<int>& bags = schema.features_of(FeatureKind::kBag);
+  const std::size_t count_bytes = bags.size() * sizeof(std::uint32_t);
+  Pieces counts(std::string_view(pieces.take_bytes(count_bytes), count_bytes));
+  for (const int f : bags) {
+    KeyColumn& column = column_of(f);
     pieces.append_to(column.keys, counts.take<std::uint32_t>());
     column.ends.push_back(static_cast<std::uint32_t>(column.keys.size()));
   }
-  for (const int f : schema.numeric_features()) {
-    const Transform transform = schema.features()[static_cast<std::size_t>(f)].transform;
-    batch.numeric.push_back(to_finite_float(transformed(pieces.take<double>(), transform)));
+  for (const int f : schema.features_of(FeatureKind::kNumeric)) {
+    const auto value = pieces.take<double>();
+    if (schema.column_of(f) >= 0) {
+      column_of(f).keys.push_back(schema.buckets_of(f).key(value));
+    } else {
+      const Transform transform = schema.features()[static_cast<std::size_t>(f)].transform;
+      batch.numeric.push_back(to_finite_float(transformed(value, transform)));
+    }
   }
   pieces.append_to(batch.dense, static_cast<std::size_t>(schema.dense_width()));
   const auto slice = pieces.at_end() ? std::uint64_t{0} : pieces.take<std::uint64_t>();
@@ -301,6 +294,7 @@ void append_features(const Schema& schema, std::string_view encoded, Batch& batc
     batch.slices.assign(static_cast<std::size_t>(batch.rows), 0);
   }
   if (slice != 0 || !batch.slices.empty()) batch.slices.push_back(slice);
+  append_crosses(schema, batch);
   ++batch.rows;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "learner/data/batch.h"
+#include "learner/data/derived_keys.h"
 #include "learner/data/feature_key.h"
 #include "learner/data/schema.h"
 
@@ -17,10 +18,10 @@ namespace millrace {
 ///
 ///   one u64 key for each categorical feature (kMissingKey: missing)
 ///   one u32 element count for each bag feature, then all bags' keys (u64), bag after bag
-///   one f64 for each numeric feature (NaN: missing)
+///   one f64 for each numeric feature, in buckets or not (NaN: missing)
 ///   f32 values of all dense features side by side (a missing vector is zeros)
 ///   one u64 key of the event's field `slice`, where it has one (`append_slice`)
-/// Each group in the order of the configuration.
+/// Each group in the order of the configuration. Crosses have nothing in it.
 using EncodedFeatures = std::string;
 
 /// Collects the features of one event or candidate from typed values, whatever they were parsed
@@ -51,8 +52,10 @@ class FeatureBuilder {
 
   /// Whether the feature was set to a value (not missing) since the last `finish`.
   bool has(int feature) const { return present_[static_cast<std::size_t>(feature)] != 0; }
-  /// Features that no value was set for.
-  int missing() const { return static_cast<int>(present_.size()) - set_; }
+  /// Features that no value was set for; crosses can have none.
+  int missing() const {
+    return static_cast<int>(present_.size() - schema_.crosses().size()) - set_;
+  }
 
   /// Forgets everything set.
   void clear();
@@ -92,10 +95,10 @@ void append_slice(std::uint64_t slice, EncodedFeatures& encoded);
 std::string expected_value(const Feature& feature);
 
 /// Appends one row's features to a batch and counts the row; labels, conditions and weights are the
-/// caller's. Transforms apply here; what leaves the range of f32 stays at its end, so a finite
-/// number never becomes an infinity. Requires: `encoded` was made with this schema (it may come out
-/// of saved state that is damaged: throws StateError, and the batch is of no more use), and `batch`
-/// by `empty_batch` of it.
+/// caller's. Transforms, buckets and crosses apply here; what leaves the range of f32 stays at its
+/// end, so a finite number never becomes an infinity. Requires: `encoded` was made with this schema
+/// (it may come out of saved state that is damaged: throws StateError, and the batch is of no more
+/// use), and `batch` by `empty_batch` of it.
 void append_features(const Schema& schema, std::string_view encoded, Batch& batch);
 
 }  // namespace millrace

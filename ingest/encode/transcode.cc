@@ -13,7 +13,9 @@ const Feature& feature_of(const Schema& schema, int feature) {
 }
 
 bool is_same(const Feature& a, const Feature& b) {
-  return a.kind == b.kind && a.table == b.table && a.width == b.width;
+  // A number is encoded as it came, whatever is made of it.
+  return a.kind == b.kind &&
+         (a.kind == FeatureKind::kNumeric || (a.table == b.table && a.width == b.width));
 }
 
 bool is_bag(const Schema& schema, int feature) {
@@ -33,17 +35,18 @@ std::vector<Value> read(const Schema& schema, std::string_view encoded, std::uin
     return values[static_cast<std::size_t>(feature)];
   };
   ByteReader reader(encoded);
-  for (const int f : schema.key_features()) {
-    if (!is_bag(schema, f)) value(f).keys[0] = reader.get<std::uint64_t>();
+  for (const int f : schema.features_of(FeatureKind::kCategorical)) {
+    value(f).keys[0] = reader.get<std::uint64_t>();
   }
-  for (const int f : schema.key_features()) {
-    if (is_bag(schema, f)) value(f).keys.resize(reader.get<std::uint32_t>());
+  for (const int f : schema.features_of(FeatureKind::kBag)) {
+    value(f).keys.resize(reader.get<std::uint32_t>());
   }
-  for (const int f : schema.key_features()) {
-    if (!is_bag(schema, f)) continue;
+  for (const int f : schema.features_of(FeatureKind::kBag)) {
     for (std::uint64_t& key : value(f).keys) key = reader.get<std::uint64_t>();
   }
-  for (const int f : schema.numeric_features()) value(f).number = reader.get<double>();
+  for (const int f : schema.features_of(FeatureKind::kNumeric)) {
+    value(f).number = reader.get<double>();
+  }
   for (const int f : schema.dense_features()) {
     value(f).vector.resize(static_cast<std::size_t>(feature_of(schema, f).width));
     for (float& number : value(f).vector) number = reader.get<float>();
@@ -58,17 +61,14 @@ EncodedFeatures write(const Schema& schema, const std::vector<Value>& values) {
     return values[static_cast<std::size_t>(feature)];
   };
   ByteWriter writer;
-  for (const int f : schema.key_features()) {
-    if (!is_bag(schema, f)) writer.put(value(f).keys[0]);
+  for (const int f : schema.features_of(FeatureKind::kCategorical)) writer.put(value(f).keys[0]);
+  for (const int f : schema.features_of(FeatureKind::kBag)) {
+    writer.put(static_cast<std::uint32_t>(value(f).keys.size()));
   }
-  for (const int f : schema.key_features()) {
-    if (is_bag(schema, f)) writer.put(static_cast<std::uint32_t>(value(f).keys.size()));
-  }
-  for (const int f : schema.key_features()) {
-    if (!is_bag(schema, f)) continue;
+  for (const int f : schema.features_of(FeatureKind::kBag)) {
     for (const std::uint64_t key : value(f).keys) writer.put(key);
   }
-  for (const int f : schema.numeric_features()) writer.put(value(f).number);
+  for (const int f : schema.features_of(FeatureKind::kNumeric)) writer.put(value(f).number);
   for (const int f : schema.dense_features()) {
     for (const float number : value(f).vector) writer.put(number);
   }

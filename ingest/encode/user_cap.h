@@ -70,7 +70,7 @@ class UserCap final : public Participant {
   // counted (exact as a float, and at most one beyond the cap).
   struct Window {
     std::int64_t number = EventTime::before_all().ms;
-    KeyedRows users{1, false};
+    KeyedRows users{1};
   };
   bool is_beyond(Window& window, std::uint64_t user);
   void lower_all(Window& window);

@@ -262,7 +262,7 @@ bool RecordReader::read_features(Value& value) {
     std::string_view key;
     if (std::move(item).get(field) != simdjson::SUCCESS || !read_key(field, key)) return false;
     const int feature = feature_names_.find(key, guess);
-    if (feature < 0) {
+    if (feature < 0 || schema_.is_cross(feature)) {
       ++draft_.unknown_features;
       if (!skip(field.value())) return false;
       continue;

@@ -1,9 +1,31 @@
 #include "learner/data/schema.h"
 
+#include <cmath>
+
 #include "learner/base/check.h"
 #include "learner/base/hash.h"
 
 namespace millrace {
+
+double transformed(double value, Transform transform) {
+  switch (transform) {
+    case Transform::kNone:
+      return value;
+    case Transform::kLog1p:
+      return std::copysign(std::log1p(std::abs(value)), value);
+  }
+  return value;
+}
+
+double transformed_back(double value, Transform transform) {
+  switch (transform) {
+    case Transform::kNone:
+      return value;
+    case Transform::kLog1p:
+      return std::copysign(std::expm1(std::abs(value)), value);
+  }
+  return value;
+}
 
 Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
     : features_(std::move(features)), tasks_(std::move(tasks)) {
@@ -14,37 +36,23 @@ Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
     MILLRACE_CHECK(task.delta > 0);
   }
   table_of_.assign(features_.size(), -1);
+  column_of_.assign(features_.size(), -1);
   input_offset_.assign(features_.size(), 0);
+  buckets_.resize(features_.size());
   for (int f = 0; f < static_cast<int>(features_.size()); ++f) {
-    Feature& feature = features_[static_cast<std::size_t>(f)];
-    switch (feature.kind) {
-      case FeatureKind::kCategorical:
-      case FeatureKind::kBag: {
-        MILLRACE_CHECK(feature.dimension > 0);
-        if (feature.table.empty()) feature.table = feature.name;
-        int table = 0;
-        const int count = static_cast<int>(tables_.size());
-        while (table < count && tables_[static_cast<std::size_t>(table)].name != feature.table) {
-          ++table;
-        }
-        if (table == count) {
-          tables_.push_back({feature.table, feature.dimension, hash_bytes(feature.table)});
-        }
-        MILLRACE_CHECK(tables_[static_cast<std::size_t>(table)].dimension == feature.dimension);
-        table_of_[static_cast<std::size_t>(f)] = table;
-        key_features_.push_back(f);
-        break;
-      }
-      case FeatureKind::kNumeric:
-        numeric_features_.push_back(f);
-        break;
-      case FeatureKind::kDense:
-        MILLRACE_CHECK(feature.width > 0);
-        dense_features_.push_back(f);
-        dense_width_ += feature.width;
-        break;
+    const Feature& feature = features_[static_cast<std::size_t>(f)];
+    of_kind_[static_cast<std::size_t>(feature.kind)].push_back(f);
+    if (has_embedding(feature)) {
+      add_key_feature(f);
+    } else if (feature.kind == FeatureKind::kNumeric) {
+      numeric_features_.push_back(f);
+    } else {
+      MILLRACE_CHECK(feature.width > 0);
+      dense_features_.push_back(f);
+      dense_width_ += feature.width;
     }
   }
+  find_parts();
   for (const bool context : {true, false}) {
     for (int f = 0; f < static_cast<int>(features_.size()); ++f) {
       if (features_[static_cast<std::size_t>(f)].context != context) continue;
@@ -55,18 +63,47 @@ Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
   }
 }
 
+void Schema::add_key_feature(int f) {
+  Feature& feature = features_[static_cast<std::size_t>(f)];
+  MILLRACE_CHECK(feature.dimension > 0);
+  if (feature.table.empty()) feature.table = feature.name;
+  int table = 0;
+  const int count = static_cast<int>(tables_.size());
+  while (table < count && tables_[static_cast<std::size_t>(table)].name != feature.table) ++table;
+  if (table == count) {
+    tables_.push_back({feature.table, feature.dimension, hash_bytes(feature.table)});
+  }
+  const Table& found = tables_[static_cast<std::size_t>(table)];
+  MILLRACE_CHECK(found.dimension == feature.dimension);
+  table_of_[static_cast<std::size_t>(f)] = table;
+  column_of_[static_cast<std::size_t>(f)] = static_cast<int>(key_features_.size());
+  key_features_.push_back(f);
+  if (is_bucketised(feature)) buckets_[static_cast<std::size_t>(f)] = Buckets(feature, found.seed);
+}
+
+void Schema::find_parts() {
+  for (const int f : features_of(FeatureKind::kCross)) {
+    Feature& feature = features_[static_cast<std::size_t>(f)];
+    MILLRACE_CHECK(feature.of.size() > 1);
+    Cross cross{f, column_of(f), {}, {}, tables_[static_cast<std::size_t>(table_of(f))].seed};
+    feature.context = true;
+    for (const std::string& name : feature.of) {
+      const int part = find_feature(name);
+      MILLRACE_CHECK(part >= 0);
+      const Feature& of = features_[static_cast<std::size_t>(part)];
+      MILLRACE_CHECK(of.kind == FeatureKind::kCategorical || is_bucketised(of));
+      cross.parts.push_back(part);
+      cross.columns.push_back(column_of(part));
+      feature.context &= of.context;
+    }
+    crosses_.push_back(std::move(cross));
+  }
+}
+
 int Schema::input_width(int feature) const {
   const Feature& f = features_[static_cast<std::size_t>(feature)];
-  switch (f.kind) {
-    case FeatureKind::kCategorical:
-    case FeatureKind::kBag:
-      return f.dimension;
-    case FeatureKind::kNumeric:
-      return 1;
-    case FeatureKind::kDense:
-      return f.width;
-  }
-  return 0;
+  if (has_embedding(f)) return f.dimension;
+  return f.kind == FeatureKind::kDense ? f.width : 1;
 }
 
 int Schema::find_feature(std::string_view name) const {

@@ -1,10 +1,37 @@
 #include "learner/embedding/key_index.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <new>
 
 #include "learner/base/check.h"
 
 namespace millrace {
+
+void KeyIndex::Release::operator()(Entry* entries) const {
+  if (mapped_bytes > 0) {
+    munmap(entries, mapped_bytes);
+  } else {
+    delete[] entries;
+  }
+}
+
+KeyIndex::Entries KeyIndex::take(std::uint32_t capacity) {
+  constexpr std::size_t kLeastMapped = std::size_t{1} << 18;
+  const std::size_t bytes = capacity * sizeof(Entry);
+  Entries entries;
+  if (bytes < kLeastMapped) {
+    entries.reset(new Entry[capacity]);
+  } else {
+    void* const memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    entries = Entries(static_cast<Entry*>(memory), Release(bytes));
+  }
+  std::fill_n(entries.get(), capacity, Entry{0, kNone});
+  return entries;
+}
 
 void KeyIndex::place(Segment& segment, Entry entry) {
   std::uint32_t at = home(segment.capacity, entry.tag);
@@ -16,8 +43,7 @@ void KeyIndex::grow(Segment& segment) {
   Segment larger;
   larger.capacity = std::max(std::uint32_t{8}, segment.capacity + segment.capacity / 3);
   larger.count = segment.count;
-  larger.entries = std::make_unique_for_overwrite<Entry[]>(larger.capacity);
-  std::fill_n(larger.entries.get(), larger.capacity, Entry{0, kNone});
+  larger.entries = take(larger.capacity);
   for (std::uint32_t at = 0; at < segment.capacity; ++at) {
     if (segment.entries[at].row != kNone) place(larger, segment.entries[at]);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -15,7 +16,7 @@ namespace millrace {
 /// It is cut into segments that grow one by one, so that no insertion pays for more than a 64th of
 /// the table and no more than that is ever held twice. Linear probing; an erasure moves the
 /// followers up, so there are no tombstones.
-/// Memory: 10 to 12.5 bytes a row in large tables. Threads: one writer, or any number of readers.
+/// Memory: 10 to 13.5 bytes a row in large tables. Threads: one writer, or any number of readers.
 class KeyIndex {
  public:
   static constexpr std::uint32_t kNone = 0xffffffffU;
@@ -59,8 +60,18 @@ class KeyIndex {
     std::uint32_t tag;
     std::uint32_t row;  ///< kNone: free.
   };
+  // Large segments are mapped by themselves: what a growth leaves goes back to the system, and does
+  // not stay as holes between other memory.
+  struct Release {
+    Release() : mapped_bytes(0) {}
+    explicit Release(std::size_t bytes) : mapped_bytes(bytes) {}
+    std::size_t mapped_bytes;  ///< 0: it was allocated.
+    void operator()(Entry* entries) const;
+  };
+  using Entries = std::unique_ptr<Entry[], Release>;
+  static Entries take(std::uint32_t capacity);
   struct Segment {
-    std::unique_ptr<Entry[]> entries;
+    Entries entries;
     std::uint32_t capacity = 0;
     std::uint32_t count = 0;
   };

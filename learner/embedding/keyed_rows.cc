@@ -1,5 +1,7 @@
 #include "learner/embedding/keyed_rows.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -9,6 +11,10 @@
 
 namespace millrace {
 namespace {
+
+// A table takes its first pages one by one, and then as many together as make a huge page, or so
+// many.
+constexpr std::size_t kSinglePages = 2, kMostTogether = 4;
 
 std::string_view key_bytes(const std::uint64_t& key) {
   return {reinterpret_cast<const char*>(&key), sizeof key};
@@ -29,10 +35,7 @@ std::uint64_t entry_bytes(int width) {
 
 }  // namespace
 
-KeyedRows::KeyedRows(int width, bool tracks_publication)
-    : width_(width), tracks_publication_(tracks_publication) {
-  MILLRACE_CHECK(width > 0);
-}
+KeyedRows::KeyedRows(int width) : width_(width) { MILLRACE_CHECK(width > 0); }
 
 std::uint64_t KeyedRows::bytes() const {
   const std::uint64_t row = sizeof(Header) + static_cast<std::uint64_t>(width_) * sizeof(float);
@@ -42,14 +45,43 @@ std::uint64_t KeyedRows::bytes() const {
          (erased_uncommitted_.capacity() + erased_unpublished_.capacity()) * sizeof(std::uint64_t);
 }
 
-void KeyedRows::add_page() {
-  Page page;
-  page.headers = std::make_unique_for_overwrite<Header[]>(kPageRows);
-  const std::size_t bytes =
-      std::size_t{kPageRows} * static_cast<std::size_t>(width_) * sizeof(float);
-  page.values.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-  if (!page.values) throw std::bad_alloc();
-  pages_.push_back(std::move(page));
+// Memory for one page, or for several once they make huge pages.
+void KeyedRows::add_pages() {
+  constexpr std::size_t kHugePage = std::size_t{1} << 21, kLine = 64;
+  const std::size_t floats = std::size_t{kPageRows} * static_cast<std::size_t>(width_);
+  const std::size_t to_huge = (kHugePage + floats * sizeof(float) - 1) / (floats * sizeof(float));
+  const std::size_t count = pages_.size() < kSinglePages ? 1 : std::min(to_huge, kMostTogether);
+  const auto take = [&](std::size_t bytes_each) {
+    const bool huge = count * bytes_each >= kHugePage;
+    const std::size_t unit = huge ? kHugePage : kLine;
+    const std::size_t size = (count * bytes_each + unit - 1) / unit * unit;
+    Memory memory(std::aligned_alloc(unit, size));
+    if (!memory) throw std::bad_alloc();
+    if (huge) madvise(memory.get(), size, MADV_HUGEPAGE);  // A wish.
+    memory_.push_back(std::move(memory));
+    return memory_.back().get();
+  };
+  auto* const headers = static_cast<Header*>(take(kPageRows * sizeof(Header)));
+  auto* const values = static_cast<float*>(take(floats * sizeof(float)));
+  for (std::size_t page = 0; page < count; ++page) {
+    pages_.push_back({headers + page * kPageRows, values + page * floats});
+  }
+}
+
+void KeyedRows::shorten_lists() {
+  // Each row once: its mark goes with the first sight of it, and comes back at the end.
+  std::erase_if(uncommitted_, [&](Row row) {
+    const bool is_first = header(row).uncommitted;
+    header(row).uncommitted = false;
+    return !is_first;
+  });
+  for (const Row row : uncommitted_) header(row).uncommitted = true;
+  std::erase_if(unpublished_, [&](Row row) {
+    const bool is_first = header(row).unpublished;
+    header(row).unpublished = false;
+    return !is_first;
+  });
+  for (const Row row : unpublished_) header(row).unpublished = true;
 }
 
 KeyedRows::Row KeyedRows::insert(std::uint64_t key) {
@@ -60,7 +92,7 @@ KeyedRows::Row KeyedRows::insert(std::uint64_t key) {
     free_.pop_back();
   } else {
     MILLRACE_CHECK(end_ < kNone - 1);
-    if (end_ >> kPageBits == pages_.size()) add_page();
+    if (end_ >> kPageBits == pages_.size()) add_pages();
     row = end_++;
   }
   header(row) = {key, 0, 0, 0, 0};
@@ -102,6 +134,37 @@ std::uint64_t KeyedRows::erase_older(std::uint32_t now, std::uint32_t age) {
 
 void KeyedRows::erase_all() {
   for_each([&](Row row) { erase(row); });
+}
+
+// The rank of the last row that goes is found digit by digit, 16 bits at a time.
+std::uint64_t KeyedRows::erase_oldest(std::uint32_t now, std::uint64_t count) {
+  MILLRACE_CHECK(0 < count && count <= size_);
+  const auto rank = [&](Row row) {
+    const Header& h = header(row);
+    const std::uint32_t age = now - h.seen;
+    return std::uint64_t{~age} << 32 | KeyIndex::hash(h.key) >> 32;
+  };
+  std::uint64_t prefix = 0, left = count;
+  for (int shift = 48; shift >= 0; shift -= 16) {
+    std::vector<std::uint64_t> rows(1U << 16);
+    const std::uint64_t above = shift == 48 ? 0 : ~std::uint64_t{0} << (shift + 16);
+    for_each([&](Row row) {
+      const std::uint64_t r = rank(row);
+      if ((r & above) == prefix) ++rows[r >> shift & 0xffff];
+    });
+    std::uint64_t digit = 0;
+    for (; rows[digit] < left; ++digit) left -= rows[digit];
+    prefix |= digit << shift;
+    if (rows[digit] == left) {
+      prefix |= (std::uint64_t{1} << shift) - 1;  // everything of this digit goes
+      break;
+    }
+  }
+  const std::uint64_t before = size_;
+  for_each([&](Row row) {
+    if (rank(row) <= prefix) erase(row);
+  });
+  return before - size_;
 }
 
 std::vector<std::uint64_t> KeyedRows::take_absent(std::vector<std::uint64_t>& keys) const {
@@ -169,7 +232,7 @@ void KeyedRows::restore(std::uint64_t sequence, std::string_view bytes) {
     }
     for (std::size_t i = 0; i < count; ++i) {
       const Row guess = index_.first_match(KeyIndex::hash(reads[i].key));
-      if (guess != kNone) prefetch(guess);
+      if (guess != kNone) prefetch(guess, width_);
     }
     for (std::size_t i = 0; i < count; ++i) restore(reads[i].key, reads[i].entry, sequence);
   }

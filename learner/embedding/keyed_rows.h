@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "learner/base/state.h"
@@ -22,15 +23,16 @@ namespace millrace {
 /// second is counted modulo 2³², so ages are right up to 136 years.
 ///
 /// Rows never move: a pointer into a row is good until the row is erased.
-/// Memory: 16 bytes and the floats a row, and the index; a growth takes 8192 more rows.
-/// Threads: one at a time; readers of rows beside each other.
+/// Memory: 16 bytes and the floats a row, and the index; a growth takes 8192 more rows, that of a
+/// large table up to four times as many, on huge pages where the system has them: rows are read
+/// here and there, and most of the cost was finding their addresses. Threads: one at a time;
+/// readers of rows beside each other.
 class KeyedRows {
  public:
   using Row = std::uint32_t;
   static constexpr Row kNone = KeyIndex::kNone;
 
-  /// `tracks_publication`: whether `take_published` and `take_unpublished` will be called.
-  KeyedRows(int width, bool tracks_publication);
+  explicit KeyedRows(int width);
 
   int width() const { return width_; }
   std::uint64_t size() const { return size_; }
@@ -51,16 +53,17 @@ class KeyedRows {
 
   std::uint64_t key(Row row) const { return header(row).key; }
   float* values(Row row) {
-    return pages_[row >> kPageBits].values.get() +
+    return pages_[row >> kPageBits].values +
            static_cast<std::size_t>(row & kPageMask) * static_cast<std::size_t>(width_);
   }
   const float* values(Row row) const { return const_cast<KeyedRows*>(this)->values(row); }
   std::uint32_t& seen(Row row) { return header(row).seen; }
-  void prefetch(Row row) const {
-    __builtin_prefetch(&header(row));
-    const char* at = reinterpret_cast<const char*>(values(row));
-    const auto bytes = static_cast<std::size_t>(width_) * sizeof(float);
-    for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(at + line);
+  void prefetch_header(Row row) const { __builtin_prefetch(&header(row), 1); }
+  /// Fetches the header and the first `floats` floats.
+  void prefetch(Row row, int floats) const {
+    prefetch_header(row);
+    const float* const at = values(row);
+    for (int line = 0; line < floats; line += 16) __builtin_prefetch(at + line);
   }
 
   /// The row's floats or its second have changed.
@@ -69,10 +72,12 @@ class KeyedRows {
     if (!h.uncommitted) {
       h.uncommitted = true;
       uncommitted_.push_back(row);
+      if (uncommitted_.size() > most_listed()) shorten_lists();
     }
     if (tracks_publication_ && !h.unpublished) {
       h.unpublished = true;
       unpublished_.push_back(row);
+      if (unpublished_.size() > most_listed()) shorten_lists();
     }
   }
 
@@ -88,11 +93,18 @@ class KeyedRows {
   /// Requires: age < 2³¹, and no row's age is more than 2³² − 1.
   std::uint64_t erase_older(std::uint32_t now, std::uint32_t age);
   void erase_all();
+  /// Erases the `count` rows that were last seen the longest before `now`; of those of one second
+  /// the ones whose keys' hashes are lower, so that nothing depends on where rows stand. Rows that
+  /// are alike in all of this (second and 32 bits of the hash) go together. Returns how many went.
+  /// Cost: up to five passes over the rows' headers. Requires: 0 < count ≤ size().
+  std::uint64_t erase_oldest(std::uint32_t now, std::uint64_t count);
 
   /// Calls use(row) for each row that was touched since the last call (`everything`: for each row),
   /// and then counts all as published; returns the keys that went and have no row now, ascending.
+  /// Until the first call nothing is noted down, and that one gives everything.
   template <class Use>
   std::vector<std::uint64_t> take_unpublished(bool everything, Use&& use) {
+    everything |= !std::exchange(tracks_publication_, true);
     if (everything) for_each(use);
     for (const Row row : unpublished_) {
       Header& h = header(row);
@@ -107,7 +119,7 @@ class KeyedRows {
   /// Whether holds(row) for every row that `take_unpublished` would give.
   template <class Holds>
   bool unpublished_hold(bool everything, Holds&& holds) const {
-    if (everything) {
+    if (everything || !tracks_publication_) {
       for (Row row = 0; row < end_; ++row) {
         if (header(row).key != 0 && !holds(row)) return false;
       }
@@ -139,16 +151,20 @@ class KeyedRows {
     std::uint32_t unpublished : 1;  ///< Is listed in unpublished_.
   };
   struct Free {
-    void operator()(float* values) const { std::free(values); }
+    void operator()(void* memory) const { std::free(memory); }
   };
+  using Memory = std::unique_ptr<void, Free>;
   struct Page {
-    std::unique_ptr<Header[]> headers;
-    std::unique_ptr<float[], Free> values;
+    Header* headers;
+    float* values;
   };
 
   Header& header(Row row) { return pages_[row >> kPageBits].headers[row & kPageMask]; }
   const Header& header(Row row) const { return pages_[row >> kPageBits].headers[row & kPageMask]; }
-  void add_page();
+  void add_pages();
+  // Rows that went and came again are listed twice; without a commit that could go on for ever.
+  std::size_t most_listed() const { return 2 * size_ + kPageRows; }
+  void shorten_lists();
   void remove(Row row);
   void put(Row row, std::uint32_t sequence, EntryWriter& writer);
   void restore(std::uint64_t key, const EntryReader::Entry& entry, std::uint64_t sequence);
@@ -156,11 +172,12 @@ class KeyedRows {
   std::vector<std::uint64_t> take_absent(std::vector<std::uint64_t>& keys) const;
 
   const int width_;
-  const bool tracks_publication_;
+  bool tracks_publication_ = false;
   KeyIndex index_;
   std::vector<Page> pages_;
-  std::vector<Row> free_;  ///< Rows below end_ that hold no key.
-  Row end_ = 0;            ///< Rows from here on were never used.
+  std::vector<Memory> memory_;  ///< Of the pages.
+  std::vector<Row> free_;       ///< Rows below end_ that hold no key.
+  Row end_ = 0;                 ///< Rows from here on were never used.
   std::uint64_t size_ = 0;
   std::vector<Row> uncommitted_, unpublished_;
   std::vector<std::uint64_t> erased_uncommitted_, erased_unpublished_;

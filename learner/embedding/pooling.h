@@ -36,23 +36,21 @@ struct PooledColumn {
 };
 
 /// out [rows, dimension] = Σ share · w over each row's elements; elements of the neutral row add
-/// nothing. Batch rows [first, first + out.rows). Threads: any number beside each other.
-void pool(const PooledColumn& column, std::span<const EmbeddingTable::Used> used, int first,
-          View<float> out);
+/// nothing. weights [used rows, dimension]. Batch rows [first, first + out.rows). Threads: any
+/// number beside each other.
+void pool(const PooledColumn& column, const float* weights, int first, View<float> out);
 
-/// The other way, for one batch row: gradients[slot] += share · dx, element by element.
-/// dx [dimension]; gradients [used rows, dimension]. To be called in the order of the rows, so that
-/// a key's gradients add up in that order.
-inline void unpool_add(const PooledColumn& column, int row, const float* dx, int dimension,
-                       float* gradients) {
-  const float share = column.share(row);
-  for (std::uint32_t i = column.first(row); i < column.last(row); ++i) {
-    const std::uint32_t slot = column.slots[i];
-    if (slot == EmbeddingTable::kNeutral) continue;
-    float* gradient =
-        gradients + static_cast<std::size_t>(slot) * static_cast<std::size_t>(dimension);
-    for (int d = 0; d < dimension; ++d) gradient[d] += share * dx[d];
-  }
-}
+/// One column's part of the network's input, for the way back.
+struct ColumnGradient {
+  const PooledColumn* column;
+  View<const float> dx;  ///< [rows, dimension]
+};
+
+/// The other way: gradients[slot] = Σ share · dx, then · scale. A key's gradients add up in the
+/// order of the rows, in a row in the order of `columns` (which share a table), in a bag in that of
+/// its elements. gradients [used rows, dimension], overwritten. Returns false where a gradient is
+/// not finite, or so large that its square would not be.
+bool unpool(std::span<const ColumnGradient> columns, int dimension, float scale,
+            std::span<float> gradients);
 
 }  // namespace millrace

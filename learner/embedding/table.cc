@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "learner/base/check.h"
-#include "learner/base/random.h"
+#include "learner/base/normal.h"
 
 namespace millrace {
 namespace {
@@ -13,6 +13,9 @@ namespace {
 constexpr double kInitialDeviation = 0.05;
 // How many keys are on their way through the index and memory at once.
 constexpr std::size_t kAhead = 64;
+constexpr std::size_t kAheadToKeep = 16;
+// A full table that evicts drops one row in this many.
+constexpr std::uint64_t kEvictedShare = 16;
 // Ages are told from seconds modulo 2³²; what may live longer than 34 years lives for ever.
 constexpr std::int64_t kLongestAge = std::int64_t{1} << 30;
 
@@ -27,12 +30,18 @@ EmbeddingTable::EmbeddingTable(Shape shape, const EmbeddingOptions& options)
     : shape_(std::move(shape)),
       rows_set_("rows/" + shape_.name),
       candidates_set_("candidates/" + shape_.name),
+      counters_set_("counters/" + shape_.name),
       admit_after_(options.admit_after),
       expire_after_(options.expire_after),
       max_rows_(static_cast<std::uint64_t>(
           std::min(options.max_rows, std::int64_t{KeyedRows::kNone} - 2))),
-      rows_(shape_.dimension + shape_.state, true),
-      candidates_(1, false) {}
+      evicts_(options.evict == Eviction::kOldest),
+      rows_(shape_.dimension + shape_.state),
+      candidates_(1) {
+  if (options.admission != KeyAdmission::kBloom || admit_after_ == 1) return;
+  MILLRACE_CHECK(admit_after_ <= BloomCounter::kMost);
+  bloom_.emplace(static_cast<std::uint64_t>(options.admission_memory.value));
+}
 
 const float* EmbeddingTable::find(std::uint64_t key) const {
   const KeyedRows::Row row = rows_.find(key);
@@ -54,9 +63,26 @@ void EmbeddingTable::expire(EventTime now, bool jumped) {
   counters_.expired += before - rows_.size();
 }
 
+void EmbeddingTable::make_room(EventTime now) {
+  if (!evicts_) return;
+  // Beyond its limit is a table whose limit was lowered.
+  const auto drop = [&](KeyedRows& rows) -> std::uint64_t {
+    if (rows.size() < max_rows_) return 0;
+    const std::uint64_t share = std::max(max_rows_ / kEvictedShare, std::uint64_t{1});
+    return rows.erase_oldest(second_of(now), rows.size() - max_rows_ + share);
+  };
+  counters_.evicted += drop(rows_);
+  drop(candidates_);
+}
+
 void EmbeddingTable::begin(EventTime now) {
   now_ = second_of(now);
+  if (bloom_) {
+    const bool fades = expire_after_.count() / 1000 <= kLongestAge;
+    bloom_->begin(fades ? static_cast<std::uint32_t>(now.ms / expire_after_.count()) : 0);
+  }
   used_.clear();
+  weights_.clear();
   looked_up_ = 0;
   inserted_.clear();
   counted_.clear();
@@ -76,7 +102,7 @@ void EmbeddingTable::look_up(std::span<const std::uint64_t> keys, std::span<std:
     }
     for (std::size_t i = 0; i < count; ++i) {
       guesses[i] = rows_.index().first_match(hashes[i]);
-      if (guesses[i] != KeyedRows::kNone) rows_.prefetch(guesses[i]);
+      if (guesses[i] != KeyedRows::kNone) rows_.prefetch(guesses[i], shape_.dimension);
     }
     for (std::size_t i = 0; i < count; ++i) {
       slots[first + i] = slot_of(keys[first + i], hashes[i], guesses[i]);
@@ -119,7 +145,9 @@ std::uint32_t EmbeddingTable::slot_of_row(KeyedRows::Row row) {
 
 std::uint32_t EmbeddingTable::use(KeyedRows::Row row, std::uint32_t seen_before) {
   const auto slot = static_cast<std::uint32_t>(used_.size());
-  used_.push_back({row, seen_before, rows_.values(row)});
+  float* const values = rows_.values(row);
+  used_.push_back({row, seen_before, values});
+  weights_.insert(weights_.end(), values, values + shape_.dimension);
   rows_.seen(row) = slot;
   return slot;
 }
@@ -127,49 +155,57 @@ std::uint32_t EmbeddingTable::use(KeyedRows::Row row, std::uint32_t seen_before)
 // Whether `key`, which has no row, gets one now.
 bool EmbeddingTable::admit(std::uint64_t key) {
   const bool has_room = rows_.size() < max_rows_;
-  if (admit_after_ > 1) {
-    KeyedRows::Row candidate = candidates_.find(key);
-    const bool is_new = candidate == KeyedRows::kNone;
-    if (is_new) {
-      if (candidates_.size() >= max_rows_) {
-        ++counters_.refused;
-        return false;
-      }
-      candidate = candidates_.insert(key);
-      *candidates_.values(candidate) = 0;
-    }
-    float& count = *candidates_.values(candidate);
-    counted_.push_back({candidate, count, candidates_.seen(candidate), is_new});
-    count = std::min(count + 1, static_cast<float>(admit_after_));
-    candidates_.seen(candidate) = now_;
-    if (count < static_cast<float>(admit_after_)) return false;
-    if (has_room) promoted_.push_back(candidate);
+  if (bloom_) {
+    if (bloom_->count(key) < admit_after_) return false;
+  } else if (admit_after_ > 1 && !admit_candidate(key, has_room)) {
+    return false;
   }
   if (!has_room) ++counters_.refused;
   return has_room;
 }
 
+// Counts `key`; returns whether it was seen often enough.
+bool EmbeddingTable::admit_candidate(std::uint64_t key, bool has_room) {
+  KeyedRows::Row candidate = candidates_.find(key);
+  const bool is_new = candidate == KeyedRows::kNone;
+  if (is_new) {
+    if (candidates_.size() >= max_rows_) {
+      ++counters_.refused;
+      return false;
+    }
+    candidate = candidates_.insert(key);
+    *candidates_.values(candidate) = 0;
+  }
+  float& count = *candidates_.values(candidate);
+  counted_.push_back({candidate, count, candidates_.seen(candidate), is_new});
+  count = std::min(count + 1, static_cast<float>(admit_after_));
+  candidates_.seen(candidate) = now_;
+  if (count < static_cast<float>(admit_after_)) return false;
+  if (has_room) promoted_.push_back(candidate);
+  return true;
+}
+
 void EmbeddingTable::initialise(std::uint64_t key, float* values) const {
   const int D = shape_.dimension;
-  for (int d = 0; d < D; d += 4) {
-    const auto bits = philox(shape_.seed, static_cast<std::uint64_t>(d / 4), key);
-    const auto low = to_normal(bits[0], bits[1]), high = to_normal(bits[2], bits[3]);
-    const std::array<double, 4> normal{low[0], low[1], high[0], high[1]};
-    for (int i = 0; i < 4 && d + i < D; ++i) {
-      values[d + i] = static_cast<float>(kInitialDeviation * normal[static_cast<std::size_t>(i)]);
-    }
+  const std::span<float> weights(values, static_cast<std::size_t>(D));
+  if (shape_.zero) {
+    std::fill(weights.begin(), weights.end(), 0.0F);
+  } else {
+    fill_normal(shape_.seed, key, kInitialDeviation, weights);
   }
   std::fill_n(values + D, shape_.state, 0.0F);
 }
 
 void EmbeddingTable::keep() {
   for (std::size_t slot = 0; slot < used_.size(); ++slot) {
+    if (slot + kAheadToKeep < used_.size()) rows_.prefetch_header(used_[slot + kAheadToKeep].row);
     const Used& used = used_[slot];
     rows_.seen(used.row) = slot < looked_up_ ? now_ : used.seen_before;
     if (slot < looked_up_) rows_.touch(used.row);
   }
   for (const CandidateBefore& counted : counted_) candidates_.touch(counted.row);
   for (const KeyedRows::Row candidate : promoted_) candidates_.erase(candidate);
+  if (bloom_) bloom_->keep();
   used_.clear();
 }
 
@@ -184,6 +220,7 @@ void EmbeddingTable::undo() {
       candidates_.seen(before->row) = before->seen;
     }
   }
+  if (bloom_) bloom_->undo();
   counters_ = counters_before_;
   used_.clear();
 }
@@ -215,14 +252,20 @@ void EmbeddingTable::publish(bool everything, std::vector<std::uint64_t>& keys,
 void EmbeddingTable::save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
                           StateChanges& changes) {
   rows_.save(rows_set_, sequence, cleanings, changes);
-  candidates_.save(candidates_set_, sequence, cleanings, changes);
+  if (bloom_) {
+    bloom_->save(counters_set_, sequence, cleanings, changes);
+  } else {
+    candidates_.save(candidates_set_, sequence, cleanings, changes);
+  }
 }
 
 bool EmbeddingTable::restore(std::string_view set, std::uint64_t sequence, std::string_view bytes) {
   if (set == rows_set_) {
     rows_.restore(sequence, bytes);
-  } else if (set == candidates_set_) {
+  } else if (set == candidates_set_ && !bloom_) {
     candidates_.restore(sequence, bytes);
+  } else if (set == counters_set_ && bloom_) {
+    bloom_->restore(sequence, bytes);
   } else {
     return false;
   }

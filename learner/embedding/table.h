@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "learner/base/state.h"
 #include "learner/base/time.h"
 #include "learner/data/batch.h"
+#include "learner/embedding/bloom_counter.h"
 #include "learner/embedding/keyed_rows.h"
 #include "learner/embedding/options.h"
 
@@ -22,11 +24,16 @@ namespace millrace {
 ///
 /// A key is admitted when it was seen `admit_after` times; before that, beyond `max_rows`, and
 /// where it is missing it has the neutral row (kNeutral), which is zeros and learns nothing. Keys
-/// on their way to admission are counted exactly, in at most `max_rows` candidates. Rows and
-/// candidates that were not seen for `expire_after` are dropped by `expire`.
+/// on their way to admission are counted exactly, in at most `max_rows` candidates, or in a Bloom
+/// filter of a fixed size (BloomCounter; its counts fade with each `expire_after` of event time).
+/// Rows and candidates that were not seen for `expire_after` are dropped by `expire`. A full table
+/// refuses new keys; where it evicts, `make_room` before the next batch drops the sixteenth of
+/// `max_rows` (one at least) that was not seen for the longest, so a table refuses the keys of at
+/// most one batch. Which rows those are depends on what was seen when and on the keys alone. Keys
+/// that went this way come back as new.
 ///
 /// New rows start at N(0, 0.05²), a function of (seed, table, key); optimiser values start at 0.
-/// Memory: (16 + 4 · (dimension + state) + ~11) bytes a row, 31 a candidate.
+/// Memory: (16 + 4 · (dimension + state) + 10 to 13.5) bytes a row, 34 a candidate.
 /// Threads: one at a time; between `look_up` and `keep`, rows may be read by any.
 class EmbeddingTable {
  public:
@@ -36,11 +43,13 @@ class EmbeddingTable {
     /// Optimiser values beside a row's weights (Adagrad: as many as weights).
     int state = 0;
     std::uint64_t seed = 0;  ///< Of the initial values; different for each table.
+    bool zero = false;       ///< New rows are zeros instead.
   };
   struct Counters {
     std::uint64_t admitted = 0;
     std::uint64_t expired = 0;
     std::uint64_t refused = 0;  ///< Occurrences of keys that had no room.
+    std::uint64_t evicted = 0;  ///< Rows dropped for lack of room.
   };
   /// A row that the batch uses: [dimension] weights, then [state] optimiser values.
   struct Used {
@@ -55,7 +64,9 @@ class EmbeddingTable {
   const Shape& shape() const { return shape_; }
   std::uint64_t rows() const { return rows_.size(); }
   std::uint64_t candidates() const { return candidates_.size(); }
-  std::uint64_t bytes() const { return rows_.bytes() + candidates_.bytes(); }
+  std::uint64_t bytes() const {
+    return rows_.bytes() + candidates_.bytes() + (bloom_ ? bloom_->bytes() : 0);
+  }
   const Counters& counters() const { return counters_; }
   void restore_counters(const Counters& counters) { counters_ = counters; }
 
@@ -67,6 +78,10 @@ class EmbeddingTable {
   /// Requires: no batch is in progress.
   void expire(EventTime now, bool jumped);
 
+  /// Where the table evicts and is full of rows, or of candidates, drops the oldest of them.
+  /// Requires: no batch is in progress; `now` is not before that of the last batch.
+  void make_room(EventTime now);
+
   void begin(EventTime now);
   /// slots[i] is the index in `used` of keys[i]'s row, or kNeutral.
   void look_up(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots);
@@ -75,6 +90,8 @@ class EmbeddingTable {
   /// `look_up` of the batch.
   void read(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots);
   std::span<const Used> used() const { return used_; }
+  /// The weights of the used rows as they were found, side by side: [used, dimension].
+  std::span<const float> weights() const { return weights_; }
   /// Every row of the batch counts as changed, and as seen at `now`.
   void keep();
   void undo();
@@ -85,7 +102,8 @@ class EmbeddingTable {
   void publish(bool everything, std::vector<std::uint64_t>& keys, std::vector<float>& weights,
                std::vector<std::uint64_t>& erased);
 
-  /// The sets "rows/<name>" and "candidates/<name>" (KeyedRows).
+  /// The sets "rows/<name>", and "candidates/<name>" (KeyedRows) or "counters/<name>"
+  /// (BloomCounter).
   void save(std::uint64_t sequence, std::span<const Cleaning> cleanings, StateChanges& changes);
   /// Returns whether the set is one of this table's. Error: throws StateError.
   bool restore(std::string_view set, std::uint64_t sequence, std::string_view bytes);
@@ -103,21 +121,25 @@ class EmbeddingTable {
   std::uint32_t slot_of_row(KeyedRows::Row row);
   std::uint32_t use(KeyedRows::Row row, std::uint32_t seen_before);
   bool admit(std::uint64_t key);
+  bool admit_candidate(std::uint64_t key, bool has_room);
   void initialise(std::uint64_t key, float* values) const;
 
   const Shape shape_;
-  const std::string rows_set_, candidates_set_;
+  const std::string rows_set_, candidates_set_, counters_set_;
   const int admit_after_;
   const Duration expire_after_;
   const std::uint64_t max_rows_;
+  const bool evicts_;
   KeyedRows rows_;
   /// One float each: how often the key was seen (exact, admit_after is at most 10⁶).
   KeyedRows candidates_;
+  std::optional<BloomCounter> bloom_;  ///< Instead of candidates.
   Counters counters_;
 
   // The batch in progress.
   std::uint32_t now_ = 0;
   std::vector<Used> used_;
+  std::vector<float> weights_;
   std::size_t looked_up_ = 0;  ///< So many of these; the rest is only read.
   std::vector<KeyedRows::Row> inserted_;
   std::vector<CandidateBefore> counted_;

@@ -11,8 +11,8 @@
 namespace millrace {
 namespace {
 
-// The square of a larger gradient would not stay finite in an optimiser's float for long.
-constexpr float kLargestGradient = 1e15F;
+// Fewer keys in a batch are not worth waking another thread.
+constexpr int kLeastShared = 2048;
 
 // Calls use(first, count) with the places in `column` of each row's keys that weighs nothing. (A
 // batch that is only scored has no weights: all its rows are as they are.)
@@ -36,29 +36,31 @@ auto& at(V& values, int index) {
 
 }  // namespace
 
-InputLayer::InputLayer(const Schema& schema, const EmbeddingOptions& options, double rate,
-                       std::uint64_t seed)
+InputLayer::InputLayer(const Schema& schema, const EmbeddingOptions& options,
+                       const EmbeddingOptimizerOptions& optimizer, std::uint64_t seed,
+                       Threads* threads)
     : schema_(schema),
       expire_after_(options.expire_after),
       sweep_every_(std::max(options.expire_after / 64, Duration{1000})),
-      optimizer_(rate),
+      optimizer_(optimizer),
+      threads_(threads),
       moments_(schema.numeric_features().size()) {
   for (const Table& table : schema.tables()) {
     tables_.emplace_back(
-        EmbeddingTable::Shape{table.name, table.dimension, RowOptimizer::state(table.dimension),
-                              mix_bits(seed ^ mix_bits(table.seed))},
+        EmbeddingTable::Shape{table.name, table.dimension, optimizer_.state(table.dimension),
+                              mix_bits(seed ^ mix_bits(table.seed)), optimizer_.starts_at_zero()},
         options);
   }
-  parts_of_table_.resize(tables_.size());
-  gradients_.resize(tables_.size());
+  parts_.resize(tables_.size());
   for (const int feature : schema.key_features()) {
     KeyPart part;
     part.table = schema.table_of(feature);
     part.offset = schema.input_offset(feature);
     part.column.pooling = at(schema.features(), feature).pooling;
-    at(parts_of_table_, part.table).push_back(static_cast<int>(keys_.size()));
+    at(parts_, part.table).keys.push_back(static_cast<int>(keys_.size()));
     keys_.push_back(std::move(part));
   }
+  for (TablePart& part : parts_) part.columns.resize(part.keys.size());
   int from = 0;
   for (const int feature : schema.dense_features()) {
     const int width = schema.input_width(feature);
@@ -67,50 +69,65 @@ InputLayer::InputLayer(const Schema& schema, const EmbeddingOptions& options, do
   }
 }
 
+template <class Work>
+void InputLayer::for_tables(const Work& work) {
+  const int count = static_cast<int>(tables_.size());
+  const long keys = batch_ == nullptr ? 0 : long{batch_->rows} * static_cast<long>(keys_.size());
+  if (threads_ != nullptr && keys >= kLeastShared) {
+    threads_->run(count, [&](int t) { work(static_cast<std::size_t>(t)); });
+  } else {
+    for (int t = 0; t < count; ++t) work(static_cast<std::size_t>(t));
+  }
+}
+
 void InputLayer::advance(EventTime due) {
-  if (!due.is_finite() || due <= now_) return;
   const EventTime before = now_;
-  now_ = due;
-  if (!before.is_finite()) return;
+  if (due.is_finite() && now_ < due) now_ = due;
   const std::int64_t step = sweep_every_.count();
-  if (due.ms / step == before.ms / step) return;
-  const EventTime swept{due.ms / step * step};
-  for (EmbeddingTable& table : tables_) table.expire(swept, swept - before > expire_after_);
+  if (before.is_finite() && now_.ms / step != before.ms / step) {
+    const EventTime swept{now_.ms / step * step};
+    for (EmbeddingTable& table : tables_) table.expire(swept, swept - before > expire_after_);
+  }
+  for (EmbeddingTable& table : tables_) table.make_room(now());
 }
 
 void InputLayer::look_up(const Batch& batch) {
   MILLRACE_CHECK(batch.columns.size() == keys_.size());
   batch_ = &batch;
-  for (EmbeddingTable& table : tables_) {
-    table.begin(now_.is_finite() ? now_ : kEarliestEventTime);
-  }
-  const bool all_weigh = learned_rows(batch) == batch.rows;
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const KeyColumn& keys = batch.columns[i];
-    PooledColumn& column = keys_[i].column;
     MILLRACE_CHECK((keys.ends.empty() ? keys.keys.size() : keys.ends.size()) ==
                    static_cast<std::size_t>(batch.rows));
-    column.ends = keys.ends;
-    column.slots.resize(keys.keys.size());
-    if (all_weigh) {
-      at(tables_, keys_[i].table).look_up(keys.keys, column.slots);
-      continue;
-    }
-    learned_keys_ = keys.keys;
-    for_each_weightless(batch, keys, [&](std::size_t first, std::size_t count) {
-      std::fill_n(learned_keys_.begin() + static_cast<std::ptrdiff_t>(first), count, kMissingKey);
-    });
-    at(tables_, keys_[i].table).look_up(learned_keys_, column.slots);
   }
-  if (!all_weigh) read_weightless();
+  const bool all_weigh = learned_rows(batch) == batch.rows;
+  for_tables([&](std::size_t t) { look_up(t, all_weigh); });
 }
 
-void InputLayer::read_weightless() {
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
-    const std::span<const std::uint64_t> keys(batch_->columns[i].keys);
-    const std::span<std::uint32_t> slots(keys_[i].column.slots);
-    for_each_weightless(*batch_, batch_->columns[i], [&](std::size_t first, std::size_t count) {
-      at(tables_, keys_[i].table).read(keys.subspan(first, count), slots.subspan(first, count));
+// The keys of one table: first those that are learned from, then those that are only read.
+void InputLayer::look_up(std::size_t t, bool all_weigh) {
+  EmbeddingTable& table = tables_[t];
+  table.begin(now());
+  for (const int i : parts_[t].keys) {
+    const KeyColumn& keys = at(batch_->columns, i);
+    KeyPart& part = at(keys_, i);
+    part.column.ends = keys.ends;
+    part.column.slots.resize(keys.keys.size());
+    if (all_weigh) {
+      table.look_up(keys.keys, part.column.slots);
+      continue;
+    }
+    part.learned = keys.keys;
+    for_each_weightless(*batch_, keys, [&](std::size_t first, std::size_t count) {
+      std::fill_n(part.learned.begin() + static_cast<std::ptrdiff_t>(first), count, kMissingKey);
+    });
+    table.look_up(part.learned, part.column.slots);
+  }
+  if (all_weigh) return;
+  for (const int i : parts_[t].keys) {
+    const std::span<const std::uint64_t> keys(at(batch_->columns, i).keys);
+    const std::span<std::uint32_t> slots(at(keys_, i).column.slots);
+    for_each_weightless(*batch_, at(batch_->columns, i), [&](std::size_t first, std::size_t count) {
+      table.read(keys.subspan(first, count), slots.subspan(first, count));
     });
   }
 }
@@ -119,7 +136,8 @@ void InputLayer::gather(int first, View<float> x) const {
   MILLRACE_CHECK(x.cols == schema_.inputs() && first + x.rows <= batch_->rows);
   for (const KeyPart& part : keys_) {
     const EmbeddingTable& table = at(tables_, part.table);
-    pool(part.column, table.used(), first, x.cols_from(part.offset, table.shape().dimension));
+    pool(part.column, table.weights().data(), first,
+         x.cols_from(part.offset, table.shape().dimension));
   }
   const auto& numeric = schema_.numeric_features();
   for (std::size_t f = 0; f < numeric.size(); ++f) {
@@ -144,38 +162,44 @@ void InputLayer::gather(int first, View<float> x) const {
 void InputLayer::row_gradients(int table, View<const float> dx,
                                std::vector<float>& gradients) const {
   const int D = at(tables_, table).shape().dimension;
-  gradients.assign(at(tables_, table).used().size() * static_cast<std::size_t>(D), 0);
-  for (int r = 0; r < dx.rows; ++r) {
-    for (const int part : at(parts_of_table_, table)) {
-      const KeyPart& key = at(keys_, part);
-      unpool_add(key.column, r, dx.row(r) + key.offset, D, gradients.data());
-    }
+  std::vector<ColumnGradient> columns;
+  for (const int part : at(parts_, table).keys) {
+    const KeyPart& key = at(keys_, part);
+    columns.push_back({&key.column, dx.cols_from(key.offset, D)});
   }
+  gradients.resize(at(tables_, table).used().size() * static_cast<std::size_t>(D));
+  unpool(columns, D, 1, gradients);
 }
 
 bool InputLayer::scatter(View<const float> dx, float scale) {
   MILLRACE_CHECK(dx.has_shape(batch_->rows, schema_.inputs()));
-  bool finite = true;
-  for (std::size_t t = 0; t < tables_.size(); ++t) {
-    std::vector<float>& gradients = gradients_[t];
-    row_gradients(static_cast<int>(t), dx, gradients);
-    bool small = true;
-    for (float& g : gradients) {
-      g *= scale;
-      small &= std::abs(g) <= kLargestGradient;  // false for NaN
+  for_tables([&](std::size_t t) {
+    TablePart& part = parts_[t];
+    const int D = tables_[t].shape().dimension;
+    for (std::size_t i = 0; i < part.keys.size(); ++i) {
+      const KeyPart& key = at(keys_, part.keys[i]);
+      part.columns[i] = {&key.column, dx.cols_from(key.offset, D)};
     }
-    finite &= small;
-  }
-  return finite;
+    part.gradients.resize(tables_[t].used().size() * static_cast<std::size_t>(D));
+    part.finite = unpool(part.columns, D, scale, part.gradients);
+  });
+  return std::all_of(parts_.begin(), parts_.end(),
+                     [](const TablePart& part) { return part.finite; });
 }
 
-float InputLayer::keep() {
-  float largest = 0;
-  for (std::size_t t = 0; t < tables_.size(); ++t) {
-    const float most =
-        optimizer_.step(tables_[t].used(), tables_[t].shape().dimension, gradients_[t].data());
-    if (!(most <= largest)) largest = std::isnan(largest) ? largest : most;
+float InputLayer::keep(double fraction) {
+  steps_ += fraction;
+  const auto moment =
+      static_cast<std::uint32_t>(static_cast<std::uint64_t>(steps_ * RowOptimizer::kUnitsPerStep));
+  for_tables([&](std::size_t t) {
+    TablePart& part = parts_[t];
+    part.largest = optimizer_.step(tables_[t].used(), tables_[t].shape().dimension,
+                                   part.gradients.data(), moment);
     tables_[t].keep();
+  });
+  float largest = 0;
+  for (const TablePart& part : parts_) {
+    if (!(part.largest <= largest)) largest = std::isnan(largest) ? largest : part.largest;
   }
   for (std::size_t f = 0; f < moments_.size(); ++f) {
     const float* values = batch_->numeric.data() + f;
@@ -216,12 +240,14 @@ void InputLayer::save(std::uint64_t sequence, std::span<const Cleaning> cleaning
   changes.values.push_back({"numeric", numeric.take()});
   ByteWriter counts;
   counts.put(now_.ms);
+  counts.put(steps_);
   for (EmbeddingTable& table : tables_) {
     const EmbeddingTable::Counters& counters = table.counters();
     counts.put_text(table.shape().name);
     counts.put(counters.admitted);
     counts.put(counters.expired);
     counts.put(counters.refused);
+    counts.put(counters.evicted);
     table.save(sequence, cleanings, changes);
   }
   changes.values.push_back({"tables", counts.take(), false});
@@ -233,12 +259,14 @@ bool InputLayer::restore_value(std::string_view name, std::string_view bytes) {
     for (RunningMoments& moments : moments_) moments.restore(reader);
   } else if (name == "tables") {
     now_ = {reader.get<std::int64_t>()};
+    steps_ = reader.get<double>();
     for (EmbeddingTable& table : tables_) {
       if (reader.get_text() != table.shape().name) throw StateError("the saved tables differ");
       EmbeddingTable::Counters counters;
       counters.admitted = reader.get<std::uint64_t>();
       counters.expired = reader.get<std::uint64_t>();
       counters.refused = reader.get<std::uint64_t>();
+      counters.evicted = reader.get<std::uint64_t>();
       table.restore_counters(counters);
     }
   } else {

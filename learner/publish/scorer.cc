@@ -30,6 +30,8 @@ struct Side {
     int offset;  // in this side's part of x
     int dimension;
     Pooling pooling;
+    bool given;          // the request has its values
+    const Cross* cross;  // or null
   };
   struct Number {
     std::size_t index;  // among the numeric features
@@ -48,30 +50,29 @@ struct Side {
 
 Side side_of(const Schema& schema, bool context, int first_column) {
   Side side;
-  std::size_t column = 0, number = 0, vector = 0;
-  for (std::size_t f = 0; f < schema.features().size(); ++f) {
-    const Feature& feature = schema.features()[f];
-    const int index = static_cast<int>(f);
-    const int offset = schema.input_offset(index) - first_column;
-    const bool mine = feature.context == context;
-    switch (feature.kind) {
-      case FeatureKind::kCategorical:
-      case FeatureKind::kBag:
-        if (mine) {
-          side.keys.push_back(
-              {column, schema.table_of(index), offset, feature.dimension, feature.pooling});
-        }
-        ++column;
-        break;
-      case FeatureKind::kNumeric:
-        if (mine) side.numbers.push_back({number, offset, feature.standardize});
-        ++number;
-        break;
-      case FeatureKind::kDense:
-        if (mine) side.vectors.push_back({vector, offset, feature.width});
-        vector += static_cast<std::size_t>(feature.width);
-        break;
-    }
+  const auto add = [&](int f, const Cross* cross) {
+    const Feature& feature = schema.features()[static_cast<std::size_t>(f)];
+    if (feature.context != context) return;
+    side.keys.push_back({static_cast<std::size_t>(schema.column_of(f)), schema.table_of(f),
+                         schema.input_offset(f) - first_column, feature.dimension, feature.pooling,
+                         cross == nullptr && feature.kind != FeatureKind::kNumeric, cross});
+  };
+  for (const int f : schema.key_features()) {
+    if (!schema.is_cross(f)) add(f, nullptr);
+  }
+  for (const Cross& cross : schema.crosses()) add(cross.feature, &cross);
+  std::size_t number = 0, vector = 0;
+  for (const int f : schema.numeric_features()) {
+    const Feature& feature = schema.features()[static_cast<std::size_t>(f)];
+    const int offset = schema.input_offset(f) - first_column;
+    if (feature.context == context) side.numbers.push_back({number, offset, feature.standardize});
+    ++number;
+  }
+  for (const int f : schema.dense_features()) {
+    const Feature& feature = schema.features()[static_cast<std::size_t>(f)];
+    const int offset = schema.input_offset(f) - first_column;
+    if (feature.context == context) side.vectors.push_back({vector, offset, feature.width});
+    vector += static_cast<std::size_t>(feature.width);
   }
   return side;
 }
@@ -82,19 +83,39 @@ void pool_keys(const ServingModel::Pin& pin, const Side::Keys& part,
   std::fill_n(out, part.dimension, 0.0F);
   for (const std::uint64_t key : keys) {
     if (key == kMissingKey) continue;
-    ++scores.keys;
     const float* row = pin.find(part.table, key);
-    if (row == nullptr) {
-      ++scores.unknown_keys;
-      continue;
+    if (part.given) {
+      ++scores.keys;
+      scores.unknown_keys += row == nullptr ? 1 : 0;
     }
+    if (row == nullptr) continue;
     for (int d = 0; d < part.dimension; ++d) out[d] += share * row[d];
   }
 }
 
-void gather_keys(const ServingModel::Pin& pin, const Side& side, const Batch& batch, View<float> x,
-                 Scores& scores) {
+// A cross of row r of `batch`, which is the context itself or has the candidates' parts.
+std::uint64_t cross_of(const Schema& schema, const Cross& cross, const Batch& context,
+                       const Batch& batch, int r) {
+  CrossKey key(cross.seed);
+  for (std::size_t p = 0; p < cross.parts.size(); ++p) {
+    const bool of_context = schema.features()[static_cast<std::size_t>(cross.parts[p])].context;
+    const auto column = static_cast<std::size_t>(cross.columns[p]);
+    key.add(of_context ? context.columns[column].keys[0]
+                       : batch.columns[column].keys[static_cast<std::size_t>(r)]);
+  }
+  return key.key();
+}
+
+void gather_keys(const ServingModel::Pin& pin, const Schema& schema, const Side& side,
+                 const Batch& context, const Batch& batch, View<float> x, Scores& scores) {
   for (const Side::Keys& part : side.keys) {
+    if (part.cross != nullptr) {
+      for (int r = 0; r < x.rows; ++r) {
+        const std::uint64_t key = cross_of(schema, *part.cross, context, batch, r);
+        pool_keys(pin, part, {&key, 1}, 1, x.row(r) + part.offset, scores);
+      }
+      continue;
+    }
     const KeyColumn& column = batch.columns[part.column];
     const std::span<const std::uint64_t> keys(column.keys);
     const bool is_bag = !column.ends.empty();
@@ -180,8 +201,8 @@ void Scorer::Parts::gather(const ServingModel& serving, const Batch& context_row
     scores.version = pin.version();
     scores.seen = pin.seen();
     dense = pin.dense();
-    gather_keys(pin, context, context_row, context_view, scores);
-    gather_keys(pin, candidates, rows, candidate_view, scores);
+    gather_keys(pin, schema, context, context_row, context_row, context_view, scores);
+    gather_keys(pin, schema, candidates, context_row, rows, candidate_view, scores);
   }
   MILLRACE_CHECK(dense->parameters.size() == static_cast<std::size_t>(model.parameter_count()));
   MILLRACE_CHECK(dense->numeric.size() == schema.numeric_features().size());

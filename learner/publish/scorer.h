@@ -21,7 +21,8 @@ struct Scores {
   VersionNumber version;
   EventTime seen;
   std::uint64_t keys = 0;          ///< Categorical values (elements of bags too) in the request,
-  std::uint64_t unknown_keys = 0;  ///< and those that have no row. Missing values are in neither.
+  std::uint64_t unknown_keys = 0;  ///< and those that have no row. Missing values are in neither,
+                                   ///< nor are buckets and crosses.
 };
 
 /// Scores requests of one context with many candidates; what depends on the context alone is done
@@ -35,7 +36,8 @@ class Scorer {
   ~Scorer();
 
   /// `context` holds one row, of which the context's features count; `candidates` holds any number,
-  /// of which the others count. Both come from the encoder. Requires: model.has_version().
+  /// of which the others count. Both come from the encoder. Crosses are made here, from the parts
+  /// of both. Requires: model.has_version().
   void score(const ServingModel& model, const Batch& context, const Batch& candidates,
              Scores& scores);
 

@@ -27,7 +27,7 @@ FirstScores::FirstScores(const Schema& schema, Duration forget_after)
     : own_(schema.tasks().size(), -1),
       product_(schema.tasks().size(), -1),
       forget_after_(forget_after),
-      rows_(width_of(schema), false) {
+      rows_(width_of(schema)) {
   for (int k = 0; k < static_cast<int>(own_.size()); ++k) {
     const Task& task = schema.tasks()[static_cast<std::size_t>(k)];
     if (task.policy == FeedbackPolicy::kWait) continue;

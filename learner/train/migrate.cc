@@ -8,6 +8,7 @@
 #include "learner/balance/task_weights.h"
 #include "learner/base/state.h"
 #include "learner/data/batch.h"
+#include "learner/embedding/row_optimizer.h"
 #include "learner/layers/running_moments.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
@@ -39,7 +40,15 @@ bool is_same(const Task& a, const Schema& of_a, const Task& b, const Schema& of_
 bool is_same(const Feature& a, const Feature& b) {
   return a.kind == b.kind && a.dimension == b.dimension && a.width == b.width &&
          a.table == b.table && a.transform == b.transform && a.standardize == b.standardize &&
-         a.pooling == b.pooling;
+         a.pooling == b.pooling && a.boundaries == b.boundaries && a.buckets == b.buckets &&
+         a.range == b.range && a.of == b.of;
+}
+
+// The same optimiser values beside the weights.
+bool has_same_rows(const EmbeddingOptimizerOptions& a, const EmbeddingOptimizerOptions& b) {
+  const RowOptimizer from(a), to(b);
+  return a.optimizer == b.optimizer && from.decays() == to.decays() &&
+         from.starts_at_zero() == to.starts_at_zero();
 }
 
 /// Moves records of `width` bytes: new[i] is old[sources[i]], or `fresh` where there is none.
@@ -89,12 +98,20 @@ TrainerMigration::TrainerMigration(const Schema& old_schema, const LearnerOption
         source >= 0 && is_same(feature, old_schema.features()[static_cast<std::size_t>(source)]);
     features_.push_back(same ? source : -1);
   }
+  // The keys of a cross are those of its parts.
+  for (const Cross& cross : new_schema.crosses()) {
+    for (const int part : cross.parts) {
+      if (features_[static_cast<std::size_t>(part)] < 0) {
+        features_[static_cast<std::size_t>(cross.feature)] = -1;
+      }
+    }
+  }
   model_ = migrate_model(old_schema, old_options.model, new_schema, new_options.model, tasks_,
                          features_);
 
   const Schema old_inputs = input_schema(old_schema, old_options.model),
                new_inputs = input_schema(new_schema, new_options.model);
-  bool same_rows = old_options.train.embedding.optimizer == new_options.train.embedding.optimizer;
+  bool same_rows = has_same_rows(old_options.train.embedding, new_options.train.embedding);
   if (old_options.model.backbone == BackboneKind::kStem ||
       new_options.model.backbone == BackboneKind::kStem) {
     // A row's parts are the tasks', in their order.
@@ -123,6 +140,13 @@ bool TrainerMigration::keeps_dense_optimizer() const {
 
 bool TrainerMigration::keeps_balance() const {
   return old_options_.balance.method == new_options_.balance.method;
+}
+
+// Whether keys on their way to a row are counted in the same form.
+bool TrainerMigration::keeps_admission() const {
+  const EmbeddingOptions &from = old_options_.embeddings, &to = new_options_.embeddings;
+  return from.admission == to.admission &&
+         (from.admission == KeyAdmission::kExact || from.admission_memory == to.admission_memory);
 }
 
 // The tasks that have an entry each, in their order.
@@ -214,7 +238,9 @@ bool TrainerMigration::keeps_set(std::string_view set) const {
   const std::size_t slash = set.find('/');
   if (slash == std::string_view::npos) return false;
   const std::string_view kind = set.substr(0, slash);
-  return (kind == "rows" || kind == "candidates") && is_in(kept_tables_, set.substr(slash + 1));
+  const bool counts = kind == "candidates" || kind == "counters";
+  return (kind == "rows" || (counts && keeps_admission())) &&
+         is_in(kept_tables_, set.substr(slash + 1));
 }
 
 // What is measured of the whole model begins anew where its shape changed; what the business had,
@@ -300,20 +326,20 @@ std::string TrainerMigration::numeric(std::string_view bytes) const {
   return moved;
 }
 
-// The time of the last sweep, then of each table its name and counters.
+// Event time and steps, then of each table its name and counters.
 std::string TrainerMigration::tables(std::string_view bytes) const {
-  struct Counters {
-    std::uint64_t admitted = 0, expired = 0, refused = 0;
-  };
+  using Counters = EmbeddingTable::Counters;
   ByteReader reader(bytes);
   ByteWriter writer;
   writer.put(reader.get<std::int64_t>());
+  writer.put(reader.get<double>());
   std::map<std::string, Counters> old;
   for (std::size_t t = 0; t < old_schema_.tables().size(); ++t) {
     Counters& counters = old[std::string(reader.get_text())];
     counters.admitted = reader.get<std::uint64_t>();
     counters.expired = reader.get<std::uint64_t>();
     counters.refused = reader.get<std::uint64_t>();
+    counters.evicted = reader.get<std::uint64_t>();
   }
   expect_end(reader, "tables");
   for (const Table& table : new_schema_.tables()) {
@@ -322,6 +348,7 @@ std::string TrainerMigration::tables(std::string_view bytes) const {
     writer.put(counters.admitted);
     writer.put(counters.expired);
     writer.put(counters.refused);
+    writer.put(counters.evicted);
   }
   return writer.take();
 }

@@ -42,6 +42,7 @@ class TrainerMigration {
   bool keeps_balance() const;
   /// Whether the scores kept for labels that are learned before they are decided, and the auxiliary
   /// heads of their policies, stay as they are: only where neither tasks nor inputs changed.
+  bool keeps_admission() const;
   bool keeps_scores() const;
   bool keeps_heads() const;
   /// Whether what was measured of the tasks' relations stays: only where neither tasks nor network

@@ -8,6 +8,7 @@
 #include "learner/base/fields.h"
 #include "learner/base/schedule.h"
 #include "learner/data/schema.h"
+#include "learner/embedding/optimizer_options.h"
 #include "learner/train/feedback_options.h"
 #include "learner/train/label_options.h"
 #include "learner/train/sampling_options.h"
@@ -19,7 +20,6 @@ enum class Device { kAuto, kCpu, kCuda };
 /// ranking models in recommender systems").
 enum class UpdateClipping { kOff, kClippy };
 enum class DenseOptimizer { kSgd, kAdagrad, kAdam, kAdamw };
-enum class EmbeddingOptimizer { kSgd, kAdagrad, kFtrl, kAdam };
 
 template <>
 struct Choices<Device> {
@@ -38,15 +38,6 @@ struct Choices<DenseOptimizer> {
                                                               {"adam", DenseOptimizer::kAdam},
                                                               {"adamw", DenseOptimizer::kAdamw}}};
 };
-template <>
-struct Choices<EmbeddingOptimizer> {
-  static constexpr std::array<Choice<EmbeddingOptimizer>, 4> all{
-      {{"sgd", EmbeddingOptimizer::kSgd, false},
-       {"adagrad", EmbeddingOptimizer::kAdagrad},
-       {"ftrl", EmbeddingOptimizer::kFtrl, false},
-       {"adam", EmbeddingOptimizer::kAdam, false}}};
-};
-
 /// `train.dense`
 struct DenseOptimizerOptions {
   DenseOptimizer optimizer = DenseOptimizer::kAdam;
@@ -78,17 +69,6 @@ struct DenseOptimizerOptions {
               "it; of a partial batch √φ times its norm counts. 0: no limit.",
               0.0, 1e12),
         field("schedule", &D::schedule, "How the rate changes with the steps.")};
-  }
-};
-
-/// `train.embedding`
-struct EmbeddingOptimizerOptions {
-  EmbeddingOptimizer optimizer = EmbeddingOptimizer::kAdagrad;
-  double rate = 0.1;
-  static constexpr auto fields() {
-    using E = EmbeddingOptimizerOptions;
-    return std::tuple{field("optimizer", &E::optimizer, "Optimiser of the embedding rows."),
-                      field("rate", &E::rate, "Learning rate of the embedding rows.", 0.0, 10.0)};
   }
 };
 

@@ -38,7 +38,7 @@ struct CompositeReport {
 /// What is known of one embedding table.
 struct TableReport {
   std::string name;
-  std::uint64_t rows = 0, admitted = 0, expired = 0, refused = 0, bytes = 0;
+  std::uint64_t rows = 0, admitted = 0, expired = 0, refused = 0, evicted = 0, bytes = 0;
 };
 
 /// First scores that wait for labels trained early (train/first_scores.h).

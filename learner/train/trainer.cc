@@ -98,8 +98,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       options(options_),
       threads(options.train.threads),
       model(schema, options.model),
-      inputs(schema, options.embeddings, options.train.embedding.rate,
-             static_cast<std::uint64_t>(options.train.seed)),
+      inputs(schema, options.embeddings, options.train.embedding,
+             static_cast<std::uint64_t>(options.train.seed), &threads),
       weights(allocate_host<float>(model.parameter_count())),
       updater(options.train.dense, model.parameter_count(), model.parameters()),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
@@ -296,7 +296,8 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   const auto change = updater.step(weights.get(), gradients[0], fraction, threads, kept);
   heads.keep(threads);
-  const float largest_row = inputs.keep();
+  inputs.set_rate_factor(scheduled_share(options.train.embedding.schedule, updater.steps()));
+  const float largest_row = inputs.keep(fraction);
   guardrail.stepped(batch, change.norm, change.change,
                     change.largest <= largest_row ? double{largest_row} : change.largest);
   for (std::size_t k = 0; k < sums.size(); ++k) {
@@ -468,7 +469,7 @@ TrainerReport Trainer::report(bool whole) const {
   for (const EmbeddingTable& table : p.inputs.tables()) {
     const EmbeddingTable::Counters& counters = table.counters();
     report.tables.push_back({table.shape().name, table.rows(), counters.admitted, counters.expired,
-                             counters.refused, table.bytes()});
+                             counters.refused, counters.evicted, table.bytes()});
   }
   return report;
 }

@@ -9,6 +9,7 @@
 #include "learner/base/time.h"
 #include "learner/publish/score_formula.h"
 #include "ops/config/balance_checks.h"
+#include "ops/config/embedding_checks.h"
 #include "ops/config/evaluate_checks.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/model_checks.h"
@@ -182,6 +183,7 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_layers(reader, "train.feedback.layers", config.learner.train.feedback.layers, true);
   check_model(reader, model, doubts);
   check_balance(reader, config, doubts);
+  check_embeddings(reader, config);
   check_feedback(reader, config, doubts);
   check_sampling(reader, config, doubts);
   check_optimizers(reader, config, doubts);

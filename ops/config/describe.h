@@ -24,6 +24,8 @@ enum class ValueForm {
   kSize,
   kWord,
   kWholes,
+  kNumbers,
+  kTexts,
   kNumberOrNull,
   kTextMap,
   kNumberMap,
@@ -81,6 +83,14 @@ struct Form<ByteSize> {
 template <>
 struct Form<std::vector<int>> {
   static constexpr ValueForm form = ValueForm::kWholes;
+};
+template <>
+struct Form<std::vector<double>> {
+  static constexpr ValueForm form = ValueForm::kNumbers;
+};
+template <>
+struct Form<std::vector<std::string>> {
+  static constexpr ValueForm form = ValueForm::kTexts;
 };
 template <>
 struct Form<std::optional<double>> {

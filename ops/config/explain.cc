@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "ingest/encode/user_cap.h"
+#include "learner/embedding/row_optimizer.h"
 #include "learner/model/model.h"
 #include "learner/train/first_scores.h"
 #include "ops/config/feedback_checks.h"
@@ -117,10 +118,14 @@ std::string explain_model(const Config& config, const Schema& schema, long param
          " dense weights; the score is " + config.score + "\n";
 }
 
-// What a row takes while it is learned (key, times, weights with Adagrad's sums, index), and in one
+// What a row takes while it is learned (key, times, weights, optimiser values, index), and in one
 // of the two serving copies (weights, index).
-double training_row_bytes(int dimension) { return 16 + 8.0 * dimension + 12; }
+double training_row_bytes(const Config& config, int dimension) {
+  return 16 + 4.0 * (dimension + row_state(config.learner.train.embedding, dimension)) + 13.5;
+}
 double serving_row_bytes(int dimension) { return 4.0 * dimension + 28; }
+// Of keys on their way to a row.
+constexpr double kCandidateBytes = 34;
 
 std::string explain_memory(const Config& config, const Schema& schema, long parameters) {
   std::string text = "memory, at most\n";
@@ -138,12 +143,18 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
         kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
         "at " + grouped(cap.users) + " users in a window of each stream");
   }
-  const auto rows = static_cast<double>(config.learner.embeddings.max_rows);
+  const EmbeddingOptions& embeddings = config.learner.embeddings;
+  const auto rows = static_cast<double>(embeddings.max_rows);
   for (const Table& table : schema.tables()) {
-    add("table " + table.name, rows * training_row_bytes(table.dimension),
+    add("table " + table.name, rows * training_row_bytes(config, table.dimension),
         "at " + grouped(config.learner.embeddings.max_rows) + " rows of " +
             std::to_string(table.dimension));
     add("  served, two copies", 2 * rows * serving_row_bytes(table.dimension), "");
+    if (embeddings.admit_after == 1) continue;
+    const bool bloom = embeddings.admission == KeyAdmission::kBloom;
+    add("  keys without a row",
+        bloom ? static_cast<double>(embeddings.admission_memory.value) : rows * kCandidateBytes,
+        bloom ? "embeddings.admission_memory" : "at as many keys");
   }
   // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
   add("dense weights", 4.0 * (4 + 3) * static_cast<double>(parameters), "");
@@ -155,7 +166,8 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
   text += "  A table takes what its keys take, not its limit: " + rough_bytes([&] {
             double each = 0;
             for (const Table& table : schema.tables()) {
-              each += training_row_bytes(table.dimension) + 2 * serving_row_bytes(table.dimension);
+              each += training_row_bytes(config, table.dimension) +
+                      2 * serving_row_bytes(table.dimension);
             }
             return 1000 * each;
           }()) +

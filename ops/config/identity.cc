@@ -5,6 +5,8 @@
 #include <sstream>
 #include <vector>
 
+#include "learner/data/derived_keys.h"
+#include "learner/embedding/row_optimizer.h"
 #include "ops/config/config.h"
 #include "ops/config/yaml_text.h"
 
@@ -29,17 +31,23 @@ void add_features(Lines& lines, const Config& config) {
     order += (order.empty() ? "" : ", ") + feature.name;
     const std::string key = "features." + feature.name + ".";
     lines.add(key + "type", feature.kind);
-    if (feature.kind == FeatureKind::kCategorical || feature.kind == FeatureKind::kBag) {
+    if (has_embedding(feature)) {
       lines.add(key + "dimension", feature.dimension);
       lines.add(key + "table", feature.table.empty() ? feature.name : feature.table);
     }
     if (feature.kind == FeatureKind::kBag) lines.add(key + "pooling", feature.pooling);
     if (feature.kind == FeatureKind::kDense) lines.add(key + "width", feature.width);
-    if (feature.kind == FeatureKind::kNumeric) {
+    if (is_bucketised(feature)) {
+      lines.add(key + "boundaries", Buckets(feature, 0).boundaries());
+    } else if (feature.kind == FeatureKind::kNumeric) {
       lines.add(key + "transform", feature.transform);
       lines.add(key + "standardize", feature.standardize);
     }
-    lines.add(key + "context", feature.context);
+    if (feature.kind == FeatureKind::kCross) {
+      lines.add(key + "of", feature.of);
+    } else {
+      lines.add(key + "context", feature.context);
+    }
   }
   lines.add("features", order);
 }
@@ -136,6 +144,14 @@ std::string config_identity(const Config& config) {
   lines.add("model.tower_layers", learner.model.tower_layers);
   lines.add("train.dense.optimizer", learner.train.dense.optimizer);
   lines.add("train.embedding.optimizer", learner.train.embedding.optimizer);
+  // What else says which values stand beside a row's weights.
+  const RowOptimizer rows(learner.train.embedding);
+  if (rows.starts_at_zero()) lines.add("train.embedding.l1", std::string("above 0"));
+  if (rows.decays()) lines.add("train.embedding.decay", std::string("above 0"));
+  if (learner.embeddings.admission != KeyAdmission::kExact) {
+    lines.add("embeddings.admission", learner.embeddings.admission);
+    lines.add("embeddings.admission_memory", learner.embeddings.admission_memory);
+  }
   lines.add("balance.method", learner.balance.method);
   const bool has_heads = std::any_of(config.tasks.begin(), config.tasks.end(),
                                      [](const Task& t) { return has_short_wait(t.policy); });

@@ -49,6 +49,10 @@ std::string takes(const KeyDescription& key) {
       break;
     case ValueForm::kWholes:
       return "list of whole numbers";
+    case ValueForm::kNumbers:
+      return "list of numbers";
+    case ValueForm::kTexts:
+      return "list of texts";
     case ValueForm::kNumberOrNull:
       return "number";
     case ValueForm::kTextMap:

@@ -78,16 +78,27 @@ std::string print_feature(const Feature& feature) {
   const auto add = [&](const char* key, const std::string& value) {
     text += ", " + std::string(key) + ": " + value;
   };
-  const bool keys = feature.kind == FeatureKind::kCategorical || feature.kind == FeatureKind::kBag;
+  const bool keys = has_embedding(feature);
   if (keys) add("dimension", print_value(feature.dimension));
   if (keys) add("table", yaml_text(feature.table.empty() ? feature.name : feature.table));
   if (feature.kind == FeatureKind::kBag) add("pooling", print_value(feature.pooling));
   if (feature.kind == FeatureKind::kDense) add("width", print_value(feature.width));
-  if (feature.kind == FeatureKind::kNumeric) {
+  if (!feature.boundaries.empty()) add("boundaries", yaml_value(feature.boundaries));
+  if (feature.buckets > 0) {
+    add("buckets", print_value(feature.buckets));
+    add("range", yaml_value(feature.range));
+  }
+  if (feature.kind == FeatureKind::kNumeric && feature.boundaries.empty()) {
     add("transform", print_value(feature.transform));
+  }
+  if (feature.kind == FeatureKind::kNumeric && !keys) {
     add("standardize", print_value(feature.standardize));
   }
-  add("context", print_value(feature.context));
+  if (feature.kind == FeatureKind::kCross) {
+    add("of", yaml_value(feature.of));
+  } else {
+    add("context", print_value(feature.context));
+  }
   return text + "}\n";
 }
 

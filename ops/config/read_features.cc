@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
 #include "ops/config/entries.h"
 #include "ops/config/sections.h"
+#include "ops/config/yaml_text.h"
 
 namespace millrace {
 namespace {
@@ -19,29 +21,112 @@ struct Belongs {
   const char* key;
   std::vector<FeatureKind> kinds;
   bool required;
+  const char* expected;
 };
+
+constexpr const char* kNumberAboveZero = "a whole number above 0";
 
 // Which keys of an entry belong to which types.
 void check_keys(ConfigReader& reader, const std::string& key, const Feature& feature) {
   using enum FeatureKind;
-  const Belongs table[] = {{"dimension", {kCategorical, kBag}, true},
-                           {"table", {kCategorical, kBag}, false},
-                           {"pooling", {kBag}, false},
-                           {"transform", {kNumeric}, false},
-                           {"standardize", {kNumeric}, false},
-                           {"width", {kDense}, true}};
-  for (const auto& [name, kinds, required] : table) {
+  const Belongs table[] = {{"dimension", {kCategorical, kBag, kCross}, true, kNumberAboveZero},
+                           {"table", {kCategorical, kBag, kCross}, false, ""},
+                           {"pooling", {kBag}, false, ""},
+                           {"transform", {kNumeric}, false, ""},
+                           {"standardize", {kNumeric}, false, ""},
+                           {"boundaries", {kNumeric}, false, ""},
+                           {"buckets", {kNumeric}, false, ""},
+                           {"range", {kNumeric}, false, ""},
+                           {"width", {kDense}, true, kNumberAboveZero},
+                           {"of", {kCross}, true, "the names of its parts"},
+                           {"context", {kCategorical, kBag, kNumeric, kDense}, false, ""}};
+  const bool bucketised =
+      feature.kind == kNumeric && (reader.has(key + ".boundaries") || reader.has(key + ".buckets"));
+  for (const auto& [name, kinds, required, expected] : table) {
     const std::string inner = key + "." + name;
-    const bool fits = std::find(kinds.begin(), kinds.end(), feature.kind) != kinds.end();
+    const std::string_view word = name;
+    const bool fits = std::find(kinds.begin(), kinds.end(), feature.kind) != kinds.end() ||
+                      (bucketised && (word == "dimension" || word == "table"));
     if (!fits && reader.has(inner)) {
       std::vector<std::string> names;
       names.reserve(kinds.size());
       for (const FeatureKind kind : kinds) names.emplace_back(choice_name(kind));
+      const bool may_be_bucketised =
+          feature.kind == kNumeric && word != "pooling" && word != "width" && word != "of";
       reader.complain(inner, "does not belong to " + a_feature(feature.kind) +
-                                 "; expected only where the type is " + join_words(names));
+                                 "; expected only where the type is " + join_words(names) +
+                                 (may_be_bucketised ? ", or with boundaries or buckets" : ""));
     }
     if (fits && required && !reader.has(inner)) {
-      reader.complain_missing(inner, "a whole number above 0 for " + a_feature(feature.kind));
+      reader.complain_missing(inner, std::string(expected) + " for " + a_feature(feature.kind));
+    }
+  }
+}
+
+bool ascends(const std::vector<double>& numbers) {
+  return std::adjacent_find(numbers.begin(), numbers.end(), std::greater_equal<>()) ==
+         numbers.end();
+}
+
+// What makes a number a bucket: boundaries, or buckets and range.
+void check_buckets(ConfigReader& reader, const std::string& key, const Feature& feature) {
+  if (feature.kind != FeatureKind::kNumeric) return;
+  const auto has = [&](const char* name) { return reader.has(key + "." + name); };
+  const auto good = [&](const char* name) { return reader.is_good(key + "." + name); };
+  if (!has("boundaries") && !has("buckets")) {
+    if (has("range")) reader.complain(key + ".range", "needs buckets");
+    return;
+  }
+  if (has("standardize")) {
+    reader.complain(key + ".standardize", "does not belong to a number in buckets");
+  }
+  if (has("boundaries")) {
+    for (const char* other : {"buckets", "range", "transform"}) {
+      if (!has(other)) continue;
+      reader.complain(
+          key + "." + other,
+          "does not go together with boundaries, which are given in the number's units");
+    }
+    if (!good("boundaries")) return;
+    const auto most = static_cast<std::size_t>(kMostBuckets) - 1;
+    if (feature.boundaries.empty() || feature.boundaries.size() > most ||
+        !ascends(feature.boundaries)) {
+      reader.complain(key + ".boundaries",
+                      "expected 1 to " + std::to_string(most) + " ascending numbers");
+    }
+    return;
+  }
+  if (!has("range")) {
+    reader.complain_missing(key + ".range", "the least and the greatest number, as in [0, 100]");
+  } else if (good("range") && (feature.range.size() != 2 || !ascends(feature.range))) {
+    reader.complain(key + ".range", "expected two ascending numbers, as in [0, 100]");
+  }
+}
+
+// The parts of crosses: known, of a kind with one key, each once.
+void check_crosses(ConfigReader& reader, const std::vector<std::string>& keys,
+                   const std::vector<Feature>& features) {
+  for (std::size_t f = 0; f < features.size(); ++f) {
+    const std::string key = keys[f] + ".of";
+    if (features[f].kind != FeatureKind::kCross || !reader.is_good(key)) continue;
+    const std::vector<std::string>& of = features[f].of;
+    if (of.size() < 2 || of.size() > kMostParts) {
+      reader.complain(key, yaml_value(of) + " is no cross; expected 2 to " +
+                               std::to_string(kMostParts) + " features");
+    }
+    for (std::size_t p = 0; p < of.size(); ++p) {
+      const auto part = std::find_if(features.begin(), features.end(),
+                                     [&](const Feature& other) { return other.name == of[p]; });
+      const auto again = std::find(of.begin(), of.begin() + static_cast<std::ptrdiff_t>(p), of[p]);
+      if (part == features.end()) {
+        reader.complain(key, of[p] + " is no feature");
+      } else if (again != of.begin() + static_cast<std::ptrdiff_t>(p)) {
+        reader.complain(key, of[p] + " is there twice");
+      } else if (part->kind != FeatureKind::kCategorical && !is_bucketised(*part)) {
+        reader.complain(key, of[p] + " is " + a_feature(part->kind) +
+                                 "; expected categorical features, or numeric ones with boundaries "
+                                 "or buckets");
+      }
     }
   }
 }
@@ -102,9 +187,12 @@ void read_features(ConfigReader& reader, const ConfigNode* node, Config& config)
         reader.complain(key + ".name", "id is a candidate's own id; expected another name");
       }
       if (!reader.has(key + ".type")) {
-        reader.complain_missing(key + ".type", "categorical, bag, numeric or dense");
+        reader.complain_missing(key + ".type", "categorical, bag, numeric, dense or cross");
       }
-      if (reader.is_good(key + ".type")) check_keys(reader, key, feature);
+      if (reader.is_good(key + ".type")) {
+        check_keys(reader, key, feature);
+        check_buckets(reader, key, feature);
+      }
       if (reader.is_good(key + ".table") && !is_name(feature.table)) {
         reader.complain(key + ".table", kNameForm);
       }
@@ -113,6 +201,7 @@ void read_features(ConfigReader& reader, const ConfigNode* node, Config& config)
     config.features.push_back(std::move(feature));
   }
   check_tables(reader, keys, config.features);
+  check_crosses(reader, keys, config.features);
 }
 
 }  // namespace millrace

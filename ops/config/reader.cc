@@ -144,16 +144,31 @@ Complaint read_value(const ConfigNode& node, std::optional<double>& value) {
   return std::nullopt;
 }
 
-Complaint read_value(const ConfigNode& node, std::vector<int>& value) {
-  if (node.kind != Kind::kList) return is_not(node, "a list of whole numbers like [64, 64]");
-  std::vector<int> read;
+namespace {
+
+template <class Value>
+Complaint read_list(const ConfigNode& node, std::string_view expected, std::vector<Value>& value) {
+  if (node.kind != Kind::kList) return is_not(node, expected);
+  std::vector<Value> read;
   for (const ConfigNode& item : node.items) {
-    int number = 0;
-    if (auto complaint = read_value(item, number)) return complaint;
-    read.push_back(number);
+    if (auto complaint = read_value(item, read.emplace_back())) return complaint;
   }
   value = std::move(read);
   return std::nullopt;
+}
+
+}  // namespace
+
+Complaint read_value(const ConfigNode& node, std::vector<int>& value) {
+  return read_list(node, "a list of whole numbers like [64, 64]", value);
+}
+
+Complaint read_value(const ConfigNode& node, std::vector<double>& value) {
+  return read_list(node, "a list of numbers like [0.5, 2]", value);
+}
+
+Complaint read_value(const ConfigNode& node, std::vector<std::string>& value) {
+  return read_list(node, "a list of names like [user_id, item_id]", value);
 }
 
 Complaint read_value(const ConfigNode& node, FeedbackSetting& value) {

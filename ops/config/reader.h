@@ -32,6 +32,8 @@ Complaint read_value(const ConfigNode& node, ByteSize& value);     ///< "64KiB"
 Complaint read_value(const ConfigNode& node, std::optional<Duration>& value);  ///< Or "off".
 Complaint read_value(const ConfigNode& node, std::optional<double>& value);    ///< Or null.
 Complaint read_value(const ConfigNode& node, std::vector<int>& value);
+Complaint read_value(const ConfigNode& node, std::vector<double>& value);       ///< Finite.
+Complaint read_value(const ConfigNode& node, std::vector<std::string>& value);  ///< Of texts.
 /// The policy's name, or a mapping of `policy` and `short_wait`.
 Complaint read_value(const ConfigNode& node, FeedbackSetting& value);
 /// Any scalar as its text: what is passed on to others.

@@ -53,6 +53,10 @@ json::object type_of(const KeyDescription& key) {
       return {{"enum", as_array(key.words)}};
     case ValueForm::kWholes:
       return {{"type", "array"}, {"items", json::object{{"type", "integer"}, {"minimum", 1}}}};
+    case ValueForm::kNumbers:
+      return {{"type", "array"}, {"items", json::object{{"type", "number"}}}};
+    case ValueForm::kTexts:
+      return {{"type", "array"}, {"items", json::object{{"type", "string"}}}};
     case ValueForm::kTextMap:
       return mapping_to({{"type", json::array{"string", "number", "boolean"}}});
     case ValueForm::kNumberMap:

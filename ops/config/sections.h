@@ -56,6 +56,8 @@ bool visit_section(AnyConfig& config, std::string_view name, Visit visit) {
 
 inline constexpr int kMostDimension = 1024;
 inline constexpr int kMostWidth = 8192;
+inline constexpr int kMostBuckets = 65536;
+inline constexpr std::size_t kMostParts = 16;
 
 /// The keys of one entry of `features`.
 constexpr auto feature_fields() {
@@ -63,7 +65,9 @@ constexpr auto feature_fields() {
   return std::tuple{
       field("name", &F::name, "The feature's name in events and requests; required."),
       field("type", &F::kind, "What a value is; required."),
-      field("dimension", &F::dimension, "Of the embedding (categorical and bag); required there.",
+      field("dimension", &F::dimension,
+            "Of the embedding (categorical, bag, cross, and numeric with boundaries or buckets); "
+            "required there.",
             1, kMostDimension),
       field("width", &F::width, "Of the vector (dense); required there.", 1, kMostWidth),
       field("pooling", &F::pooling, "How the embeddings of a bag become one vector."),
@@ -76,6 +80,20 @@ constexpr auto feature_fields() {
       field("table", &F::table,
             "The embedding table; features that name the same one share its rows. Default: its "
             "own, called like the feature."),
+      field("of", &F::of,
+            "Of a cross: its parts, two or more categorical features or numbers with boundaries or "
+            "buckets. Its value is that of all of them together, missing where one is; events and "
+            "requests do not carry it, and it belongs to the context where all its parts do."),
+      field("boundaries", &F::boundaries,
+            "Makes a number an embedding of the bucket it is in: ascending boundaries, each the "
+            "least number of the bucket above it."),
+      field("buckets", &F::buckets,
+            "Makes a number an embedding of one of so many buckets of equal width over range, "
+            "after the transform: with log1p they widen with the number.",
+            2, kMostBuckets),
+      field("range", &F::range,
+            "Of buckets: the least and the greatest number, before the transform; what is beyond "
+            "belongs to the first or the last bucket."),
   };
 }
 

@@ -87,6 +87,7 @@ void check_optimizers(ConfigReader& reader, const Config& config, std::vector<Pr
     doubts.push_back({reader.place_of(key + name), key + name + ": has no effect without clip"});
   }
   check_schedule(reader, "train.dense.schedule", dense.schedule);
+  check_schedule(reader, "train.embedding.schedule", config.learner.train.embedding.schedule);
 }
 
 }  // namespace millrace

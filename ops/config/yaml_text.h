@@ -30,6 +30,14 @@ std::string yaml_value(const Value& value) {
   }
 }
 template <class Value>
+std::string yaml_list(const std::vector<Value>& values) {
+  std::string text = "[";
+  for (const Value& value : values) text += (text.size() > 1 ? ", " : "") + yaml_value(value);
+  return text + "]";
+}
+inline std::string yaml_value(const std::vector<double>& values) { return yaml_list(values); }
+inline std::string yaml_value(const std::vector<std::string>& values) { return yaml_list(values); }
+template <class Value>
 std::string yaml_value(const std::map<std::string, Value>& values) {
   std::string text = "{";
   for (const auto& [key, value] : values) {

@@ -222,6 +222,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Rows dropped after embeddings.expire_after, since the store began."},
     {"millrace_embedding_refused_total", kCounter, "model,table",
      "Uses of keys that found no room (embeddings.max_rows), since the store began."},
+    {"millrace_embedding_evicted_total", kCounter, "model,table",
+     "Rows dropped to make room (embeddings.evict), since the store began."},
 
     {"millrace_commit_sequence", kGauge, "", "The last durable commit."},
     {"millrace_commits_total", kCounter, "", "Commits since the start of the process."},

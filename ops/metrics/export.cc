@@ -207,6 +207,7 @@ void add_learner(const Engine& engine, std::uint64_t impressions_waiting, Metric
     add("millrace_embedding_admitted_total", table.admitted);
     add("millrace_embedding_expired_total", table.expired);
     add("millrace_embedding_refused_total", table.refused);
+    add("millrace_embedding_evicted_total", table.evicted);
   }
 }
 

@@ -47,37 +47,37 @@ void fill_from_context(const Schema& schema, const std::vector<std::uint8_t>& co
                        const std::vector<std::uint8_t>& has, const Batch& context,
                        Batch& candidates) {
   const auto rows = static_cast<std::size_t>(candidates.rows);
-  std::size_t column = 0, number = 0, dense = 0;
-  for (std::size_t f = 0; f < schema.features().size(); ++f) {
-    const Feature& feature = schema.features()[f];
-    const bool wanted = !feature.context && context_has[f] != 0;
-    const Lacking lacks{has, schema.features().size(), f};
-    switch (feature.kind) {
-      case FeatureKind::kCategorical:
-        if (wanted) fill_keys(lacks, context.columns[column], candidates.columns[column], rows);
-        ++column;
-        break;
-      case FeatureKind::kBag:
-        if (wanted) fill_bags(lacks, context.columns[column], candidates.columns[column], rows);
-        ++column;
-        break;
-      case FeatureKind::kNumeric:
-        if (wanted) {
-          fill_numbers(lacks, context.numeric, candidates.numeric, rows,
-                       schema.numeric_features().size(), number, 1);
-        }
-        ++number;
-        break;
-      case FeatureKind::kDense: {
-        const auto width = static_cast<std::size_t>(feature.width);
-        if (wanted) {
-          fill_numbers(lacks, context.dense, candidates.dense, rows,
-                       static_cast<std::size_t>(schema.dense_width()), dense, width);
-        }
-        dense += width;
-        break;
-      }
+  const auto lacks = [&](int f) {
+    return Lacking{has, schema.features().size(), static_cast<std::size_t>(f)};
+  };
+  const auto wanted = [&](int f) {
+    const auto at = static_cast<std::size_t>(f);
+    return !schema.features()[at].context && context_has[at] != 0;
+  };
+  // Crosses are made of their parts when they are scored.
+  for (const int f : schema.key_features()) {
+    if (!wanted(f) || schema.is_cross(f)) continue;
+    const auto column = static_cast<std::size_t>(schema.column_of(f));
+    const KeyColumn& from = context.columns[column];
+    if (schema.features()[static_cast<std::size_t>(f)].kind == FeatureKind::kBag) {
+      fill_bags(lacks(f), from, candidates.columns[column], rows);
+    } else {
+      fill_keys(lacks(f), from, candidates.columns[column], rows);
     }
+  }
+  const std::size_t numbers = schema.numeric_features().size();
+  for (std::size_t n = 0; n < numbers; ++n) {
+    const int f = schema.numeric_features()[n];
+    if (wanted(f)) fill_numbers(lacks(f), context.numeric, candidates.numeric, rows, numbers, n, 1);
+  }
+  std::size_t at = 0;
+  for (const int f : schema.dense_features()) {
+    const auto width = static_cast<std::size_t>(schema.input_width(f));
+    if (wanted(f)) {
+      fill_numbers(lacks(f), context.dense, candidates.dense, rows,
+                   static_cast<std::size_t>(schema.dense_width()), at, width);
+    }
+    at += width;
   }
 }
 

@@ -93,6 +93,7 @@ struct ScoreRequestReader::Parts {
   bool read_candidates(Value& value);
   bool read_candidate(Value& value, std::string& id);
   bool read_id(Value& value, std::string& id);
+  int find_feature(std::string_view name, std::size_t guess) const;
   bool read_known_feature(int feature, Value& value);
   bool read_tasks(Value& value);
   bool read_most(Value& value);
@@ -214,7 +215,7 @@ bool ScoreRequestReader::Parts::read_context(Value& value) {
     std::string_view name;
     if (std::move(item).get(field) != simdjson::SUCCESS) return false;
     if (!read_key(field, name)) return false;
-    const int feature = feature_names.find(name, guess);
+    const int feature = find_feature(name, guess);
     if (feature < 0) {
       ++request->unknown_names;
       if (!skip(field.value())) return false;
@@ -274,7 +275,7 @@ bool ScoreRequestReader::Parts::read_candidate(Value& value, std::string& id) {
     std::string_view name;
     if (std::move(item).get(field) != simdjson::SUCCESS) return false;
     if (!read_key(field, name)) return false;
-    const int feature = feature_names.find(name, guess);
+    const int feature = find_feature(name, guess);
     if (name == "id") {
       if (!read_id(field.value(), id)) return false;
       if (feature < 0) continue;
@@ -317,6 +318,12 @@ bool ScoreRequestReader::Parts::read_id(Value& value, std::string& id) {
   id = number.kind == JsonNumber::Kind::kInteger ? std::to_string(number.integer)
                                                  : std::to_string(number.unsigned_integer);
   return true;
+}
+
+// −1 for names that are none, and for crosses, which are made of other features.
+int ScoreRequestReader::Parts::find_feature(std::string_view name, std::size_t guess) const {
+  const int feature = feature_names.find(name, guess);
+  return feature >= 0 && schema.is_cross(feature) ? -1 : feature;
 }
 
 bool ScoreRequestReader::Parts::read_known_feature(int feature, Value& value) {

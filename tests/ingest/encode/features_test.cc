@@ -189,9 +189,74 @@ TEST_F(FeaturesTest, AnotherSchemasRowIsCaught) {
   EXPECT_THROW(append_features(schema, finish() + "longer", batch), StateError);
 }
 
-TEST(FeatureKey, IsNeverTheMissingKey) {
-  for (int i = 0; i < 1000; ++i) EXPECT_NE(feature_key(std::to_string(i), 1), kMissingKey);
-  EXPECT_NE(feature_key("", 0), kMissingKey);
+// Two crosses, one of them with a number in buckets, which stand before and behind their parts.
+Schema crossed() {
+  std::vector<Feature> features = shop_schema().features();
+  features[kPrice].boundaries = {1, 10};
+  features[kPrice].dimension = 3;
+  features[kPrice].table.clear();
+  Feature age;
+  age.name = "age";
+  age.kind = FeatureKind::kNumeric;
+  Feature whose;
+  whose.name = "user_id_x_country";
+  whose.kind = FeatureKind::kCross;
+  whose.dimension = 2;
+  whose.of = {"user_id", "country"};
+  Feature which = whose;
+  which.name = "price_x_item";
+  which.of = {"price", "item_id"};
+  features.insert(features.begin(), whose);
+  features.push_back(which);
+  features.push_back(age);
+  return {features, {}};
+}
+
+TEST(DerivedFeatures, AnEventCarriesNothingNewOfCrossesAndBuckets) {
+  const Schema schema = crossed();
+  const auto feature = [&](const char* name) { return schema.find_feature(name); };
+  FeatureBuilder builder(schema);
+  EXPECT_EQ(builder.missing(), 7);
+  ASSERT_TRUE(builder.set_integer(feature("user_id"), 7));
+  ASSERT_TRUE(builder.set_text(feature("country"), "de"));
+  ASSERT_TRUE(builder.set_text(feature("item_id"), "m3"));
+  ASSERT_TRUE(builder.set_number(feature("price"), 9.5));
+  EXPECT_FALSE(builder.set_text(feature("price_x_item"), "a value"));
+  EXPECT_FALSE(builder.begin_list(feature("price_x_item")));
+  builder.set_missing(feature("price_x_item"));
+  EXPECT_EQ(builder.missing(), 3);
+  EncodedFeatures encoded;
+  builder.finish(encoded);
+  EXPECT_EQ(encoded.size(), 3 * 8 + 4 + 2 * 8 + 8 * 4U);
+
+  Batch batch = empty_batch(schema, Stream::kMatured);
+  append_features(schema, encoded, batch);
+  const auto column = [&](const char* name) {
+    return batch.columns[static_cast<std::size_t>(schema.column_of(feature(name)))].keys;
+  };
+  const auto seed = [&](const char* name) {
+    return schema.tables()[static_cast<std::size_t>(schema.table_of(feature(name)))].seed;
+  };
+  EXPECT_EQ(column("price"), std::vector{feature_key("1", seed("price"))});
+  CrossKey whose(seed("user_id_x_country")), which(seed("price_x_item"));
+  whose.add(feature_key("7", seed("user_id")));
+  whose.add(feature_key("de", seed("country")));
+  which.add(feature_key("1", seed("price")));
+  which.add(feature_key("m3", seed("item_id")));
+  EXPECT_EQ(column("user_id_x_country"), std::vector{whose.key()});
+  EXPECT_EQ(column("price_x_item"), std::vector{which.key()});
+  ASSERT_EQ(batch.numeric.size(), 1U);
+  EXPECT_TRUE(std::isnan(batch.numeric[0]));
+
+  // A missing part makes a cross missing, and a missing number has no bucket.
+  ASSERT_TRUE(builder.set_text(feature("item_id"), "m3"));
+  ASSERT_TRUE(builder.set_integer(feature("user_id"), 7));
+  builder.finish(encoded);
+  append_features(schema, encoded, batch);
+  EXPECT_EQ(column("price")[1], kMissingKey);
+  EXPECT_EQ(column("price_x_item")[1], kMissingKey);
+  EXPECT_EQ(column("user_id_x_country")[1], kMissingKey);
+  EXPECT_EQ(batch.rows, 2);
 }
 
 }  // namespace

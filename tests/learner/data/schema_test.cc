@@ -57,6 +57,41 @@ TEST(Schema, FeaturesShareATableByName) {
                "dimension");
 }
 
+Feature cross(std::string name, std::vector<std::string> of, int size) {
+  Feature f = feature(std::move(name), FeatureKind::kCross, size);
+  f.of = std::move(of);
+  return f;
+}
+Feature bucketised(std::string name, std::vector<double> boundaries, int size, bool context) {
+  Feature f = feature(std::move(name), FeatureKind::kNumeric, size, context);
+  f.boundaries = std::move(boundaries);
+  return f;
+}
+
+TEST(Schema, ACrossBelongsToTheContextWhereAllItsPartsDo) {
+  const Schema schema(
+      {cross("user_x_item", {"user", "item"}, 2), feature("item", FeatureKind::kCategorical, 4),
+       feature("user", FeatureKind::kCategorical, 3, true), bucketised("age", {18, 65}, 5, true),
+       cross("user_x_age", {"age", "user"}, 7), feature("price", FeatureKind::kNumeric, 1)},
+      {Task{"ctr"}});
+  EXPECT_FALSE(schema.features()[0].context);
+  EXPECT_TRUE(schema.features()[4].context);
+  EXPECT_EQ(schema.context_width(), 3 + 5 + 7);
+  EXPECT_EQ(schema.inputs(), 15 + 2 + 4 + 1);
+  EXPECT_EQ(schema.key_features(), (std::vector<int>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(schema.numeric_features(), (std::vector<int>{5}));
+  EXPECT_EQ(schema.features_of(FeatureKind::kNumeric), (std::vector<int>{3, 5}));
+  EXPECT_EQ(schema.column_of(3), 3);
+  EXPECT_EQ(schema.column_of(5), -1);
+  ASSERT_EQ(schema.crosses().size(), 2U);
+  EXPECT_EQ(schema.crosses()[1].columns, (std::vector<int>{3, 2}));
+  EXPECT_EQ(schema.tables().size(), 5U);
+  EXPECT_DEATH(Schema({feature("a", FeatureKind::kBag, 4),
+                       feature("b", FeatureKind::kCategorical, 4), cross("c", {"a", "b"}, 2)},
+                      {}),
+               "kCategorical");
+}
+
 TEST(Schema, FindsByName) {
   const Schema schema({feature("item", FeatureKind::kCategorical, 4)}, {Task{"ctr"}, Task{"cvr"}});
   EXPECT_EQ(schema.find_feature("item"), 0);

@@ -49,7 +49,7 @@ struct InputLayerTest : ::testing::Test {
        vector("taste", 2), bag("tags", 2, Pooling::kSum), number("age", false)},
       {Task{"ctr"}}};
   EmbeddingOptions options;
-  InputLayer inputs{schema, options, 0.1, 1};
+  InputLayer inputs{schema, options, {}, 1};
 
   Batch batch(int rows, std::uint64_t seed, std::int64_t due = 1'000'000) {
     std::mt19937_64 random(seed);
@@ -114,7 +114,7 @@ TEST_F(InputLayerTest, EveryFeatureStandsAtItsColumns) {
 TEST_F(InputLayerTest, ABagsMeanDividesByUnknownElementsToo) {
   EmbeddingOptions late;
   late.max_rows = 1;
-  InputLayer limited(schema, late, 0.1, 1);
+  InputLayer limited(schema, late, {}, 1);
   Batch b = batch(1, 1);
   b.columns[0].keys = {7};
   b.columns[1].keys = {7, 8, 9, 7};  // 8 and 9 have no row
@@ -142,12 +142,15 @@ TEST_F(InputLayerTest, GradientsMatchFiniteDifferences) {
   for (const EmbeddingTable& table : inputs.tables()) {
     const int D = table.shape().dimension;
     ASSERT_GT(table.used().size(), 2U);
-    for (const auto& used : table.used()) {
+    for (std::size_t slot = 0; slot < table.used().size(); ++slot) {
       for (int d = 0; d < D; ++d) {
-        float* weight = used.values + d;
+        float* weight = table.used()[slot].values + d;
         const float before = *weight;
         const auto loss = [&](float value) {
-          *weight = value;
+          // Where a batch reads it.
+          const_cast<float&>(
+              table.weights()[slot * static_cast<std::size_t>(D) + static_cast<std::size_t>(d)]) =
+              value;
           Matrix<float> x(b.rows, schema.inputs());
           inputs.gather(0, x);
           double sum = 0;
@@ -158,7 +161,7 @@ TEST_F(InputLayerTest, GradientsMatchFiniteDifferences) {
         };
         // Linear, so that a large step is exact.
         weights.push_back({weight, before, D, 30 * (loss(1) - loss(-1)) / 2});
-        *weight = before;
+        loss(before);
       }
     }
   }
@@ -257,7 +260,7 @@ TEST_F(InputLayerTest, AGradientThatIsNotFiniteIsFoundAndUndone) {
 // expire_after; the clock of the batches alone counts.
 TEST_F(InputLayerTest, RowsExpireByEventTime) {
   options.expire_after = Duration{640'000};  // swept every 10 s
-  InputLayer layer(schema, options, 0.1, 1);
+  InputLayer layer(schema, options, {}, 1);
   const auto train = [&](std::uint64_t key, std::int64_t due) {
     Batch b = batch(1, 1, due);
     b.columns[0].keys = {key};

@@ -29,7 +29,8 @@ Feature feature(const char* name, FeatureKind kind, int size, bool context) {
   return f;
 }
 
-// Two of each kind; `context` says by bit which of them belong to the context.
+// Two of each kind, a number in buckets, and crosses of them; `context` says by bit which of them
+// belong to the context.
 Schema schema_of(unsigned context) {
   using K = FeatureKind;
   std::vector<Feature> features;
@@ -42,6 +43,15 @@ Schema schema_of(unsigned context) {
   features[5].pooling = Pooling::kSum;
   features[6].standardize = false;
   features[4].table = "c1";  // Shares its rows.
+  Feature bucket = feature("n3", K::kNumeric, 2, (context >> 8 & 1) != 0);
+  bucket.boundaries = {0, 1};
+  features.push_back(bucket);
+  const std::vector<std::string> crosses[] = {{"c1", "c2"}, {"n3", "c2"}, {"c1", "n3"}};
+  for (int i = 0; i < 3; ++i) {
+    Feature cross = feature(i == 0 ? "x1" : i == 1 ? "x2" : "x3", K::kCross, 3, false);
+    cross.of = crosses[i];
+    features.push_back(cross);
+  }
   std::vector<Task> tasks(3);
   tasks[0].name = "click";
   tasks[1].name = "dwell";
@@ -71,8 +81,10 @@ Batch rows_of(const Schema& schema, int rows, std::uint64_t seed) {
   for (std::size_t c = 0; c < batch.columns.size(); ++c) {
     KeyColumn& column = batch.columns[c];
     const Feature& f = schema.features()[static_cast<std::size_t>(schema.key_features()[c])];
+    // Those of crosses that a scorer does not look at.
+    const bool one = f.kind != FeatureKind::kBag;
     for (int r = 0; r < rows; ++r) {
-      if (f.kind == FeatureKind::kCategorical) {
+      if (one) {
         column.keys.push_back(draw(26));  // 0 is missing.
         continue;
       }
@@ -86,6 +98,19 @@ Batch rows_of(const Schema& schema, int rows, std::uint64_t seed) {
   }
   for (int i = 0; i < rows * schema.dense_width(); ++i) batch.dense.push_back(number() / 10);
   return batch;
+}
+
+// The key of a cross as the configuration names its parts.
+std::uint64_t cross_of(const Schema& schema, const Cross& cross, const Batch& context,
+                       const Batch& rows, std::size_t r) {
+  CrossKey key(cross.seed);
+  for (const std::string& name : schema.features()[static_cast<std::size_t>(cross.feature)].of) {
+    const int part = schema.find_feature(name);
+    const bool of_context = schema.features()[static_cast<std::size_t>(part)].context;
+    const auto column = static_cast<std::size_t>(schema.column_of(part));
+    key.add((of_context ? context : rows).columns[column].keys[of_context ? 0 : r]);
+  }
+  return key.key();
 }
 
 float weight_of(std::uint64_t table, std::uint64_t key, int d) {
@@ -103,6 +128,22 @@ Publication publication_of(const Schema& schema, const Model<float>& model) {
       update.keys.push_back(key);
       for (int d = 0; d < schema.tables()[t].dimension; ++d) {
         update.rows.push_back(weight_of(t, key, d));
+      }
+    }
+  }
+  // Every pair of which the first part is even.
+  for (const Cross& cross : schema.crosses()) {
+    const int table = schema.table_of(cross.feature);
+    TableUpdate& update = p.tables[static_cast<std::size_t>(table)];
+    for (std::uint64_t a = 2; a <= 26; a += 2) {
+      for (std::uint64_t b = 1; b <= 26; ++b) {
+        CrossKey key(cross.seed);
+        key.add(a);
+        key.add(b);
+        update.keys.push_back(key.key());
+        for (int d = 0; d < 3; ++d) {
+          update.rows.push_back(weight_of(static_cast<std::uint64_t>(table), key.key(), d));
+        }
       }
     }
   }
@@ -135,12 +176,27 @@ std::vector<float> plain_x(const Schema& schema, const DenseWeights& dense, cons
                              static_cast<std::size_t>(d)];
       }
       vector += static_cast<std::size_t>(f.width);
-    } else if (f.kind == FeatureKind::kNumeric) {
+    } else if (f.kind == FeatureKind::kNumeric && !is_bucketised(f)) {
       const float value = batch.numeric[r * 2 + number];
       const Standardisation& s = dense.numeric[number++];
       if (std::isnan(value)) continue;
       out[0] =
           f.standardize ? std::clamp((value - s.mean) * s.inverse_deviation, -8.0F, 8.0F) : value;
+    } else if (f.kind == FeatureKind::kCross) {
+      const auto cross =
+          std::find_if(schema.crosses().begin(), schema.crosses().end(),
+                       [&](const Cross& c) { return c.feature == static_cast<int>(i); });
+      const std::uint64_t key =
+          cross_of(schema, *cross, context, rows, static_cast<std::size_t>(row));
+      const int part = cross->parts[0];
+      const bool of_context = schema.features()[static_cast<std::size_t>(part)].context;
+      const std::uint64_t first = (of_context ? context : rows)
+                                      .columns[static_cast<std::size_t>(cross->columns[0])]
+                                      .keys[of_context ? 0 : static_cast<std::size_t>(row)];
+      ++column;
+      if (key == kMissingKey || first % 2 != 0) continue;
+      const auto table = static_cast<std::uint64_t>(schema.table_of(static_cast<int>(i)));
+      for (int d = 0; d < f.dimension; ++d) out[d] = weight_of(table, key, d);
     } else {
       const KeyColumn& keys = batch.columns[column++];
       const std::size_t first = keys.ends.empty() ? r : r == 0 ? 0 : keys.ends[r - 1];
@@ -202,7 +258,9 @@ TEST_P(ScorerTest, CountsKeysAndThoseWithoutARow) {
   std::uint64_t keys = 0, unknown = 0;
   for (std::size_t c = 0; c < candidates.columns.size(); ++c) {
     const auto index = static_cast<std::size_t>(schema.key_features()[c]);
-    const Batch& batch = schema.features()[index].context ? context : candidates;
+    const Feature& f = schema.features()[index];
+    if (f.kind == FeatureKind::kCross || is_bucketised(f)) continue;
+    const Batch& batch = f.context ? context : candidates;
     for (const std::uint64_t key : batch.columns[c].keys) {
       if (key != 0) ++keys;
       if (key > 20) ++unknown;
@@ -218,7 +276,22 @@ TEST_P(ScorerTest, CountsKeysAndThoseWithoutARow) {
 }
 
 // None, all, the first four, every kind on both sides, one number alone.
-INSTANTIATE_TEST_SUITE_P(Contexts, ScorerTest, ::testing::Values(0U, 255U, 15U, 0xA5U, 4U));
+INSTANTIATE_TEST_SUITE_P(Contexts, ScorerTest, ::testing::Values(0U, 511U, 255U, 15U, 0xA5U, 4U));
+
+Batch first_row(const Batch& batch, const Schema& schema) {
+  Batch one = empty_batch(schema, batch.stream);
+  one.rows = 1;
+  for (std::size_t c = 0; c < batch.columns.size(); ++c) {
+    const KeyColumn& from = batch.columns[c];
+    const auto count = static_cast<std::ptrdiff_t>(from.ends.empty() ? 1 : from.ends[0]);
+    one.columns[c].keys.assign(from.keys.begin(), from.keys.begin() + count);
+    if (!from.ends.empty()) one.columns[c].ends.push_back(from.ends[0]);
+  }
+  const auto numbers = static_cast<std::ptrdiff_t>(schema.numeric_features().size());
+  one.numeric.assign(batch.numeric.begin(), batch.numeric.begin() + numbers);
+  one.dense.assign(batch.dense.begin(), batch.dense.begin() + schema.dense_width());
+  return one;
+}
 
 // Weights that a trainer made and published: its own forward pass is seen in the loss of a batch
 // of one row, log(1 + e^−z) for the label 1.
@@ -230,6 +303,20 @@ TEST(ScorerAndTrainer, ServeWhatTheTrainerComputes) {
   ServingModel serving(schema);
   Scorer scorer(schema, options.model);
   Scores scores;
+  // As the encoder makes them: crosses from the row's own parts.
+  auto crossed = [&](Batch batch) {
+    for (const Cross& cross : schema.crosses()) {
+      auto& keys = batch.columns[static_cast<std::size_t>(cross.column)].keys;
+      for (std::size_t r = 0; r < keys.size(); ++r) {
+        CrossKey key(cross.seed);
+        for (const int column : cross.columns) {
+          key.add(batch.columns[static_cast<std::size_t>(column)].keys[r]);
+        }
+        keys[r] = key.key();
+      }
+    }
+    return batch;
+  };
   auto labelled = [&](Batch batch, std::uint64_t seed) {
     for (int r = 0; r < batch.rows; ++r) {
       const float click = philox(seed, 2, static_cast<std::uint64_t>(r))[0] % 2 != 0 ? 1.0F : 0.0F;
@@ -243,10 +330,11 @@ TEST(ScorerAndTrainer, ServeWhatTheTrainerComputes) {
     return batch;
   };
   for (std::uint64_t n = 0; n < 30; ++n) {
-    trainer.train(labelled(rows_of(schema, 100, 500 + n), n));
+    trainer.train(labelled(crossed(rows_of(schema, 100, 500 + n)), n));
     if (n % 3 != 2) continue;
     serving.apply(trainer.publish(), {1, n});
-    Batch one = rows_of(schema, 1, 900 + n);
+    // A row that was learned: one with new keys is scored without their rows, and trained with them.
+    Batch one = first_row(crossed(rows_of(schema, 100, 500 + n)), schema);
     scorer.score(serving, one, one, scores);
     EXPECT_EQ(scores.seen, EventTime{1'000'000 + static_cast<std::int64_t>(n)});
     one.labels = {1, kNaN, kNaN};

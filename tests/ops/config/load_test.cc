@@ -88,6 +88,25 @@ TEST(LoadConfig, ABusinessFigureIsOfTasksThatAreKnownTogether) {
   EXPECT_EQ(of("ctr * dwell + like"), "");
   EXPECT_THAT(of("cvr * dwell"), HasSubstr("never decided in one row"));
   EXPECT_THAT(of("ctr * (cvr + like)"), HasSubstr("never decided in one row"));
+TEST(LoadConfig, CrossesAndBucketsAreReadAndPrinted) {
+  const std::string text = replaced(
+      contract_text(), "embeddings:",
+      "  - {name: age, type: numeric, boundaries: [18, 25.5], dimension: 4, context: true}\n"
+      "  - {name: hour, type: numeric, buckets: 4, range: [0, 24], table: age, dimension: 4}\n"
+      "  - {name: who_x_when, type: cross, of: [user_id, age], dimension: 8}\n"
+      "  - {name: who_x_what, type: cross, of: [hour, item_id, country], dimension: 8}\n"
+      "embeddings:");
+  const Config config = loaded(text);
+  ASSERT_EQ(config.features.size(), 10u);
+  EXPECT_EQ(config.features[6].boundaries, (std::vector<double>{18, 25.5}));
+  EXPECT_EQ(config.features[9].of, (std::vector<std::string>{"hour", "item_id", "country"}));
+  const Schema schema = config.schema();
+  EXPECT_TRUE(schema.features()[8].context);
+  EXPECT_FALSE(schema.features()[9].context);
+  EXPECT_EQ(schema.table_of(6), schema.table_of(7));
+  const std::string printed = print_config(config);
+  EXPECT_THAT(printed, HasSubstr("boundaries: [18, 25.5]"));
+  EXPECT_EQ(print_config(loaded(printed)), printed);
 }
 
 TEST(LoadConfig, ContractFileLoadsAndSaysTheDefaults) {
@@ -459,8 +478,6 @@ const Mistake kMistakes[] = {
     {"ScheduleFactor", "optimizer: adam,",
      "optimizer: adam, schedule: {shape: cosine, factor: 0.7},",
      "train.dense.schedule.factor: has no effect; expected `shape: exponential` or step"},
-    {"RowOptimizer", "optimizer: adagrad,", "optimizer: ftrl,",
-     "train.embedding.optimizer: ftrl is not built yet"},
     {"Ratio", "optimizer: adam, rate: 0.003}", "optimizer: adam}\n  labels: {ratio: {dwell: 3}}",
      "train.labels.ratio.dwell: a ratio is of 1s and 0s; dwell is a regression"},
     {"RatioZero", "optimizer: adam, rate: 0.003}", "optimizer: adam}\n  labels: {ratio: {ctr: 0}}",
@@ -477,6 +494,67 @@ const Mistake kMistakes[] = {
     {"SamplingBoth", "optimizer: adam, rate: 0.003}",
      "optimizer: adam}\n  negative_sampling: {ratio: 2, rate: 0.5}",
      "train.negative_sampling.ratio: stands for a rate"},
+    {"RowOptimizer", "optimizer: adagrad,", "optimizer: lion,",
+     "train.embedding.optimizer: lion is not known"},
+    {"RowBeta", "optimizer: adagrad,", "optimizer: adagrad, beta1: 0.8,",
+     "train.embedding.beta1: belongs to adam; the optimizer is adagrad"},
+    {"RowL1", "optimizer: adagrad,", "optimizer: adam, l1: 2,",
+     "train.embedding.l1: belongs to ftrl; the optimizer is adam"},
+    {"RowDecay", "optimizer: adagrad,", "optimizer: sgd, l2: 0.1, decay: 0.1,",
+     "train.embedding.decay: does not go together with l2"},
+    {"RowDecayFtrl", "optimizer: adagrad,", "optimizer: ftrl, decay: 0.1,",
+     "train.embedding.decay: does not go together with ftrl"},
+    {"RowSchedule", "optimizer: adagrad,", "optimizer: ftrl, l1: 1, schedule: {shape: cosine},",
+     "train.embedding.schedule: does not go together with l1"},
+    {"RowScheduleLength", "optimizer: adagrad,", "optimizer: adagrad, schedule: {length: 5},",
+     "train.embedding.schedule.length: has no effect"},
+    {"Bloom", "admit_after: 1,", "admission: bloom, admit_after: 1,",
+     "embeddings.admission: bloom counts to 15; expected admit_after from 2 to that, not 1"},
+    {"BloomMost", "admit_after: 1,", "admission: bloom, admit_after: 16,",
+     "embeddings.admission: bloom counts to 15"},
+    {"Evict", "admit_after: 1,", "evict: newest, admit_after: 1,",
+     "embeddings.evict: newest is not known; expected none or oldest"},
+    {"CrossPart",
+     "embeddings:", "  - {name: x, type: cross, of: [user_id, nobody], dimension: 4}\nembeddings:",
+     "features.x.of: nobody is no feature"},
+    {"CrossTwice",
+     "embeddings:", "  - {name: x, type: cross, of: [user_id, user_id], dimension: 4}\nembeddings:",
+     "features.x.of: user_id is there twice"},
+    {"CrossOfOne",
+     "embeddings:", "  - {name: x, type: cross, of: [user_id], dimension: 4}\nembeddings:",
+     "features.x.of: [user_id] is no cross; expected 2 to 16 features"},
+    {"CrossBag",
+     "embeddings:", "  - {name: x, type: cross, of: [user_id, genres], dimension: 4}\nembeddings:",
+     "features.x.of: genres is a bag feature"},
+    {"CrossNumber",
+     "embeddings:", "  - {name: x, type: cross, of: [user_id, price], dimension: 4}\nembeddings:",
+     "features.x.of: price is a numeric feature; expected categorical features, or numeric ones "
+     "with boundaries or buckets"},
+    {"CrossContext", "embeddings:",
+     "  - {name: x, type: cross, of: [user_id, item_id], dimension: 4, context: true}\nembeddings:",
+     "features.x.context: does not belong to a cross feature"},
+    {"CrossWithoutParts", "embeddings:", "  - {name: x, type: cross, dimension: 4}\nembeddings:",
+     "features.x.of: is missing; expected the names of its parts"},
+    {"CrossDimension", "embeddings:",
+     "  - {name: x, type: cross, of: [user_id, item_id], table: item_id, dimension: "
+     "4}\nembeddings:",
+     "features.x.dimension: 4 is not the dimension of the table item_id, which is 16"},
+    {"BucketsDimension", "transform: log1p}", "boundaries: [1, 2]}",
+     "features.price.dimension: is missing"},
+    {"BucketsOrder", "transform: log1p}", "boundaries: [1, 1], dimension: 4}",
+     "features.price.boundaries: expected 1 to 65535 ascending numbers"},
+    {"BucketsTransform", "transform: log1p}", "transform: log1p, boundaries: [1, 2], dimension: 4}",
+     "features.price.transform: does not go together with boundaries"},
+    {"BucketsRange", "transform: log1p}", "buckets: 8, dimension: 4}",
+     "features.price.range: is missing; expected the least and the greatest number"},
+    {"BucketsRangeOrder", "transform: log1p}", "buckets: 8, range: [3, 3], dimension: 4}",
+     "features.price.range: expected two ascending numbers"},
+    {"BucketsStandardize", "transform: log1p}",
+     "standardize: false, boundaries: [1], dimension: 4}",
+     "features.price.standardize: does not belong to a number in buckets"},
+    {"NumberDimension", "transform: log1p}", "dimension: 4}",
+     "features.price.dimension: does not belong to a numeric feature; expected only where the type "
+     "is categorical, bag or cross, or with boundaries or buckets"},
     {"RateNan", "rate: 0.003", "rate: .nan", "train.dense.rate: .nan is not a number"},
     {"RateLarge", "rate: 0.003", "rate: 1e999", "train.dense.rate: 1e999 is not a finite number"},
     {"Policy", "{cvr: wait}", "{cvr: soon}",
