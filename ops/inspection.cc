@@ -140,6 +140,12 @@ Inspection inspect(const Store& store) {
     const auto notes = store.value(participant, "guardrail_notes");
     if (state && notes) found.guardrails.emplace_back(model, read_guardrails(*state, *notes));
   }
+  for (const std::string& participant : store.participants()) {
+    if (participant.starts_with(kModelPrefix)) {
+      found.models.push_back(participant.substr(kModelPrefix.size()));
+    }
+  }
+  found.champion = store.value("models", "champion");
   found.snapshots = store.snapshots();
   found.digest = summary.digest;
   found.history = store.history();
@@ -158,6 +164,9 @@ std::string to_json(const Inspection& inspection) {
   add_dropped_rows(inspection.dropped_rows, out);
   add_capped(inspection.capped, out);
   add_label_delays(inspection.label_delays, out);
+  json::array& names = out["models"].emplace_array();
+  for (const std::string& name : inspection.models) names.emplace_back(name);
+  out["champion"] = inspection.champion ? json::value(*inspection.champion) : json::value(nullptr);
   json::array& tables = out["tables"].emplace_array();
   for (const Inspection::Table& table : inspection.tables) {
     tables.push_back(json::object{{"model", table.model},
@@ -220,6 +229,9 @@ std::string to_text(const Inspection& inspection) {
       line += fmt::format(" {:.1f} % within {} ·", 100 * of.share(part), label_delay_part(part));
     }
     add_line(text, "label_delays", line + fmt::format(" {} out of window", of.out_of_window));
+  }
+  for (const std::string& name : inspection.models) {
+    add_line(text, "model", name + (inspection.champion == name ? " (champion)" : ""));
   }
   for (const Inspection::Table& table : inspection.tables) {
     add_line(text, "table",

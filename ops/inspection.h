@@ -37,6 +37,8 @@ struct Inspection {
   std::vector<Table> tables;  ///< The embedding tables of every model.
   /// By model: the state of its guardrails.
   std::vector<std::pair<std::string, SavedGuardrails>> guardrails;
+  std::vector<std::string> models;      ///< Their names.
+  std::optional<std::string> champion;  ///< Whose scores are served; nothing before any commit.
   std::vector<SnapshotInfo> snapshots;
   std::uint64_t digest = 0;
   std::vector<StoreEvent> history;          ///< Losses and rollbacks.
@@ -50,10 +52,10 @@ Inspection inspect(const Store& store);
 /// One JSON object: `commit`, `version`, `offsets` (a list: topic, partition, offset; of files:
 /// path, position in bytes, lines), `lost` (what `kafka.on_lost: skip` skipped last: topic,
 /// partition, from, to, reason; `to` is null where nobody knows it), the accounts as in `replay`'s
-/// report, `dropped_rows` and `capped` as there, `tables`, `snapshots`, `digest`, `history` (a
-/// list: `event` "lost" or "rollback", `from`, `to`, `commit`; of a rollback also `snapshot`,
-/// `offsets`, `time`), `lost_commits` (null, or `acknowledged` and `recovered`;
-/// `acknowledged` is null where the store's note of it cannot be read).
+/// report, `dropped_rows` and `capped` as there, `models` (names), `champion`, `tables`,
+/// `snapshots`, `digest`, `history` (a list: `event` "lost" or "rollback", `from`, `to`, `commit`;
+/// of a rollback also `snapshot`, `offsets`, `time`), `lost_commits` (null, or `acknowledged` and
+/// `recovered`; `acknowledged` is null where the store's note of it cannot be read).
 std::string to_json(const Inspection& inspection);
 
 /// The same in lines for a reader.

@@ -3,6 +3,7 @@
 #endif
 
 #include "ops/commands/bench.h"
+#include "ops/commands/champion.h"
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
 #include "ops/commands/demo.h"
@@ -40,6 +41,7 @@ int main(int argc, char** argv) {
   add_snapshot_command(program);
   add_freeze_commands(program);
   add_bench_command(program);
+  add_champion_command(program);
   for (const char* name : {"serve", "compare"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

@@ -129,6 +129,32 @@ void add_evaluation(const TrainerReport& trainer, json::object& report) {
   report["history"] = json::parse(print_history(trainer)).at("tasks");
 }
 
+void add_models(const TrainerReports& reports, json::object& report) {
+  json::object& models = report["models"].emplace_object();
+  for (std::size_t m = 0; m < reports.models.size(); ++m) {
+    const TrainerReport& of = reports.models[m];
+    json::object& out = models[of.model].emplace_object();
+    out["champion"] = m == reports.champion_index;
+    out["steps"] = of.steps;
+    out["rows"] = of.rows;
+    add_tasks(of, out);
+  }
+  if (reports.twins.empty()) return;
+  json::array& twins = report["twins"].emplace_array();
+  for (const TransferReport& twin : reports.twins) {
+    twins.push_back(
+        json::object{{"task", twin.task},
+                     {"twin", twin.twin},
+                     {"blocks", twin.blocks},
+                     {"difference", twin.difference},
+                     {"margin", twin.margin},
+                     {"alarm", twin.alarm},
+                     {"since", twin.since.is_finite() ? json::value(print_rfc3339(twin.since))
+                                                      : json::value(nullptr)},
+                     {"alarms", twin.alarms}});
+  }
+}
+
 void add_label_delays(const std::vector<LabelDelays::Of>& delays, json::object& report) {
   json::object& out = report["label_delays"].emplace_object();
   for (const LabelDelays::Of& of : delays) {
@@ -149,11 +175,13 @@ std::string replay_report(const ReplayFigures& figures) {
   add_dropped_rows(figures.counts.dropped, report);
   add_capped(figures.counts.capped, report);
   add_label_delays(figures.counts.delays.all(), report);
-  add_tasks(figures.trainer, report);
-  add_evaluation(figures.trainer, report);
+  const TrainerReport& champion = figures.trainers.champion();
+  add_tasks(champion, report);
+  add_evaluation(champion, report);
+  if (figures.trainers.models.size() > 1) add_models(figures.trainers, report);
   std::vector<std::string> names;
-  for (const TaskReport& task : figures.trainer.tasks) names.push_back(task.name);
-  add_guardrails(figures.trainer.guardrails, names, report);
+  for (const TaskReport& task : champion.tasks) names.push_back(task.name);
+  add_guardrails(champion.guardrails, names, report);
   report["seconds"] = figures.seconds;
   json::object& by_stage = report["stages"].emplace_object();
   for (std::size_t stage = 0; stage < kStageNames.size(); ++stage) {

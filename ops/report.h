@@ -10,6 +10,7 @@
 #include "ingest/join/label_delays.h"
 #include "learner/base/stages.h"
 #include "learner/train/report.h"
+#include "learner/train/trainers.h"
 #include "ops/engine/engine_status.h"
 
 namespace boost::json {
@@ -32,6 +33,10 @@ void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 /// Adds `composite`, `business`, `gates`, `importance` and `history`, as the API has them.
 void add_evaluation(const TrainerReport& trainer, boost::json::object& report);
 
+/// Adds `models`: by name whether it is the champion, its steps, rows and tasks (as `tasks`); and
+/// `twins`, where there are any: the comparison of the champion's tasks with them.
+void add_models(const TrainerReports& reports, boost::json::object& report);
+
 /// Adds `guardrails`: what is frozen (null where it is not), what was passed over, and the batches
 /// in quarantine. `names`: of the tasks.
 void add_guardrails(const GuardrailReport& guards, const std::vector<std::string>& names,
@@ -48,7 +53,7 @@ void add_capped(const UserCap::Counts& capped, boost::json::object& report);
 /// What a report of `replay` is made of. Borrows what it refers to.
 struct ReplayFigures {
   const CommittedCounts& counts;
-  const TrainerReport& trainer;
+  const TrainerReports& trainers;
   const StageTimes& stages;
   double seconds = 0;
   std::uint64_t digest = 0;

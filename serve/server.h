@@ -17,6 +17,7 @@
 #include "learner/publish/serving_model.h"
 #include "learner/train/commands.h"
 #include "learner/train/report.h"
+#include "learner/train/trainers.h"
 #include "serve/join_answer.h"
 #include "serve/learning_status.h"
 #include "serve/options.h"
@@ -51,12 +52,13 @@ enum class Route {
   kSnapshot,
   kFreeze,
   kResume,
+  kChampion,
   kStatus,
   kRollback,
   kOpenApi,
   kOther
 };
-inline constexpr int kRoutes = 18;
+inline constexpr int kRoutes = 19;
 /// "score", "rank" and so on: the label of metrics.
 std::string_view route_name(Route route);
 
@@ -79,19 +81,21 @@ struct ServeProbe {
 /// What the server answers from. Everything borrowed must outlive it; the functions are called on
 /// the server's threads and must be safe there.
 struct ServeParts {
-  std::string model;  ///< Its name in answers.
+  std::string model;  ///< Its name in answers, where no version says whose weights it is made of.
   const Schema* schema = nullptr;
   ModelOptions model_options;
   const ServingModel* serving = nullptr;
   const ScoreFormula* formula = nullptr;
   std::function<EventTime()> clock;
   std::function<std::string()> metrics;  ///< The text of /metrics.
-  std::function<TrainerReport()> tasks;  ///< For /v1/tasks and /v1/relations.
+  std::function<TrainerReport()> tasks;  ///< For /v1/tasks, /v1/relations, the status: the champion.
+  /// For the same, of all models; absent: there is one.
+  std::function<TrainerReports()> models = {};
   /// For /v1/join: its JSON, or nothing where this impression is not known.
   std::function<JoinAnswer<std::string>(std::string_view impression_id)> join;
   std::function<LearningStatus()> learning = {};         ///< For /readyz; absent: not told.
   std::function<Result<SnapshotInfo>()> snapshot;        ///< For POST /v1/admin/snapshot.
-  std::function<CommandAnswer(TrainerCommand)> command;  ///< For freeze and resume.
+  std::function<CommandAnswer(TrainerCommand)> command;  ///< For freeze, resume, champion.
   /// For POST /v1/admin/rollback; returns once the new version is served. Absent: 501.
   std::function<Result<RolledBack, RollbackRefusal>(const std::string& snapshot, Offsets offsets)>
       roll_back = {};

@@ -42,6 +42,10 @@ void PieceIndex::remove_oldest(const keys::PieceKey& key) {
   log.pieces.pop_front();
 }
 
+void PieceIndex::forget(const std::string& participant) {
+  std::erase_if(logs_, [&](const auto& log) { return log.first.first == participant; });
+}
+
 void PieceIndex::set_live_bytes(const std::string& participant, const std::string& set,
                                 std::uint64_t bytes) {
   logs_[{participant, set}].live_bytes = bytes;

@@ -42,6 +42,8 @@ class PieceIndex {
   void add(const keys::PieceKey& key, std::uint64_t bytes);
   /// Requires: `key` is the oldest piece of its set.
   void remove_oldest(const keys::PieceKey& key);
+  /// All sets of a participant go.
+  void forget(const std::string& participant);
   void set_live_bytes(const std::string& participant, const std::string& set, std::uint64_t bytes);
   /// What was added so far was there when the store was opened.
   void end_load();

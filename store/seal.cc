@@ -62,6 +62,16 @@ void Seal::apply(const Commit& commit, const std::vector<keys::PieceKey>& remove
   }
 }
 
+void Seal::forget(std::string_view prefix) {
+  for (auto* hashes : {&values_, &piece_hashes_}) {
+    std::erase_if(*hashes, [&](const auto& entry) {
+      if (!entry.first.starts_with(prefix)) return false;
+      sum_ -= entry.second;
+      return true;
+    });
+  }
+}
+
 void Seal::write(WriteSet& changes) const {
   ByteWriter writer;
   writer.put(sum_);

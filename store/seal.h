@@ -25,6 +25,9 @@ class Seal {
   void apply(const Commit& commit, const std::vector<keys::PieceKey>& removed,
              const std::vector<WrittenPiece>& written);
 
+  /// All values and pieces whose keys begin with `prefix` go.
+  void forget(std::string_view prefix);
+
   /// Puts it into `changes`.
   void write(WriteSet& changes) const;
   /// Whether the database holds this one; one without any commit holds none.

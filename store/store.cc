@@ -276,6 +276,36 @@ void Store::write(const Commit& commit) {
   probe.last_commit_seconds = took.count();
 }
 
+void Store::forget(const std::string& participant) {
+  parts_->check_writable();
+  const std::string prefix = keys::participant_prefix(participant);
+  Database& database = *parts_->database;
+  WriteSet changes(database);
+  const auto erase = [&](Family family, const std::string& all) {
+    database.scan(family, all, [&](std::string_view key, std::string_view) {
+      changes.erase(family, key);
+      if (family == Family::kIndex) changes.erase(Family::kBlocks, key);
+    });
+  };
+  erase(Family::kValues, prefix);
+  erase(Family::kIndex, prefix);
+  erase(Family::kMeta, std::string(keys::kLivePrefix) + prefix);
+  parts_->now.seal.forget(prefix);
+  parts_->now.seal.write(changes);
+  try {
+    MILLRACE_FAILPOINT("forget.before_write");
+    database.write(changes);
+    MILLRACE_FAILPOINT("forget.after_write");
+  } catch (...) {
+    parts_->failed = true;
+    ++parts_->probe.failures;
+    throw;
+  }
+  parts_->now.index.forget(participant);
+  parts_->now.participants.erase(participant);
+  parts_->count_sizes();
+}
+
 // Only an owner that is part of the commit has put its entries again.
 std::vector<keys::PieceKey> Store::Parts::cleaned_by(const Commit& commit) const {
   std::set<std::string_view> owners;

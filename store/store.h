@@ -79,6 +79,10 @@ class Store {
   /// what is on the disk is known only after it was opened anew.
   void write(const Commit& commit);
 
+  /// Removes all that the store has of a participant, in one synced write. Requires: opened with
+  /// kWrite, and nothing was written yet; it has no cold blocks. Error: as `write`.
+  void forget(const std::string& participant);
+
   /// The pieces that the owners should put again in the next commit; they are deleted by the commit
   /// that `write` is next given, where their participant is part of it. Call once before each
   /// barrier, after the `write` of the one before. None where the store is only read.

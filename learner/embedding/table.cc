@@ -249,6 +249,10 @@ void EmbeddingTable::publish(bool everything, std::vector<std::uint64_t>& keys,
   if (everything) erased.clear();
 }
 
+void EmbeddingTable::skip_publication() {
+  rows_.take_unpublished(false, [](KeyedRows::Row) {});
+}
+
 void EmbeddingTable::save(std::uint64_t sequence, std::span<const Cleaning> cleanings,
                           StateChanges& changes) {
   rows_.save(rows_set_, sequence, cleanings, changes);

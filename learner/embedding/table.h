@@ -101,6 +101,8 @@ class EmbeddingTable {
   /// What changed or went since the last call (`everything`: all rows), weights only.
   void publish(bool everything, std::vector<std::uint64_t>& keys, std::vector<float>& weights,
                std::vector<std::uint64_t>& erased);
+  /// Counts all changes as published.
+  void skip_publication();
 
   /// The sets "rows/<name>", and "candidates/<name>" (KeyedRows) or "counters/<name>"
   /// (BloomCounter).

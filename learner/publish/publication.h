@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "learner/base/time.h"
+#include "learner/data/projection.h"
+#include "learner/model/options.h"
 
 namespace millrace {
 
@@ -35,6 +38,14 @@ struct DenseWeights {
   std::vector<LabelRange> labels;        ///< One a task.
 };
 
+/// Whose weights a version is made of, where a stream has several models: what scorers must know of
+/// the model beside them.
+struct ServedShape {
+  std::string model;
+  ModelOptions options;
+  Projection projection;
+};
+
 /// What a trainer hands to those who score: everything at first, afterwards what changed. Where
 /// `dense` is null the dense weights are those of the version before.
 struct Publication {
@@ -43,6 +54,8 @@ struct Publication {
   /// W + allowed_lateness when the last row was decided; before_all() while there was none.
   EventTime seen = EventTime::before_all();
   bool complete = false;  ///< Replaces everything instead of adding to it.
+  /// Of a complete one: the model whose weights these are. Null: the same as before.
+  std::shared_ptr<const ServedShape> shape;
 };
 
 }  // namespace millrace

@@ -170,8 +170,8 @@ struct Scorer::Parts {
         shared(static_cast<std::size_t>(model.context_units())),
         z(static_cast<std::size_t>(kTileRows) * schema.tasks().size()) {}
 
-  void gather(const ServingModel& serving, const Batch& context_row, const Batch& rows,
-              Scores& scores);
+  bool gather(const ServingModel& serving, const ServedShape* shape, const Batch& context_row,
+              const Batch& rows, Scores& scores);
   void compute(Scores& scores);
 
   const Schema schema;
@@ -189,8 +189,9 @@ struct Scorer::Parts {
 };
 
 // The tables are read under the pin; what has only to do with the dense weights comes after it.
-void Scorer::Parts::gather(const ServingModel& serving, const Batch& context_row, const Batch& rows,
-                           Scores& scores) {
+// False where another model is served by now.
+bool Scorer::Parts::gather(const ServingModel& serving, const ServedShape* shape,
+                           const Batch& context_row, const Batch& rows, Scores& scores) {
   MILLRACE_CHECK(context_row.rows == 1);
   const View<float> context_view(context_x.data(), 1, schema.context_width());
   const int columns = schema.inputs() - split;
@@ -198,6 +199,7 @@ void Scorer::Parts::gather(const ServingModel& serving, const Batch& context_row
   const View<float> candidate_view(x.data(), rows.rows, columns);
   {
     const ServingModel::Pin pin = serving.pin();
+    if (pin.shape().get() != shape) return false;
     scores.version = pin.version();
     scores.seen = pin.seen();
     dense = pin.dense();
@@ -214,6 +216,7 @@ void Scorer::Parts::gather(const ServingModel& serving, const Batch& context_row
       std::copy(context_x.begin(), context_x.end(), candidate_view.row(r));
     }
   }
+  return true;
 }
 
 void Scorer::Parts::compute(Scores& scores) {
@@ -243,14 +246,36 @@ Scorer::Scorer(const Schema& schema, const ModelOptions& options)
 
 Scorer::~Scorer() = default;
 
+// Makes the parts anew where another model is served.
+void Scorer::follow(const ServingModel& model) {
+  {
+    const ServingModel::Pin pin = model.pin();
+    if (pin.shape() == shape_ || pin.shape() == nullptr) return;
+    shape_ = pin.shape();
+  }
+  parts_ = std::make_unique<Parts>(shape_->projection.schema(), shape_->options);
+}
+
 void Scorer::score(const ServingModel& model, const Batch& context, const Batch& candidates,
                    Scores& scores) {
   const FlushDenormals flush;
+  bool gathered = false;
+  while (!gathered) {
+    follow(model);
+    const bool cut = shape_ != nullptr && !shape_->projection.is_whole();
+    if (cut) {
+      shape_->projection.apply(context, context_);
+      shape_->projection.apply(candidates, candidates_);
+    }
+    Parts& parts = *parts_;
+    scores.model = shape_ == nullptr ? std::string() : shape_->model;
+    scores.rows = candidates.rows;
+    scores.keys = scores.unknown_keys = 0;
+    scores.values.resize(static_cast<std::size_t>(scores.rows) * parts.schema.tasks().size());
+    gathered = parts.gather(model, shape_.get(), cut ? context_ : context,
+                            cut ? candidates_ : candidates, scores);
+  }
   Parts& parts = *parts_;
-  scores.rows = candidates.rows;
-  scores.keys = scores.unknown_keys = 0;
-  scores.values.resize(static_cast<std::size_t>(scores.rows) * parts.schema.tasks().size());
-  parts.gather(model, context, candidates, scores);
   if (scores.rows > 0) parts.compute(scores);
   parts.dense.reset();
   if (parts.x.capacity() > kKeptValues) std::vector<float>().swap(parts.x);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "learner/data/batch.h"
@@ -18,6 +19,7 @@ struct Scores {
   /// its condition), a regression's value, clamped to the labels seen and transformed back. A value
   /// that is not finite is NaN.
   std::vector<float> values;
+  std::string model;  ///< Whose weights they are; empty where no publication said.
   VersionNumber version;
   EventTime seen;
   std::uint64_t keys = 0;          ///< Categorical values (elements of bags too) in the request,
@@ -27,11 +29,12 @@ struct Scores {
 
 /// Scores requests of one context with many candidates; what depends on the context alone is done
 /// once, so the answer differs from the trainer's forward pass by the rounding of one sum.
+/// Where the model that is served changes, it follows: then `Scores` has that one's tasks.
 /// Memory: workspaces for tiles of 256 rows, and x [rows, D] of a request. Threads: one scorer per
 /// thread; none waits for another or for the publisher.
 class Scorer {
  public:
-  /// Copies the schema. Requires: as Model's.
+  /// Copies the schema, the stream's. Requires: as Model's.
   Scorer(const Schema& schema, const ModelOptions& options);
   ~Scorer();
 
@@ -43,7 +46,12 @@ class Scorer {
 
  private:
   struct Parts;
+  void follow(const ServingModel& model);
+
   std::unique_ptr<Parts> parts_;
+  /// The model that parts_ is of, where a publication said; and of a request what it has of it.
+  std::shared_ptr<const ServedShape> shape_;
+  Batch context_, candidates_;
 };
 
 }  // namespace millrace

@@ -20,7 +20,20 @@ struct ServingModel::Pin::Side {
   alignas(64) VersionNumber version;
   EventTime seen = EventTime::before_all();
   std::shared_ptr<const DenseWeights> dense;
+  std::shared_ptr<const ServedShape> shape;
   std::vector<RowTable> tables;
+
+  void make_tables(const Schema& schema) {
+    tables.clear();
+    tables.reserve(schema.tables().size());
+    for (const Table& table : schema.tables()) tables.emplace_back(table.dimension);
+  }
+  // Whose tables these are; they are made anew where that changes.
+  void take_shape(const std::shared_ptr<const ServedShape>& now) {
+    if (now == nullptr || now == shape) return;
+    shape = now;
+    make_tables(now->projection.schema());
+  }
 };
 
 struct ServingModel::Sides {
@@ -38,6 +51,8 @@ struct ServingModel::Sides {
 };
 
 void ServingModel::Sides::change(Side& to, const Publication& publication, VersionNumber version) {
+  MILLRACE_CHECK(publication.complete || publication.shape == nullptr);
+  to.take_shape(publication.shape);
   MILLRACE_CHECK(publication.tables.size() == to.tables.size());
   for (std::size_t t = 0; t < to.tables.size(); ++t) {
     RowTable& table = to.tables[t];
@@ -57,6 +72,7 @@ void ServingModel::Sides::change(Side& to, const Publication& publication, Versi
 }
 
 void ServingModel::Sides::copy(Side& to, const Side& from) {
+  to.take_shape(from.shape);
   for (std::size_t t = 0; t < to.tables.size(); ++t) to.tables[t].copy(from.tables[t]);
   to.dense = from.dense;
   to.seen = from.seen;
@@ -85,10 +101,7 @@ void ServingModel::Sides::count(const Side& shown) {
 }
 
 ServingModel::ServingModel(const Schema& schema) : sides_(std::make_unique<Sides>()) {
-  for (Pin::Side& side : sides_->side) {
-    side.tables.reserve(schema.tables().size());
-    for (const Table& table : schema.tables()) side.tables.emplace_back(table.dimension);
-  }
+  for (Pin::Side& side : sides_->side) side.make_tables(schema);
 }
 
 ServingModel::~ServingModel() = default;
@@ -142,6 +155,7 @@ ServingModel::Pin::~Pin() {
 VersionNumber ServingModel::Pin::version() const { return side_->version; }
 EventTime ServingModel::Pin::seen() const { return side_->seen; }
 std::shared_ptr<const DenseWeights> ServingModel::Pin::dense() const { return side_->dense; }
+const std::shared_ptr<const ServedShape>& ServingModel::Pin::shape() const { return side_->shape; }
 const float* ServingModel::Pin::find(int table, std::uint64_t key) const {
   return side_->tables[static_cast<std::size_t>(table)].find(key);
 }

@@ -26,6 +26,9 @@ std::string print_version(VersionNumber version);
 /// swaps, waits until the other side is left, and applies the same there. So readers never wait for
 /// the publisher, and a reader sees one version from start to end.
 ///
+/// A complete publication may be of another model (Publication::shape): a reader sees the model and
+/// its weights change in one step.
+///
 /// Memory: twice the embedding weights (no optimiser state) and one dense block a version in use.
 /// Threads: `apply` from one thread; everything else from any.
 class ServingModel {
@@ -49,6 +52,8 @@ class ServingModel {
     VersionNumber version() const;
     EventTime seen() const;
     std::shared_ptr<const DenseWeights> dense() const;
+    /// The model whose weights these are; null where no publication said.
+    const std::shared_ptr<const ServedShape>& shape() const;
     /// The row of `key` in a table, [dimension], or null where it has none (the neutral row).
     const float* find(int table, std::uint64_t key) const;
 

@@ -16,14 +16,16 @@ namespace millrace {
 
 /// What an administrator asks of a trainer.
 struct TrainerCommand {
-  enum class Kind { kFreeze, kResume };
+  enum class Kind { kFreeze, kResume, kChampion };
   Kind kind = Kind::kFreeze;
-  std::string task;    ///< Empty: all of learning.
-  std::string reason;  ///< Of a freeze; for people.
+  std::string task = {};    ///< Empty: all of learning.
+  std::string reason = {};  ///< Of a freeze; for people.
+  std::string model = {};   ///< Of kChampion: the one whose scores are to be served.
 };
 
 struct CommandAnswer {
-  enum class Status { kDone, kUnknownTask, kUnavailable };
+  /// kRefused: there is no such task or model, or it may not be; nothing was changed.
+  enum class Status { kDone, kRefused, kUnavailable };
   Status status = Status::kDone;
   std::string message;  ///< What was done, or why not.
 };

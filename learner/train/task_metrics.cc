@@ -104,7 +104,7 @@ void TaskMetrics::add_row(const Batch& batch, int i, int task, const RowPlace& p
     m.label = in_label_units(schema_.tasks()[k].transform, label);
     m.prediction = served_value(z.row(i), task, outputs);
   }
-  of.own.add(m, place);
+  add_own(of, m, place);
 }
 
 double TaskMetrics::served_value(const float* z, int task, const OutputStart& outputs) const {
@@ -136,6 +136,11 @@ void TaskMetrics::add_business(const Batch& batch, View<const float> z,
   }
 }
 
+void TaskMetrics::add_own(Of& of, const Measurement& row, const RowPlace& place) const {
+  of.own.add(row, place);
+  if (observer_) observer_(static_cast<int>(&of - tasks_.data()), row, place.user);
+}
+
 // One row of a binary task, from its served logits.
 void TaskMetrics::add_binary(Of& of, const Row& row, double own,
                              std::optional<double> product) const {
@@ -144,7 +149,7 @@ void TaskMetrics::add_binary(Of& of, const Row& row, double own,
                        math::bce(logit, row.label).value};
   };
   if (of.entire && product) of.entire->add(measurement(*product), row.place);
-  if (row.condition) of.own.add(measurement(own), row.place);
+  if (row.condition) add_own(of, measurement(own), row.place);
 }
 
 std::vector<float> TaskMetrics::slice_marks(const Batch& batch) {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "learner/base/state.h"
@@ -33,6 +36,10 @@ class TaskMetrics {
   explicit TaskMetrics(const Schema& schema, const EvaluateOptions& options = {});
 
   const ServedLogits& served() const { return served_; }
+
+  /// Is told of each row as a task's own output is measured on it; `user`: 0 where not known.
+  using Observer = std::function<void(int task, const Measurement& row, std::uint64_t user)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
   /// z [rows, T] and `losses` are of this batch; `outputs` is from before it.
   void add(const Batch& batch, View<const float> z, const TaskLosses& losses,
@@ -83,6 +90,7 @@ class TaskMetrics {
   void add_business(const Batch& batch, View<const float> z, const OutputStart& outputs);
   std::vector<const OutputMetrics*> outputs() const;
   int slice_of_mark(float mark) const;
+  void add_own(Of& of, const Measurement& row, const RowPlace& place) const;
 
   const Schema& schema_;
   const EvaluateOptions options_;
@@ -93,6 +101,7 @@ class TaskMetrics {
   BusinessFigures business_;
   std::vector<RowPlace> places_;  ///< Of a batch's rows.
   mutable std::size_t next_ = 0;  ///< The output that a refresh in parts begins with.
+  Observer observer_;
 };
 
 }  // namespace millrace

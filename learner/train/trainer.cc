@@ -434,6 +434,13 @@ Publication Trainer::publish() {
   return publication;
 }
 
+void Trainer::observe(Observer observer) { parts_->metrics.observe(std::move(observer)); }
+
+void Trainer::unpublish() {
+  parts_->published = false;
+  parts_->last_sums.clear();
+}
+
 const std::string& Trainer::name() const { return parts_->name; }
 const TrainerProbe& Trainer::probe() const { return parts_->probe; }
 
@@ -505,6 +512,10 @@ StateChanges Trainer::save(std::uint64_t sequence, std::span<const Cleaning> cle
   p.heads.save(changes);
   p.scores.save(sequence, cleanings, changes);
   p.inputs.save(sequence, cleanings, changes);
+  // Whoever publishes next takes everything: a list of what changed would only grow until then.
+  for (EmbeddingTable& table : p.inputs.tables()) {
+    if (!p.published) table.skip_publication();
+  }
   return changes;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 #include "learner/data/schema.h"
 #include "learner/embedding/options.h"
 #include "learner/evaluate/options.h"
+#include "learner/evaluate/tally.h"
 #include "learner/model/options.h"
 #include "learner/publish/publication.h"
 #include "learner/relation/options.h"
@@ -69,6 +71,13 @@ class Trainer final : public Participant {
   std::string_view held();
   /// What changed since the last call (everything, the first time), for the scorers.
   Publication publish();
+  /// Nobody has what was published any more: the next publication is of everything. Until then what
+  /// changed is not noted.
+  void unpublish();
+
+  /// As TaskMetrics::observe: called within `train`, on its thread.
+  using Observer = std::function<void(int task, const Measurement& row, std::uint64_t user)>;
+  void observe(Observer observer);
 
   /// The index of the task of that name.
   std::optional<int> find_task(std::string_view name) const;

@@ -12,6 +12,7 @@
 #include "ops/commands/migrate.h"
 #include "ops/commands/with_config.h"
 #include "ops/engine/engine.h"
+#include "ops/files.h"
 #include "ops/log.h"
 #include "ops/progress.h"
 #include "ops/report.h"
@@ -30,14 +31,6 @@ struct Arguments {
 
 std::optional<std::string> path_or_none(const std::string& path) {
   return path.empty() ? std::nullopt : std::optional<std::string>(path);
-}
-
-// Throws where the file cannot be written.
-void write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  const bool written = file != nullptr && std::fputs(text.c_str(), file) >= 0;
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (!written || !closed) throw std::runtime_error(path + ": cannot be written");
 }
 
 // A file that is read, or written twice, must not be written over. Empty where all is well.
@@ -99,7 +92,7 @@ int replay(const Arguments& arguments, const LoadedConfig& loaded) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const CommittedCounts counts = engine.status().committed;
   const std::string report = replay_report({.counts = counts,
-                                            .trainer = *engine.report(),
+                                            .trainers = *engine.reports(),
                                             .stages = engine.stages(),
                                             .seconds = took.count(),
                                             .digest = engine.store().digest()});

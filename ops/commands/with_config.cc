@@ -19,6 +19,11 @@ void add_config_options(Command& command, ConfigArguments& arguments) {
 
 int with_config(const ConfigArguments& arguments,
                 const std::function<int(const LoadedConfig& loaded)>& action) {
+  return with_config(arguments, load_config, action);
+}
+
+int with_config(const ConfigArguments& arguments, const ConfigLoader& load,
+                const std::function<int(const LoadedConfig& loaded)>& action) {
   if (arguments.print_schema) {
     std::cout << print_config_schema();
     return kExitDone;
@@ -36,7 +41,7 @@ int with_config(const ConfigArguments& arguments,
     }
     overrides.push_back({set.substr(0, equals), set.substr(equals + 1), "--set"});
   }
-  const auto loaded = load_config(arguments.path, overrides);
+  const auto loaded = load(arguments.path, overrides);
   if (!loaded) {
     std::cerr << loaded.error().message;
     return kExitBadConfig;

@@ -9,6 +9,7 @@
 #include "learner/model/model.h"
 #include "learner/train/first_scores.h"
 #include "ops/config/feedback_checks.h"
+#include "ops/config/models.h"
 
 namespace millrace {
 namespace {
@@ -107,27 +108,38 @@ std::string explain_tasks(const Config& config) {
   return text;
 }
 
-std::string explain_model(const Config& config, const Schema& schema, long parameters) {
-  const ModelOptions& model = config.learner.model;
-  return "model " + config.name + "\n  " + std::string(choice_name(model.backbone)) + ": " +
-         grouped(schema.inputs()) + " inputs (" + grouped(schema.context_width()) +
-         " from the context), " + std::to_string(model.experts) + " experts " +
-         print_value(model.expert_layers) + ", gates " +
-         (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers)) + ", towers " +
-         print_value(model.tower_layers) + "\n  " + grouped(parameters) +
+std::string explain_model(const ModelPlan& plan, const Config& config, long parameters) {
+  const ModelOptions& model = plan.options.model;
+  const Schema& schema = plan.projection.schema();
+  std::string text = "model " + plan.name + "\n  ";
+  if (!plan.projection.is_whole()) {
+    const auto names = [](const auto& things) {
+      std::string all;
+      for (const auto& thing : things) all += (all.empty() ? "" : ", ") + thing.name;
+      return all;
+    };
+    text += "of the tasks " + names(schema.tasks()) + " and the features " +
+            names(schema.features()) + "\n  ";
+  }
+  return text + std::string(choice_name(model.backbone)) + ": " + grouped(schema.inputs()) +
+         " inputs (" + grouped(schema.context_width()) + " from the context), " +
+         std::to_string(model.experts) + " experts " + print_value(model.expert_layers) +
+         ", gates " + (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers)) +
+         ", towers " + print_value(model.tower_layers) + "\n  " + grouped(parameters) +
          " dense weights; the score is " + config.score + "\n";
 }
 
 // What a row takes while it is learned (key, times, weights, optimiser values, index), and in one
 // of the two serving copies (weights, index).
-double training_row_bytes(const Config& config, int dimension) {
-  return 16 + 4.0 * (dimension + row_state(config.learner.train.embedding, dimension)) + 13.5;
+double training_row_bytes(const LearnerOptions& options, int dimension) {
+  return 16 + 4.0 * (dimension + row_state(options.train.embedding, dimension)) + 13.5;
 }
 double serving_row_bytes(int dimension) { return 4.0 * dimension + 28; }
 // Of keys on their way to a row.
 constexpr double kCandidateBytes = 34;
 
-std::string explain_memory(const Config& config, const Schema& schema, long parameters) {
+std::string explain_memory(const Config& config, const std::vector<ModelPlan>& plans) {
+  const Schema schema = config.schema();
   std::string text = "memory, at most\n";
   double sum = 0;
   const auto add = [&](const std::string& what, double bytes, const std::string& note) {
@@ -143,34 +155,41 @@ std::string explain_memory(const Config& config, const Schema& schema, long para
         kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
         "at " + grouped(cap.users) + " users in a window of each stream");
   }
-  const EmbeddingOptions& embeddings = config.learner.embeddings;
-  const auto rows = static_cast<double>(embeddings.max_rows);
-  for (const Table& table : schema.tables()) {
-    add("table " + table.name, rows * training_row_bytes(config, table.dimension),
-        "at " + grouped(config.learner.embeddings.max_rows) + " rows of " +
-            std::to_string(table.dimension));
-    add("  served, two copies", 2 * rows * serving_row_bytes(table.dimension), "");
-    if (embeddings.admit_after == 1) continue;
-    const bool bloom = embeddings.admission == KeyAdmission::kBloom;
-    add("  keys without a row",
-        bloom ? static_cast<double>(embeddings.admission_memory.value) : rows * kCandidateBytes,
-        bloom ? "embeddings.admission_memory" : "at as many keys");
+  double served = 0, each = 0;
+  for (const ModelPlan& plan : plans) {
+    const std::string of = plans.size() > 1 ? " of " + plan.name : "";
+    const auto rows = static_cast<double>(plan.options.embeddings.max_rows);
+    double served_here = 0, each_served = 0;
+    for (const Table& table : plan.projection.schema().tables()) {
+      add("table " + table.name + of, rows * training_row_bytes(plan.options, table.dimension),
+          "at " + grouped(plan.options.embeddings.max_rows) + " rows of " +
+              std::to_string(table.dimension));
+      served_here += 2 * rows * serving_row_bytes(table.dimension);
+      each_served += 2 * serving_row_bytes(table.dimension);
+      if (plan.options.embeddings.admit_after > 1) {
+        const bool bloom = plan.options.embeddings.admission == KeyAdmission::kBloom;
+        add("  keys without a row",
+            bloom ? static_cast<double>(plan.options.embeddings.admission_memory.value)
+                  : rows * kCandidateBytes,
+            bloom ? "embeddings.admission_memory" : "at as many keys");
+      }
+      each += training_row_bytes(plan.options, table.dimension);
+    }
+    // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
+    const double parameters = static_cast<double>(
+        Model<float>(plan.projection.schema(), plan.options.model).parameter_count());
+    add("dense weights" + of, 4.0 * (4 + 3) * parameters, "");
+    if (!plan.projection.has_all_tasks()) continue;  // it is never served
+    served = std::max(served, served_here);
+    each += &plan == plans.data() ? each_served : 0;
   }
-  // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
-  add("dense weights", 4.0 * (4 + 3) * static_cast<double>(parameters), "");
+  add("served tables, two copies", served, plans.size() > 1 ? "of the largest champion" : "");
   text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
   if (schema.has_immediate()) {
     text += "  Labels trained early: " + std::to_string(FirstScores::bytes_each(schema)) +
             " B for each impression from its first row until its label is decided.\n";
   }
-  text += "  A table takes what its keys take, not its limit: " + rough_bytes([&] {
-            double each = 0;
-            for (const Table& table : schema.tables()) {
-              each += training_row_bytes(config, table.dimension) +
-                      2 * serving_row_bytes(table.dimension);
-            }
-            return 1000 * each;
-          }()) +
+  text += "  A table takes what its keys take, not its limit: " + rough_bytes(1000 * each) +
           " for every 1,000 rows in each.\n";
   return text;
 }
@@ -191,10 +210,13 @@ std::string rough_bytes(double bytes) {
 }
 
 std::string explain_config(const Config& config) {
-  const Schema schema = config.schema();
-  const long parameters = Model<float>(schema, config.learner.model).parameter_count();
-  return explain_events(config) + explain_tasks(config) +
-         explain_model(config, schema, parameters) + explain_memory(config, schema, parameters);
+  const std::vector<ModelPlan> plans = model_plans(config);
+  std::string text = explain_events(config) + explain_tasks(config);
+  for (const ModelPlan& plan : plans) {
+    const Model<float> model(plan.projection.schema(), plan.options.model);
+    text += explain_model(plan, config, model.parameter_count());
+  }
+  return text + explain_memory(config, plans);
 }
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 #include "learner/data/derived_keys.h"
 #include "learner/embedding/row_optimizer.h"
 #include "ops/config/config.h"
+#include "ops/config/models.h"
 #include "ops/config/yaml_text.h"
 
 namespace millrace {
@@ -128,9 +129,8 @@ void add_backbone(Lines& lines, const ModelOptions& model) {
   lines.add("model.gate_bias", model.gate_bias);
 }
 
-}  // namespace
-
-std::string config_identity(const Config& config) {
+// Of a configuration with one model.
+std::string identity_of_one(const Config& config) {
   Lines lines;
   const LearnerOptions& learner = config.learner;
   lines.add("name", config.name);  // the model's state is stored under it
@@ -159,22 +159,108 @@ std::string config_identity(const Config& config) {
   return std::move(lines).text();
 }
 
-std::string identity_difference(const std::string& stored, const std::string& configured) {
-  const auto before = parse_lines(stored), now = parse_lines(configured);
+// What of an identity is the stream's, whichever models learn from it.
+bool is_of_the_stream(std::string_view key) {
+  for (const std::string_view prefix :
+       {"events.", "features", "tasks", "train.delayed_feedback.", "train.negative_sampling."}) {
+    if (key.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+using Values = std::map<std::string, std::string>;
+
+// The lines of an identity by whose they are; one without "models." is of one model, `name`.
+struct Identity {
+  Values stream;
+  std::map<std::string, Values> models;
+
+  explicit Identity(const std::string& text) {
+    constexpr std::string_view kModels = "models.";
+    const Values lines = parse_lines(text);
+    const auto name = lines.find("name");
+    for (const auto& [key, value] : lines) {
+      if (key.starts_with(kModels)) {
+        // A name may hold dots, but no slash.
+        const std::string_view rest = std::string_view(key).substr(kModels.size());
+        const std::size_t end = rest.find('/');
+        models[std::string(rest.substr(0, end))][std::string(rest.substr(end + 1))] = value;
+      } else if (is_of_the_stream(key)) {
+        stream[key] = value;
+      } else if (name != lines.end() && key != "name") {
+        models[name->second][key] = value;
+      }
+    }
+  }
+  std::string names() const {
+    std::string names;
+    for (const auto& [name, values] : models) names += (names.empty() ? "" : ", ") + name;
+    return names;
+  }
+};
+
+void add_difference(const Values& before, const Values& now, const std::string& prefix,
+                    std::string& difference) {
   std::set<std::string> keys;
   for (const auto& [key, value] : before) keys.insert(key);
   for (const auto& [key, value] : now) keys.insert(key);
-  std::string difference;
-  const auto shown = [](const auto& values, const std::string& key) {
+  const auto shown = [](const Values& values, const std::string& key) {
     const auto at = values.find(key);
     return at == values.end() ? std::string("nothing") : at->second;
   };
   for (const std::string& key : keys) {
     const std::string a = shown(before, key), b = shown(now, key);
     if (a == b) continue;
-    difference += key + ": the store has " + a + ", the configuration says " + b + "\n";
+    difference += prefix + key + ": the store has " + a + ", the configuration says " + b + "\n";
+  }
+}
+
+}  // namespace
+
+std::string config_identity(const Config& config) {
+  const std::vector<ModelPlan> plans = model_plans(config);
+  if (plans.size() == 1 && config.models.empty()) return identity_of_one(config);
+  std::string text;
+  for (const auto& [key, value] : parse_lines(identity_of_one(config))) {
+    if (is_of_the_stream(key)) text += key + ": " + value + "\n";
+  }
+  for (const ModelPlan& plan : plans) {
+    const std::string prefix = "models." + plan.name + "/";
+    for (const auto& [key, value] : parse_lines(identity_of_one(config_of(config, plan)))) {
+      const bool part =
+          (key == "tasks" && !plan.projection.has_all_tasks()) ||
+          (key == "features" && plan.projection.features().size() != config.features.size());
+      if (part || (!is_of_the_stream(key) && key != "name")) {
+        text += prefix + key + ": " + value + "\n";
+      }
+    }
+  }
+  return text;
+}
+
+std::string identity_difference(const std::string& stored, const std::string& configured) {
+  const Identity before(stored), now(configured);
+  std::string difference;
+  add_difference(before.stream, now.stream, "", difference);
+  const bool several = before.models.size() + now.models.size() > 2;
+  bool any = false;
+  for (const auto& [name, values] : before.models) {
+    const auto at = now.models.find(name);
+    if (at == now.models.end()) continue;
+    any = true;
+    add_difference(values, at->second, several ? "models." + name + "." : "", difference);
+  }
+  if (!any) {
+    difference +=
+        "name: the store has " + before.names() + ", the configuration says " + now.names() + "\n";
   }
   return difference;
+}
+
+std::vector<std::string> identity_models(const std::string& identity) {
+  std::vector<std::string> names;
+  for (const auto& [name, values] : Identity(identity).models) names.push_back(name);
+  return names;
 }
 
 }  // namespace millrace

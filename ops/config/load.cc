@@ -10,6 +10,7 @@
 #include "ops/config/checks.h"
 #include "ops/config/document.h"
 #include "ops/config/entries.h"
+#include "ops/config/models.h"
 #include "ops/config/overlay.h"
 #include "ops/config/reader.h"
 #include "ops/config/sections.h"
@@ -81,37 +82,85 @@ void read_top(ConfigReader& reader, const ConfigNode& root, Config& config) {
   }
 }
 
+void read_document(ConfigReader& reader, const ConfigNode& root, Config& config,
+                   std::vector<Problem>& doubts) {
+  reader.remember("", {root.place.source, 1});
+  read_top(reader, root, config);
+  read_events(reader, root.find("events"), config);
+  read_features(reader, root.find("features"), config);
+  read_tasks(reader, root.find("tasks"), config, doubts);
+  check_config(reader, config, doubts);
+}
+
+bool is_among(const std::vector<Problem>& problems, const Problem& one) {
+  return std::any_of(problems.begin(), problems.end(), [&](const Problem& other) {
+    return other.text == one.text && other.place.text() == one.place.text();
+  });
+}
+
+// Each model's document; what was said of the whole already is not said again.
+void read_models_of(const ConfigNode& root, Config& config, std::vector<Problem>& problems,
+                    std::vector<Problem>& doubts) {
+  ConfigReader reader(problems);
+  reader.remember("", {root.place.source, 1});
+  for (std::size_t i = 0; i < root.keys.size(); ++i) {
+    reader.remember(root.keys[i], root.items[i].place);
+  }
+  const std::vector<Problem> told = doubts;
+  read_models(reader, root, config,
+              [&](const ConfigNode& document, const std::string& prefix, Config& one) {
+                std::vector<Problem> wrong, doubtful;
+                ConfigReader of_one(wrong);
+                read_document(of_one, document, one, doubtful);
+                for (Problem& problem : wrong) {
+                  problems.push_back({problem.place, prefix + problem.text});
+                }
+                for (Problem& doubt : doubtful) {
+                  if (!is_among(told, doubt)) doubts.push_back({doubt.place, prefix + doubt.text});
+                }
+              });
+}
+
 }  // namespace
 
-Result<LoadedConfig> load_config_text(const std::string& text, const std::string& name,
-                                      const std::vector<ConfigOverride>& overrides) {
-  std::vector<Problem> problems, doubts;
+std::optional<ConfigNode> parse_config_tree(const std::string& text, const std::string& name,
+                                            std::vector<Problem>& problems) {
   auto root = parse_document(text, name, problems);
-  if (!root) return as_error(problems);
+  if (!root) return std::nullopt;
   if (root->kind != ConfigNode::Kind::kMap) {
     problems.push_back({{name, std::max(1, root->place.line)},
                         root->describe() + " is not a configuration; expected a mapping with "
                                            "events, features and tasks"});
-    return as_error(problems);
+    return std::nullopt;
   }
-  apply_overrides(*root, overrides, problems);
+  root->place.source = name;
+  return root;
+}
 
-  ConfigReader reader(problems);
-  reader.remember("", {name, 1});
+Result<LoadedConfig> load_config_tree(ConfigNode root, std::vector<Problem> problems,
+                                      const std::vector<ConfigOverride>& overrides) {
+  apply_overrides(root, overrides, problems);
+  std::vector<Problem> doubts;
   LoadedConfig loaded;
-  Config& config = loaded.config;
-  read_top(reader, *root, config);
-  read_events(reader, root->find("events"), config);
-  read_features(reader, root->find("features"), config);
-  read_tasks(reader, root->find("tasks"), config, doubts);
-  check_config(reader, config, doubts);
+  {
+    ConfigReader reader(problems);
+    read_document(reader, root, loaded.config, doubts);
+  }
+  if (problems.empty()) read_models_of(root, loaded.config, problems, doubts);
   if (!problems.empty()) return as_error(problems);
   loaded.warnings = in_order(doubts);
   return loaded;
 }
 
-Result<LoadedConfig> load_config(const std::string& path,
-                                 const std::vector<ConfigOverride>& overrides) {
+Result<LoadedConfig> load_config_text(const std::string& text, const std::string& name,
+                                      const std::vector<ConfigOverride>& overrides) {
+  std::vector<Problem> problems;
+  auto root = parse_config_tree(text, name, problems);
+  if (!root) return as_error(problems);
+  return load_config_tree(std::move(*root), std::move(problems), overrides);
+}
+
+Result<std::string> read_config_file(const std::string& path) {
   std::error_code unknown;
   const bool is_folder = std::filesystem::is_directory(path, unknown);
   errno = 0;
@@ -123,7 +172,14 @@ Result<LoadedConfig> load_config(const std::string& path,
   }
   std::ostringstream text;
   if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  return load_config_text(text.str(), path, overrides);
+  return text.str();
+}
+
+Result<LoadedConfig> load_config(const std::string& path,
+                                 const std::vector<ConfigOverride>& overrides) {
+  auto text = read_config_file(path);
+  if (!text) return text.error();
+  return load_config_text(*text, path, overrides);
 }
 
 }  // namespace millrace

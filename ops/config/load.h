@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "learner/base/result.h"
 #include "ops/config/config.h"
+#include "ops/config/document.h"
 
 namespace millrace {
 
@@ -28,6 +30,14 @@ Result<LoadedConfig> load_config(const std::string& path,
 /// The same from text; `name` stands for the file in messages.
 Result<LoadedConfig> load_config_text(const std::string& text, const std::string& name,
                                       const std::vector<ConfigOverride>& overrides);
+
+/// The same from a tree that was parsed (and perhaps changed) before, with the problems so far.
+std::optional<ConfigNode> parse_config_tree(const std::string& text, const std::string& name,
+                                            std::vector<Problem>& problems);
+Result<LoadedConfig> load_config_tree(ConfigNode root, std::vector<Problem> problems,
+                                      const std::vector<ConfigOverride>& overrides);
+/// The text of a configuration file. Error: as load_config.
+Result<std::string> read_config_file(const std::string& path);
 
 /// The overrides that the environment holds.
 std::vector<ConfigOverride> overrides_from_environment(char** environment);

@@ -110,6 +110,34 @@ std::string tasks_text() {
          "\n`kind` is `binary`, `transform` `none`, `aggregate` `last` where they are not given.\n";
 }
 
+std::string models_text() {
+  return "## models\n\nA list of models that learn from the same stream, each with its own state, "
+         "metrics and version. An\nentry is the sections as they stand, with what it changes of "
+         "them. Without the list there is one\nmodel, called `name`. The first is the first "
+         "champion, whose scores are served; `POST\n/v1/admin/champion` and `millrace champion` "
+         "change it to another one that has every task.\n\n"
+         "| key | takes | meaning |\n|---|---|---|\n"
+         "| `name` | text | In answers, metrics and the store; required. At most 64 letters, "
+         "digits, `.`, `_` and `-`. |\n"
+         "| `tasks` | list of names | The tasks it has. Default: all. A task whose condition is "
+         "left out is learned alone, on its condition's rows. |\n"
+         "| `features` | list of names | The features it has. Default: all. |\n"
+         "| `model`, `balance`, `train`, `embeddings`, `guardrails` | mapping | What it changes of "
+         "these sections. What belongs to the stream (batches, policies, sampling, threads) is "
+         "refused. |\n";
+}
+
+std::string twins_text() {
+  return "## twins\n\nFor each of these tasks a model of this task alone, `twin.<task>`, learns "
+         "beside the others, as the first\nmodel but for its other tasks. Where the champion is "
+         "worse at the task than its twin, the alarm rises.\n\n"
+         "| key | takes | default | meaning |\n|---|---|---|---|\n"
+         "| `tasks` | list of names | `[]` | The tasks that have a twin. |\n" +
+         table("", describe_keys(TransferAlarmOptions{}, TransferAlarmOptions::fields()), true)
+             .substr(std::string_view("| key | takes | default | meaning |\n|---|---|---|---|\n")
+                         .size());
+}
+
 }  // namespace
 
 std::string configuration_page() {
@@ -133,6 +161,10 @@ std::string configuration_page() {
       text += features_text();
     } else if (key == "tasks") {
       text += tasks_text();
+    } else if (key == "models") {
+      text += models_text();
+    } else if (key == "twins") {
+      text += twins_text();
     }
     visit_section(usual, key, [&](const auto& options, std::string_view meaning) {
       text += "## " + std::string(key) + "\n\n" + std::string(meaning) + "\n\n" +

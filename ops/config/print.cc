@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "ops/config/load.h"
+#include "ops/config/models.h"
 #include "ops/config/sections.h"
 #include "ops/config/yaml_text.h"
 
@@ -42,11 +43,13 @@ std::string flow(const Options& options) {
 }
 
 template <class Options>
-std::string block(const Options& options) {
+std::string block(const Options& options, const std::string& indent = "  ",
+                  std::string_view of_a_model = {}) {
   std::string text;
   auto add = [&](const auto& field) {
     const auto& value = options.*field.member;
-    text += "  " + std::string(field.key) + ": ";
+    if (!of_a_model.empty() && !why_of_the_stream(of_a_model, field.key).empty()) return;
+    text += indent + std::string(field.key) + ": ";
     if constexpr (Section<std::remove_cvref_t<decltype(value)>>) {
       text += flow(value) + "\n";
     } else {
@@ -125,6 +128,38 @@ std::string print_task(const Config& config, std::size_t t) {
   return text + "}\n";
 }
 
+template <class Named>
+std::string print_picked(const std::vector<Named>& all, const std::vector<int>& picked) {
+  std::string names;
+  for (const int i : picked) {
+    names += (names.empty() ? "" : ", ") + yaml_text(all[static_cast<std::size_t>(i)].name);
+  }
+  return "[" + names + "]\n";
+}
+
+std::string print_model(const Config& config, const ModelEntry& entry) {
+  std::string text = "  - name: " + yaml_text(entry.name) + "\n";
+  text += "    tasks: " + print_picked(config.tasks, entry.tasks);
+  text += "    features: " + print_picked(config.features, entry.features);
+  Config of_entry = config;
+  of_entry.learner = entry.learner;
+  for (const std::string_view section : kModelSections) {
+    text += "    " + std::string(section) + ":\n";
+    visit_section(of_entry, section, [&](const auto& options, std::string_view) {
+      text += block(options, "      ", section);
+    });
+  }
+  return text;
+}
+
+std::string print_twins(const TwinOptions& twins) {
+  std::string names;
+  for (const std::string& task : twins.tasks) {
+    names += (names.empty() ? "" : ", ") + yaml_text(task);
+  }
+  return "twins:\n" + (names.empty() ? "" : "  tasks: [" + names + "]\n") + block(twins.alarm);
+}
+
 }  // namespace
 
 std::string print_config(const Config& config) {
@@ -146,6 +181,11 @@ std::string print_config(const Config& config) {
       text += "tasks:\n";
       for (std::size_t t = 0; t < shown.tasks.size(); ++t) text += print_task(shown, t);
     }
+    if (name == "models" && !shown.models.empty()) {
+      text += "models:\n";
+      for (const ModelEntry& entry : shown.models) text += print_model(shown, entry);
+    }
+    if (name == "twins") text += print_twins(shown.twins);
     visit_section(shown, key, [&](const auto& options, std::string_view) {
       text += name + ":\n" + block(options);
     });

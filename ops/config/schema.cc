@@ -3,6 +3,7 @@
 
 #include "ops/config/describe.h"
 #include "ops/config/load.h"
+#include "ops/config/models.h"
 #include "ops/config/sections.h"
 
 namespace millrace {
@@ -152,6 +153,35 @@ json::object events_schema() {
           {"additionalProperties", outcome}};
 }
 
+json::object names_schema() {
+  return {{"type", "array"}, {"minItems", 1}, {"items", json::object{{"type", "string"}}}};
+}
+
+json::object models_schema(const Config& usual) {
+  json::object properties{
+      {"name", json::object{{"type", "string"}, {"pattern", "^[A-Za-z0-9._-]{1,64}$"}}},
+      {"tasks", names_schema()},
+      {"features", names_schema()}};
+  for (const std::string_view key : kModelSections) {
+    visit_section(usual, key, [&](const auto& options, std::string_view) {
+      std::vector<KeyDescription> own;
+      for (KeyDescription& described : describe_keys(options, options.fields())) {
+        const std::string outer = described.key.substr(0, described.key.find('.'));
+        if (why_of_the_stream(key, outer).empty()) own.push_back(std::move(described));
+      }
+      properties[key] = section(own, false);
+    });
+  }
+  return list_of(closed_object(std::move(properties), {"name"}));
+}
+
+json::object twins_schema() {
+  json::object object =
+      section(describe_keys(TransferAlarmOptions{}, TransferAlarmOptions::fields()), true);
+  object["properties"].as_object()["tasks"] = names_schema();
+  return object;
+}
+
 }  // namespace
 
 std::string print_config_schema() {
@@ -169,6 +199,10 @@ std::string print_config_schema() {
       value = list_of(section(describe_keys(Feature{}, feature_fields()), false, {"name", "type"}));
     } else if (key == "tasks") {
       value = list_of(section(describe_keys(TaskEntry{}, TaskEntry::fields()), false, {"name"}));
+    } else if (key == "models") {
+      value = models_schema(usual);
+    } else if (key == "twins") {
+      value = twins_schema();
     }
     visit_section(usual, key, [&](const auto& options, std::string_view meaning) {
       value = section(describe_keys(options, options.fields()), true);

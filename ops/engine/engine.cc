@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -10,8 +11,10 @@
 #include "learner/base/failpoint.h"
 #include "learner/train/trainers.h"
 #include "ops/config/load.h"
+#include "ops/config/models.h"
 #include "ops/engine/committer.h"
 #include "ops/engine/parts.h"
+#include "ops/engine/snapshot_schedule.h"
 #include "ops/engine/stream_ends.h"
 #include "store/free_space.h"
 #include "store/side_file.h"
@@ -28,13 +31,6 @@ constexpr std::chrono::milliseconds kTickEvery{200};
 constexpr std::chrono::milliseconds kLeastBetweenBarriers{20};
 constexpr std::chrono::milliseconds kLookForRoomEvery{100};
 
-// The list of models on the stream; this version has one, the champion.
-std::vector<std::unique_ptr<Trainer>> make_trainers(const Config& config, const Schema& schema) {
-  std::vector<std::unique_ptr<Trainer>> trainers;
-  trainers.push_back(std::make_unique<Trainer>(config.name, schema, config.learner));
-  return trainers;
-}
-
 }  // namespace
 
 struct Engine::Parts {
@@ -50,9 +46,10 @@ struct Engine::Parts {
                 options.config.learner.train.batch_span),
         sampling(schema, options.config.learner.train),
         user_cap(options.config.learner.guardrails.user_cap),
-        trainers(make_trainers(options.config, schema)),
+        trainers(model_plans(options.config), options.config.twins.alarm),
         space(options.config.store.path,
               static_cast<std::uint64_t>(options.config.store.free_space.value)),
+        snapshots(options.config.store.snapshots, space, options.log, options.clock),
         questions(static_cast<std::size_t>(options.config.serve.max_join_queue)) {}
 
   EngineOptions options;
@@ -78,6 +75,7 @@ struct Engine::Parts {
   StageSampler sampler{stages};
   Trainers trainers;
   const FreeSpace space;
+  SnapshotSchedule snapshots;
   std::unique_ptr<Committer> committer;
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<LearnerThread> learner;
@@ -87,8 +85,6 @@ struct Engine::Parts {
   std::atomic<std::uint64_t> joins_waited{0};  // times that taking waited for the join's memory
   bool dirty = false;                          // something changed since the last barrier
   Clock::time_point last_barrier = Clock::now(), last_tick = Clock::now(), last_look{};
-  std::atomic<Clock::time_point> last_snapshot{Clock::time_point{}};
-  std::atomic<std::uint64_t> in_last_snapshot{0};  // its commit
   std::uint64_t positions_published = 0;
   std::uint64_t commands = 0;  // that were seen to be carried out
   bool hurried = false;        // somebody waits for the next commit
@@ -98,17 +94,18 @@ struct Engine::Parts {
   bool from_files() const { return !options.files.empty(); }
   void check_identity() const;
   void restore();
+  void follow_models();
   void make_merge();
   Commit commit_without_trainer(std::uint64_t sequence, std::span<const Cleaning> cleanings);
   void first_commit();
   void serve_a_snapshot(std::uint64_t sequence, const std::string& held);
   void landed();
-  void plan_snapshots();
-  bool snapshot_is_due() const;
-  void take_snapshot();
+  bool snapshot_is_due() const { return options.live && snapshots.is_due(*store); }
   void look_for_commands();
   void commit_commands();
-  bool holds() const { return learner->holds() || !learner->report()->guardrails.held.empty(); }
+  bool holds() const {
+    return learner->holds() || !learner->reports()->champion().guardrails.held.empty();
+  }
   void start_threads();
   void barrier();
   bool barrier_is_due() const;
@@ -128,6 +125,13 @@ struct Engine::Parts {
 Result<std::unique_ptr<Engine>> Engine::make(EngineOptions options) {
   if (options.live && !options.config.store.commit_every) {
     return Error{"store.commit_every: off is for `replay`; expected a duration"};
+  }
+  if (options.live) {
+    const std::vector<ModelPlan> plans = model_plans(options.config);
+    const auto may_serve = [](const ModelPlan& plan) { return plan.projection.has_all_tasks(); };
+    if (std::none_of(plans.begin(), plans.end(), may_serve)) {
+      return Error{"models: none has every task; expected one whose scores can be served"};
+    }
   }
   auto parts = std::make_unique<Parts>(std::move(options));
   parts->options.stopping = [p = parts.get(), asked = std::move(parts->options.stopping)] {
@@ -171,7 +175,34 @@ void Engine::Parts::restore() {
   for (Participant* participant : before_trainer) {
     if (participant != &service) store->restore(*participant);
   }
-  for (const auto& trainer : trainers) store->restore(*trainer);
+  trainers.for_each([&](Trainer& trainer) { store->restore(trainer); });
+  store->restore(trainers);
+}
+
+// Models come and go with the configuration: one that came begins anew, one that went leaves
+// nothing behind. Requires: nothing was written yet.
+void Engine::Parts::follow_models() {
+  if (service.stored_identity().empty()) return;
+  std::set<std::string> before, now;
+  for (const std::string& name : identity_models(service.stored_identity())) before.insert(name);
+  trainers.for_each([&](const Trainer& trainer) {
+    now.insert(trainer.name());
+    if (!before.contains(trainer.name())) {
+      options.log("info", "model " + trainer.name() + " is new to the store and begins anew");
+    }
+  });
+  for (const std::string& name : before) {
+    if (now.contains(name)) continue;
+    store->forget("model/" + name);
+    options.log("warning", "model " + name +
+                               " is not in the configuration any more: what it had learned is "
+                               "removed from the store");
+  }
+  if (const auto& lost = trainers.lost_champion()) {
+    options.log("warning", "the champion was " + *lost +
+                               ", which is none of the models now; it is " +
+                               trainers.champion().name());
+  }
 }
 
 void Engine::open() {
@@ -192,11 +223,13 @@ void Engine::open() {
                                  " are lost is not known; the next commit writes it anew");
   }
   p.restore();
+  p.follow_models();
   MILLRACE_FAILPOINT("recovery.restored");
 
   if (p.options.rows) p.rows = std::make_unique<RowFile>(*p.options.rows, p.schema);
+  if (p.options.observe) p.options.observe(p.trainers);
   p.make_merge();
-  p.plan_snapshots();
+  p.snapshots.plan(*p.store);
   p.first_commit();
   p.start_threads();
 }
@@ -210,7 +243,7 @@ bool Engine::show() {
     p.restore();
     version.commit = name_without_commit(path, p.store->sequence());
   }
-  p.options.serving->apply(p.trainers.champion().publish(), version);
+  p.options.serving->apply(p.trainers.publish(), version);
   if (!p.store) return false;
   p.make_merge();
   p.board.at_barrier(p.counts());
@@ -257,7 +290,7 @@ Commit Engine::Parts::commit_without_trainer(std::uint64_t sequence,
 void Engine::Parts::first_commit() {
   const std::uint64_t sequence = store->sequence() + 1;
   Commit commit = commit_without_trainer(sequence, {});
-  for (const auto& trainer : trainers) commit.parts.push_back(save_part(*trainer, sequence, {}));
+  save_models(trainers, {}, commit);
   MILLRACE_FAILPOINT("recovery.before_first_commit");
   store->write(commit);
   MILLRACE_FAILPOINT("recovery.after_first_commit");
@@ -270,7 +303,7 @@ void Engine::Parts::first_commit() {
     serve_a_snapshot(sequence, held);
     return;
   }
-  options.serving->apply(trainers.champion().publish(), {sequence, 0});
+  options.serving->apply(trainers.publish(), {sequence, 0});
 }
 
 // The weights of a start are held: something else is served. Its number names nothing else, as no
@@ -287,10 +320,11 @@ void Engine::Parts::serve_a_snapshot(std::uint64_t sequence, const std::string& 
   for (auto snapshot = snapshots.rbegin(); snapshot != snapshots.rend(); ++snapshot) {
     try {
       const auto copy = Store::open(folder.folder_of(*snapshot).string(), Store::Access::kRead);
-      Trainers old(make_trainers(options.config, schema));
+      Trainers old(model_plans(options.config));
+      copy->restore(old);
       copy->restore(old.champion());
       if (!old.champion().held().empty()) continue;
-      options.serving->apply(old.champion().publish(), {sequence, 0});
+      options.serving->apply(old.publish(), {sequence, 0});
       options.log("error", what + "those of the snapshot " + snapshot->name + " are" + advice);
       return;
     } catch (const std::exception& error) {
@@ -324,46 +358,7 @@ void Engine::Parts::start_threads() {
 // On the committer's thread, after each commit.
 void Engine::Parts::landed() {
   board.committed();
-  if (snapshot_is_due()) take_snapshot();
-}
-
-// The next one is due `every` after the newest; a store's first one early, so that there soon is
-// something to go back to.
-void Engine::Parts::plan_snapshots() {
-  const Duration every = options.config.store.snapshots.every;
-  const std::vector<SnapshotInfo> snapshots = store->snapshots();
-  Duration age = every * 9 / 10;
-  if (!snapshots.empty()) {
-    age = std::clamp(options.clock() - snapshots.back().taken, Duration{0}, every);
-  }
-  last_snapshot = Clock::now() - age;
-}
-
-bool Engine::Parts::snapshot_is_due() const {
-  return options.live && store->sequence() != in_last_snapshot &&
-         Clock::now() - last_snapshot.load() >= options.config.store.snapshots.every;
-}
-
-// On the committer's thread.
-void Engine::Parts::take_snapshot() {
-  last_snapshot = Clock::now();
-  // Good ones are not pushed out by what nobody would go back to.
-  if (holds()) {
-    options.log("warning", "no snapshot: no version leaves");
-    return;
-  }
-  if (!space.enough()) {
-    options.log("warning", "no snapshot: " + space.complaint());
-    return;
-  }
-  try {
-    const SnapshotInfo taken =
-        store->snapshot(options.clock(), options.config.store.snapshots.keep);
-    in_last_snapshot = taken.commit;
-    options.log("info", "snapshot " + taken.name);
-  } catch (const std::exception& error) {  // the commit is safe; learning goes on
-    options.log("error", std::string("no snapshot: ") + error.what());
-  }
+  if (snapshot_is_due()) snapshots.take(*store, holds());
 }
 
 bool Engine::Parts::barrier_is_due() const {
@@ -575,10 +570,16 @@ const Schema& Engine::schema() const { return parts_->schema; }
 
 EngineStatus Engine::status() const { return parts_->board.read(); }
 bool Engine::holds() const { return parts_->holds(); }
-std::shared_ptr<const TrainerReport> Engine::report() const { return parts_->learner->report(); }
+std::shared_ptr<const TrainerReport> Engine::report() const {
+  const auto reports = parts_->learner->reports();
+  return {reports, &reports->champion()};
+}
+std::shared_ptr<const TrainerReports> Engine::reports() const { return parts_->learner->reports(); }
 const PipelineProbe& Engine::pipeline() const { return parts_->pipeline->probe(); }
 const PublisherProbe& Engine::publisher() const { return parts_->publisher->probe(); }
-const TrainerProbe& Engine::trainer() const { return parts_->trainers.champion().probe(); }
+const TrainerProbe& Engine::trainer(std::size_t model) const {
+  return parts_->trainers[model].probe();
+}
 const StageTimes& Engine::stages() const { return parts_->stages; }
 std::uint64_t Engine::held(std::size_t reason) const { return parts_->learner->held(reason); }
 std::uint64_t Engine::batches() const { return parts_->batches; }

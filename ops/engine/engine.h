@@ -10,6 +10,7 @@
 #include "ingest/pipeline.h"
 #include "learner/base/stages.h"
 #include "learner/publish/serving_model.h"
+#include "learner/train/trainers.h"
 #include "ops/config/config.h"
 #include "ops/engine/engine_status.h"
 #include "ops/engine/failure.h"
@@ -43,6 +44,8 @@ struct EngineOptions {
   std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.
   std::function<EventTime()> clock = {};
   EngineLog log = {};
+  /// Is shown the models before they learn; they outlive what it makes them call.
+  std::function<void(Trainers&)> observe = {};
   TrainerCommands* commands = nullptr;  ///< Of an administrator; outlives the engine.
   std::function<bool()> stopping = {};  ///< Asked while the start waits for the broker.
 };
@@ -100,10 +103,11 @@ class Engine {
   /// Whether the guardrails hold the weights as they are, as far as was seen: a snapshot of them
   /// would be none to go back to.
   bool holds() const;
-  std::shared_ptr<const TrainerReport> report() const;
+  std::shared_ptr<const TrainerReport> report() const;  ///< Of the champion.
+  std::shared_ptr<const TrainerReports> reports() const;
   const PipelineProbe& pipeline() const;
   const PublisherProbe& publisher() const;
-  const TrainerProbe& trainer() const;
+  const TrainerProbe& trainer(std::size_t model) const;  ///< By its place in `reports`.
   const StageTimes& stages() const;
   std::uint64_t held(std::size_t reason) const;  ///< Publications held, by kHeldReasons.
   std::uint64_t batches() const;                 ///< Handed to the trainer since the start.

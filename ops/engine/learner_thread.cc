@@ -48,9 +48,9 @@ void LearnerThread::finish() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::shared_ptr<const TrainerReport> LearnerThread::report() const {
+std::shared_ptr<const TrainerReports> LearnerThread::reports() const {
   const std::lock_guard lock(report_mutex_);
-  return report_;
+  return reports_;
 }
 
 void LearnerThread::work() {
@@ -85,11 +85,12 @@ void LearnerThread::log(std::string_view level, const std::string& message) cons
 }
 
 void LearnerThread::log_notices() {
-  for (const auto& trainer : parts_.trainers) {
-    for (const std::string& notice : trainer->take_notices()) {
-      log("warning", "model " + trainer->name() + ": " + notice);
+  parts_.trainers.for_each([&](Trainer& trainer) {
+    for (const std::string& notice : trainer.take_notices()) {
+      log("warning", "model " + trainer.name() + ": " + notice);
     }
-  }
+  });
+  for (const std::string& notice : parts_.trainers.take_notices()) log("warning", notice);
 }
 
 void LearnerThread::carry_out_commands() {
@@ -101,26 +102,47 @@ void LearnerThread::carry_out_commands() {
   log_notices();
 }
 
-// Between two steps: every model obeys.
+// Between two steps.
 CommandAnswer LearnerThread::carry_out(const TrainerCommand& command) {
   using Status = CommandAnswer::Status;
   if (parts_.failure.happened()) return {Status::kUnavailable, parts_.failure.message()};
-  bool any = false;
-  for (const auto& trainer : parts_.trainers) {
-    std::optional<int> task;
-    if (!command.task.empty()) {
-      task = trainer->find_task(command.task);
-      if (!task) return {Status::kUnknownTask, "there is no task " + command.task};
-    }
-    if (command.kind == TrainerCommand::Kind::kFreeze) {
-      trainer->freeze(task, command.reason);
-    } else {
-      any |= trainer->resume(task);
-    }
-  }
+  CommandAnswer answer = command.kind == TrainerCommand::Kind::kChampion
+                             ? change_champion(command.model)
+                             : freeze_or_resume(command);
   refresh_report();
+  return answer;
+}
+
+CommandAnswer LearnerThread::change_champion(const std::string& name) {
+  using Status = CommandAnswer::Status;
+  const std::string before = parts_.trainers.champion().name();
+  if (const auto done = parts_.trainers.set_champion(name); !done) {
+    return {Status::kRefused, done.error().message};
+  }
+  if (before == name) return {Status::kDone, "the model " + name + " was the champion already"};
+  log("info", "the model " + name + " is the champion now, in place of " + before);
+  return {Status::kDone, "the model " + name + " is the champion now, in place of " + before};
+}
+
+// Every model that has the task obeys.
+CommandAnswer LearnerThread::freeze_or_resume(const TrainerCommand& command) {
+  using Status = CommandAnswer::Status;
+  const bool freezes = command.kind == TrainerCommand::Kind::kFreeze;
+  bool any = false, known = command.task.empty();
+  parts_.trainers.for_each([&](Trainer& trainer) {
+    const std::optional<int> task = trainer.find_task(command.task);
+    if (!command.task.empty() && !task) return;
+    known = true;
+    const std::optional<int> which = command.task.empty() ? std::nullopt : task;
+    if (freezes) {
+      trainer.freeze(which, command.reason);
+    } else {
+      any |= trainer.resume(which);
+    }
+  });
+  if (!known) return {Status::kRefused, "there is no task " + command.task};
   const std::string what = command.task.empty() ? "learning" : "task " + command.task;
-  if (command.kind == TrainerCommand::Kind::kFreeze) return {Status::kDone, what + " is frozen"};
+  if (freezes) return {Status::kDone, what + " is frozen"};
   return {Status::kDone, any ? what + " goes on" : what + " was not frozen"};
 }
 
@@ -137,9 +159,7 @@ void LearnerThread::complete(Barrier& barrier) {
   if (parts_.failure.happened()) return;
   const StageTimer committing(parts_.stages, Stage::kCommit);
   MILLRACE_FAILPOINT("train.barrier");
-  for (const auto& trainer : parts_.trainers) {
-    barrier.commit.parts.push_back(save_part(*trainer, barrier.commit.sequence, barrier.cleanings));
-  }
+  save_models(parts_.trainers, barrier.cleanings, barrier.commit);
   parts_.committer.submit(std::move(barrier.commit),
                           [commands = parts_.commands, count = this->commands()] {
                             if (commands != nullptr) commands->committed(count);
@@ -167,14 +187,14 @@ void LearnerThread::publish_if_due() {
   if (!held_.empty()) log("info", "versions leave again");
   held_.clear();
   unpublished_ = false;
-  parts_.publisher->publish(parts_.trainers.champion().publish());
+  parts_.publisher->publish(parts_.trainers.publish());
 }
 
 void LearnerThread::refresh_report(bool whole) {
   last_report_ = Clock::now();
-  auto report = std::make_shared<const TrainerReport>(parts_.trainers.champion().report(whole));
+  auto reports = std::make_shared<const TrainerReports>(parts_.trainers.report(whole));
   const std::lock_guard lock(report_mutex_);
-  report_ = std::move(report);
+  reports_ = std::move(reports);
 }
 
 }  // namespace millrace

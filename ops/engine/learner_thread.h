@@ -66,8 +66,8 @@ class LearnerThread {
   /// Due publications that were held since the start, by kHeldReasons.
   std::uint64_t held(std::size_t reason) const { return held_counts_[reason]; }
 
-  /// What was known of the champion's tasks not long ago.
-  std::shared_ptr<const TrainerReport> report() const;
+  /// What was known of the models not long ago.
+  std::shared_ptr<const TrainerReports> reports() const;
   std::size_t queued() const { return queue_.size(); }
   std::size_t capacity() const { return queue_.capacity(); }
 
@@ -84,6 +84,8 @@ class LearnerThread {
   void carry_out_commands();
   void close_commands(const std::string& reason);
   CommandAnswer carry_out(const TrainerCommand& command);
+  CommandAnswer freeze_or_resume(const TrainerCommand& command);
+  CommandAnswer change_champion(const std::string& name);
   void log_notices();
   void log(std::string_view level, const std::string& message) const;
   void refresh_report(bool whole = false);
@@ -96,7 +98,7 @@ class LearnerThread {
   std::array<std::atomic<std::uint64_t>, kHeldReasons.size()> held_counts_{};
   std::chrono::steady_clock::time_point last_publish_, last_report_;
   mutable std::mutex report_mutex_;
-  std::shared_ptr<const TrainerReport> report_;
+  std::shared_ptr<const TrainerReports> reports_;
   std::thread thread_;
 };
 

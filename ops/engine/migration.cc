@@ -15,6 +15,7 @@
 #include "ingest/join/migrate.h"
 #include "learner/train/migrate.h"
 #include "ops/config/load.h"
+#include "ops/config/models.h"
 #include "ops/engine/engine.h"
 #include "ops/engine/parts.h"
 #include "store/carry_over.h"
@@ -42,6 +43,26 @@ MigrationReport::Names compare(const std::vector<Item>& before, const std::vecto
   return names;
 }
 
+// A model that both configurations have.
+struct KeptModel {
+  std::string participant;
+  TrainerMigration trainer;
+};
+
+std::vector<std::unique_ptr<const KeptModel>> kept_models(const Config& from, const Config& to) {
+  std::vector<std::unique_ptr<const KeptModel>> kept;
+  const std::vector<ModelPlan> before = model_plans(from);
+  for (const ModelPlan& now : model_plans(to)) {
+    for (const ModelPlan& old : before) {
+      if (old.name != now.name) continue;
+      kept.emplace_back(new KeptModel{"model/" + now.name,
+                                      TrainerMigration(old.projection.schema(), old.options,
+                                                       now.projection.schema(), now.options)});
+    }
+  }
+  return kept;
+}
+
 class Migration {
  public:
   Migration(const Config& from, const Config& to)
@@ -50,6 +71,7 @@ class Migration {
         from_schema_(from.schema()),
         to_schema_(to.schema()),
         trainer_(from_schema_, from.learner, to_schema_, to.learner),
+        models_(kept_models(from, to)),
         join_({from_schema_, from.events, from.labels}, {to_schema_, to.events, to.labels}) {}
 
   /// Makes the new store in `folder`.
@@ -60,14 +82,16 @@ class Migration {
   void start(const Database& old, const std::string& folder) const;
   void move_join(const Database& old, Store& store, Joiner& joiner);
   Commit::Part service() const;
+  static Commit::Part champion(const Database& old);
   Commit::Part batches(const Database& old) const;
-  Commit::Part model(const Database& old) const;
-  std::string model_name() const { return "model/" + to_.name; }
+  Commit::Part model(const Database& old, const KeptModel& kept) const;
+  const KeptModel* find(std::string_view participant) const;
 
   const Config& from_;
   const Config& to_;
   const Schema from_schema_, to_schema_;
-  const TrainerMigration trainer_;
+  const TrainerMigration trainer_;  ///< Of the sections, with every task and feature.
+  const std::vector<std::unique_ptr<const KeptModel>> models_;
   JoinMigration join_;
   std::uint64_t impressions_ = 0, outcomes_ = 0, commit_ = 0;
 };
@@ -79,11 +103,12 @@ void Migration::start(const Database& old, const std::string& folder) const {
   keeps.value = [&](std::string_view participant, std::string_view name) {
     if (participant == "service") return name == "first_start";
     if (participant == "join") return name != "cold";
-    return participant != "batches" && participant != model_name();
+    return participant != "batches" && participant != "models" &&
+           !participant.starts_with("model/");
   };
   keeps.set = [&](std::string_view participant, std::string_view set) {
-    if (participant == model_name()) return trainer_.keeps_set(set);
-    return participant != "join";
+    if (const KeptModel* kept = find(participant)) return kept->trainer.keeps_set(set);
+    return participant != "join" && !participant.starts_with("model/");
   };
   carry_over(old, keeps, *database);
 }
@@ -99,7 +124,8 @@ void Migration::make(const Database& old, const std::string& folder) {
   last.parts.push_back(save_part(joiner, last.sequence, {}));
   last.parts.push_back(service());
   last.parts.push_back(batches(old));
-  last.parts.push_back(model(old));
+  for (const auto& kept : models_) last.parts.push_back(model(old, *kept));
+  last.parts.push_back(champion(old));
   store->write(last);
 }
 
@@ -154,13 +180,31 @@ Commit::Part Migration::batches(const Database& old) const {
   return part;
 }
 
-Commit::Part Migration::model(const Database& old) const {
-  Commit::Part part{model_name(), {}};
+const KeptModel* Migration::find(std::string_view participant) const {
+  for (const auto& kept : models_) {
+    if (kept->participant == participant) return kept.get();
+  }
+  return nullptr;
+}
+
+Commit::Part Migration::model(const Database& old, const KeptModel& kept) const {
+  Commit::Part part{kept.participant, {}};
   for_each_value(
       old, part.participant, [&](std::string_view name, std::string_view bytes, bool in_digest) {
-        if (auto value = trainer_.value(name, bytes)) {
+        if (auto value = kept.trainer.value(name, bytes)) {
           part.changes.values.push_back({std::string(name), std::move(*value), in_digest});
         }
+      });
+  return part;
+}
+
+// Who is champion stays; what was compared with twins begins anew.
+Commit::Part Migration::champion(const Database& old) {
+  Commit::Part part{"models", {}};
+  for_each_value(
+      old, part.participant, [&](std::string_view name, std::string_view bytes, bool in_digest) {
+        if (name != "champion") return;
+        part.changes.values.push_back({std::string(name), std::string(bytes), in_digest});
       });
   return part;
 }
@@ -195,7 +239,15 @@ std::optional<Config> other_shape(const Store& store, const Config& config) {
   const auto loaded = load_config_text(*text, "the store's configuration", {});
   if (!loaded) throw StateError(loaded.error().message);
   const Config& before = loaded->config;
-  if (before.name != config.name || before.learner.train.seed != config.learner.train.seed) {
+  bool any = false, same_seeds = true;
+  for (const ModelPlan& now : model_plans(config)) {
+    for (const ModelPlan& old : model_plans(before)) {
+      if (old.name != now.name) continue;
+      any = true;
+      same_seeds &= old.options.train.seed == now.options.train.seed;
+    }
+  }
+  if (!any || !same_seeds) {
     throw IdentityError(difference +
                         "a migration changes neither name nor train.seed; set them to what the "
                         "store has");

@@ -14,6 +14,13 @@ Commit::Part save_part(Participant& participant, std::uint64_t sequence,
   return {name, participant.save(sequence, own)};
 }
 
+void save_models(Trainers& trainers, std::span<const Cleaning> cleanings, Commit& commit) {
+  trainers.for_each([&](Trainer& trainer) {
+    commit.parts.push_back(save_part(trainer, commit.sequence, cleanings));
+  });
+  commit.parts.push_back(save_part(trainers, commit.sequence, cleanings));
+}
+
 StateChanges ServiceState::save(std::uint64_t, std::span<const Cleaning>) {
   ByteWriter start;
   start.put(first_start_.ms);

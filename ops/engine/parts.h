@@ -6,6 +6,7 @@
 
 #include "learner/base/state.h"
 #include "learner/base/time.h"
+#include "learner/train/trainers.h"
 #include "store/store.h"
 
 namespace millrace {
@@ -13,6 +14,9 @@ namespace millrace {
 /// One participant's part of a commit; of the cleanings it is given its own alone.
 Commit::Part save_part(Participant& participant, std::uint64_t sequence,
                        std::span<const Cleaning> cleanings);
+
+/// The models' parts: of each, and of all of them together.
+void save_models(Trainers& trainers, std::span<const Cleaning> cleanings, Commit& commit);
 
 /// What the service itself remembers: what of the configuration may not change, the last
 /// configuration, and when the store was first started by the wall clock (stamps in files are

@@ -24,13 +24,13 @@ std::vector<std::string> task_names(const std::vector<Task>& tasks) {
 struct LastWords {
   std::mutex mutex;
   std::string metrics;
-  TrainerReport report;
+  TrainerReports reports;
 
   void hear(const Engine& engine, std::uint64_t past_failures) {
     std::string text = export_engine(engine, past_failures, wall_clock());
     const std::lock_guard lock(mutex);
     metrics = std::move(text);
-    report = *engine.report();
+    reports = *engine.reports();
   }
 };
 
@@ -60,7 +60,7 @@ struct Service::Parts {
 
   ServeParts serve_parts();
   std::string metrics();
-  TrainerReport report();
+  TrainerReports reports();
   JoinAnswer<std::string> explain(std::string_view impression_id);
 };
 
@@ -98,7 +98,11 @@ ServeParts Service::Parts::serve_parts() {
   serve.formula = &formula;
   serve.clock = wall_clock;
   serve.metrics = [this] { return metrics(); };
-  serve.tasks = [this] { return report(); };
+  serve.tasks = [this] {
+    const TrainerReports all = reports();
+    return all.models.empty() ? TrainerReport{} : all.champion();
+  };
+  serve.models = [this] { return reports(); };
   serve.join = [this](std::string_view id) { return explain(id); };
   serve.command = [this](TrainerCommand command) {
     return commands.run(std::move(command), Duration{5'000});
@@ -156,14 +160,14 @@ JoinAnswer<std::string> Service::Parts::explain(std::string_view impression_id) 
   return answer;
 }
 
-TrainerReport Service::Parts::report() {
-  std::shared_ptr<const TrainerReport> now;
+TrainerReports Service::Parts::reports() {
+  std::shared_ptr<const TrainerReports> now;
   supervisor->read([&](const Engine* engine) {
-    if (engine != nullptr) now = engine->report();
+    if (engine != nullptr) now = engine->reports();
   });
   if (now) return *now;
   const std::lock_guard lock(last_words.mutex);
-  return last_words.report;
+  return last_words.reports;
 }
 
 bool Service::run(const std::atomic<bool>& stop, const std::function<void(const Progress&)>& tick) {

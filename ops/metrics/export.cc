@@ -173,12 +173,10 @@ void add_guardrails(const TrainerReport& report, MetricFamilies& out) {
           static_cast<double>(guards.quarantine.size()));
 }
 
-void add_learner(const Engine& engine, std::uint64_t impressions_waiting, MetricFamilies& out) {
-  out.add("millrace_train_queue_batches", {}, count(engine.queued()));
-  out.add("millrace_train_queue_capacity_batches", {}, count(engine.queue_capacity()));
-  const std::shared_ptr<const TrainerReport> report = engine.report();
+void add_model(const TrainerReport& of, const TrainerProbe& probe,
+               std::uint64_t impressions_waiting, MetricFamilies& out) {
+  const TrainerReport* report = &of;
   const std::string& model = report->model;
-  const TrainerProbe& probe = engine.trainer();
   out.add("millrace_train_rows_total", {{"model", model}}, count(probe.rows));
   out.add("millrace_train_steps_total", {{"model", model}}, count(probe.steps));
   out.add("millrace_train_steps_skipped_total", {{"model", model}, {"reason", "not_finite"}},
@@ -208,6 +206,27 @@ void add_learner(const Engine& engine, std::uint64_t impressions_waiting, Metric
     add("millrace_embedding_expired_total", table.expired);
     add("millrace_embedding_refused_total", table.refused);
     add("millrace_embedding_evicted_total", table.evicted);
+  }
+}
+
+void add_learner(const Engine& engine, std::uint64_t impressions_waiting, MetricFamilies& out) {
+  out.add("millrace_train_queue_batches", {}, count(engine.queued()));
+  out.add("millrace_train_queue_capacity_batches", {}, count(engine.queue_capacity()));
+  const std::shared_ptr<const TrainerReports> reports = engine.reports();
+  for (std::size_t m = 0; m < reports->models.size(); ++m) {
+    add_model(reports->models[m], engine.trainer(m), impressions_waiting, out);
+    out.add("millrace_champion", {{"model", reports->models[m].model}},
+            m == reports->champion_index ? 1 : 0);
+  }
+  for (const TransferReport& twin : reports->twins) {
+    const std::string& model = reports->champion().model;
+    auto add = [&](std::string_view name, double value) {
+      out.add(name, {{"model", model}, {"task", twin.task}}, value);
+    };
+    add("millrace_transfer_alarm", twin.alarm ? 1 : 0);
+    add("millrace_transfer_loss_difference", twin.difference);
+    add("millrace_transfer_loss_margin", twin.margin);
+    out.add("millrace_transfer_alarms_total", {{"task", twin.task}}, count(twin.alarms));
   }
 }
 

@@ -53,8 +53,9 @@ void write_quarantine(JsonWriter& json, const std::vector<SkippedBatch>& quarant
   json.end_list();
 }
 
-// The status of a report, after `message` where something was done.
-Answer status_answer(const TrainerReport& report, std::string_view message) {
+// The status of the champion, after `message` where something was done.
+Answer status_answer(const ServeParts& parts, std::string_view message) {
+  const TrainerReport report = parts.tasks();
   Answer answer;
   JsonWriter json(answer.body);
   json.begin_object();
@@ -89,9 +90,33 @@ Answer status_answer(const TrainerReport& report, std::string_view message) {
   json.number(guards.skipped_in_a_row);
   json.key("quarantine");
   write_quarantine(json, guards.quarantine);
+  if (parts.models) {
+    json.key("models");
+    json.begin_list();
+    for (const TrainerReport& model : parts.models().models) json.text(model.model);
+    json.end_list();
+  }
   json.end_object();
   answer.body += '\n';
   return answer;
+}
+
+Answer answer_of(const ServeParts& parts, TrainerCommand command, const Request& request) {
+  const CommandAnswer done = parts.command(std::move(command));
+  switch (done.status) {
+    case CommandAnswer::Status::kDone:
+      return status_answer(parts, done.message);
+    case CommandAnswer::Status::kRefused:
+      return error_answer(400, done.message, request.id);
+    case CommandAnswer::Status::kUnavailable:
+      return error_answer(503, "nothing was changed: " + done.message, request.id);
+  }
+  MILLRACE_CHECK(false);
+}
+
+Answer not_json(const Request& request) {
+  return error_answer(415, "the body is read as JSON; Content-Type names another format",
+                      request.id);
 }
 
 // Fills in the command from the body; returns what is wrong with it.
@@ -122,32 +147,51 @@ std::optional<std::string> read_command(const std::string& body, bool freeze,
   return std::nullopt;
 }
 
+// Fills in the model's name from the body; returns what is wrong with it.
+std::optional<std::string> read_champion(const std::string& body, std::string& model) {
+  constexpr const char* kExpected = "the body: expected an object like {\"model\": \"name\"}";
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  if (parser.parse(body).get(document) != simdjson::SUCCESS) return "the body is no JSON";
+  simdjson::dom::object object;
+  if (document.get(object) != simdjson::SUCCESS) return kExpected;
+  for (const auto& field : object) {
+    const std::string name(field.key);
+    if (name != "model") return '"' + shortened(name) + "\" is unknown; expected model";
+    std::string_view text;
+    if (field.value.get(text) != simdjson::SUCCESS || text.size() > 64) {
+      return "model: expected a name of at most 64 bytes";
+    }
+    model = text;
+  }
+  if (model.empty()) return kExpected;
+  return std::nullopt;
+}
+
 }  // namespace
 
-Answer answer_status(const ServeParts& parts) { return status_answer(parts.tasks(), {}); }
+Answer answer_status(const ServeParts& parts) { return status_answer(parts, {}); }
 
 Answer answer_command(const ServeParts& parts, bool freeze, const Request& request) {
   using Kind = TrainerCommand::Kind;
-  if (!is_read_as_json(request.content_type)) {
-    return error_answer(415, "the body is read as JSON; Content-Type names another format",
-                        request.id);
-  }
+  if (!is_read_as_json(request.content_type)) return not_json(request);
   TrainerCommand command;
   command.kind = freeze ? Kind::kFreeze : Kind::kResume;
   if (const auto wrong = read_command(request.body, freeze, command)) {
     return error_answer(400, *wrong, request.id);
   }
   if (freeze && command.reason.empty()) command.reason = "asked for";
-  const CommandAnswer done = parts.command(std::move(command));
-  switch (done.status) {
-    case CommandAnswer::Status::kDone:
-      return status_answer(parts.tasks(), done.message);
-    case CommandAnswer::Status::kUnknownTask:
-      return error_answer(400, done.message, request.id);
-    case CommandAnswer::Status::kUnavailable:
-      return error_answer(503, "nothing was changed: " + done.message, request.id);
+  return answer_of(parts, std::move(command), request);
+}
+
+Answer answer_champion(const ServeParts& parts, const Request& request) {
+  if (!is_read_as_json(request.content_type)) return not_json(request);
+  TrainerCommand command;
+  command.kind = TrainerCommand::Kind::kChampion;
+  if (const auto wrong = read_champion(request.body, command.model)) {
+    return error_answer(400, *wrong, request.id);
   }
-  MILLRACE_CHECK(false);
+  return answer_of(parts, std::move(command), request);
 }
 
 Answer answer_snapshot(const ServeParts& parts, std::string_view request_id) {

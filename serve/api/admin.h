@@ -17,7 +17,12 @@ Answer answer_snapshot(const ServeParts& parts, std::string_view request_id);
 /// body, or there is no such task; 503 with the reason where learning takes no commands.
 Answer answer_command(const ServeParts& parts, bool freeze, const Request& request);
 
-/// GET /v1/admin/status: the state of the guardrails.
+/// POST /v1/admin/champion {"model": name}: from now on that model's scores are served, once a
+/// commit holds it; those of the one before until then. Answers as `answer_status`. 400: the body,
+/// there is no such model, or it may not be the champion; 503 as above.
+Answer answer_champion(const ServeParts& parts, const Request& request);
+
+/// GET /v1/admin/status: the state of the guardrails of the champion, and which models there are.
 Answer answer_status(const ServeParts& parts);
 
 }  // namespace millrace

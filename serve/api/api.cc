@@ -75,6 +75,7 @@ Api::Api(const ServeOptions& options, const ServeParts& parts, ServeProbe& probe
             return [&parts](const RouteLine& line, Request& request) {
               if (line.route == Route::kSnapshot) return answer_snapshot(parts, request.id);
               if (line.route == Route::kRollback) return answer_rollback(parts, request);
+              if (line.route == Route::kChampion) return answer_champion(parts, request);
               return answer_command(parts, line.route == Route::kFreeze, request);
             };
           },

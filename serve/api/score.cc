@@ -91,7 +91,7 @@ std::string ScoreHandler::write() const {
   JsonWriter json(body);
   json.begin_object();
   json.key("model");
-  json.text(parts_.model);
+  json.text(scores_.model.empty() ? parts_.model : scores_.model);
   json.key("version");
   json.text(print_version(scores_.version));
   json.key("age_seconds");

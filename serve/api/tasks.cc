@@ -58,18 +58,9 @@ void write_task(JsonWriter& json, const TaskReport& task) {
 
 }  // namespace
 
-std::string print_tasks(const TrainerReport& report, const std::string& version) {
-  std::string body;
-  JsonWriter json(body);
-  json.begin_object();
-  json.key("model");
-  json.text(report.model);
-  json.key("version");
-  if (version.empty()) {
-    json.raw("null");
-  } else {
-    json.text(version);
-  }
+namespace {
+
+void write_model(JsonWriter& json, const TrainerReport& report) {
   json.key("rows");
   json.number(report.rows);
   json.key("steps");
@@ -81,6 +72,66 @@ std::string print_tasks(const TrainerReport& report, const std::string& version)
   for (const TaskReport& task : report.tasks) write_task(json, task);
   json.end_object();
   write_business(json, report);
+}
+
+void write_twin(JsonWriter& json, const TransferReport& twin) {
+  json.begin_object();
+  json.key("task");
+  json.text(twin.task);
+  json.key("twin");
+  json.text(twin.twin);
+  json.key("blocks");
+  json.number(static_cast<std::uint64_t>(twin.blocks));
+  json.key("difference");
+  json.number(twin.difference);
+  json.key("margin");
+  json.number(twin.margin);
+  json.key("alarm");
+  json.raw(twin.alarm ? "true" : "false");
+  json.key("since");
+  if (twin.since.is_finite()) {
+    json.text(print_rfc3339(twin.since));
+  } else {
+    json.raw("null");
+  }
+  json.key("alarms");
+  json.number(twin.alarms);
+  json.end_object();
+}
+
+}  // namespace
+
+std::string print_tasks(const TrainerReport& report, const std::string& version,
+                        const TrainerReports& all) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object();
+  json.key("model");
+  json.text(report.model);
+  json.key("version");
+  if (version.empty()) {
+    json.raw("null");
+  } else {
+    json.text(version);
+  }
+  write_model(json, report);
+  if (all.models.size() > 1) {
+    json.key("models");
+    json.begin_object();
+    for (const TrainerReport& model : all.models) {
+      json.key(model.model);
+      json.begin_object();
+      write_model(json, model);
+      json.end_object();
+    }
+    json.end_object();
+  }
+  if (!all.twins.empty()) {
+    json.key("twins");
+    json.begin_list();
+    for (const TransferReport& twin : all.twins) write_twin(json, twin);
+    json.end_list();
+  }
   json.end_object();
   body += '\n';
   return body;
@@ -91,8 +142,9 @@ Answer answer_tasks(const ServeParts& parts, const Request& request) {
   if (!report) return report.error();
   Answer answer;
   const bool has_version = parts.serving->has_version();
+  const TrainerReports all = parts.models ? parts.models() : TrainerReports{};
   answer.body = print_tasks(
-      *report, has_version ? print_version(parts.serving->pin().version()) : std::string{});
+      *report, has_version ? print_version(parts.serving->pin().version()) : std::string{}, all);
   return answer;
 }
 

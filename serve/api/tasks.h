@@ -3,6 +3,7 @@
 #include <string>
 
 #include "learner/train/report.h"
+#include "learner/train/trainers.h"
 #include "serve/http/message.h"
 #include "serve/server.h"
 
@@ -14,7 +15,9 @@ namespace millrace {
 /// null.
 Answer answer_tasks(const ServeParts& parts, const Request& request);
 
-/// The body of that answer. `version` is empty before the first one.
-std::string print_tasks(const TrainerReport& report, const std::string& version);
+/// The body of that answer, of the champion; of several models `all` has each, and the twins.
+/// `version` is empty before the first one.
+std::string print_tasks(const TrainerReport& report, const std::string& version,
+                        const TrainerReports& all);
 
 }  // namespace millrace

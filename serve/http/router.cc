@@ -5,7 +5,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<RouteLine, 17> kRouteTable{{
+constexpr std::array<RouteLine, 18> kRouteTable{{
     {"POST", "/v1/score", Route::kScore, Lane::kScore},
     {"POST", "/v1/rank", Route::kRank, Lane::kScore},
     {"GET", "/metrics", Route::kMetrics, Lane::kInsight},
@@ -20,6 +20,7 @@ constexpr std::array<RouteLine, 17> kRouteTable{{
     {"POST", "/v1/admin/snapshot", Route::kSnapshot, Lane::kAdmin},
     {"POST", "/v1/admin/freeze", Route::kFreeze, Lane::kAdmin},
     {"POST", "/v1/admin/resume", Route::kResume, Lane::kAdmin},
+    {"POST", "/v1/admin/champion", Route::kChampion, Lane::kAdmin},
     {"GET", "/v1/admin/status", Route::kStatus, Lane::kInsight},
     {"POST", "/v1/admin/rollback", Route::kRollback, Lane::kAdmin},
     {"GET", "/openapi.yaml", Route::kOpenApi, Lane::kInline},
@@ -53,7 +54,7 @@ std::string_view route_name(Route route) {
   constexpr std::array<std::string_view, kRoutes> kNames{
       "score",     "rank",   "metrics",    "livez",    "readyz",  "tasks",
       "relations", "gates",  "importance", "history",  "join",    "snapshot",
-      "freeze",    "resume", "status",     "rollback", "openapi", "other"};
+      "freeze",    "resume", "champion",   "status",   "rollback", "openapi", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

@@ -107,7 +107,7 @@ Told tell(const std::string& events, std::uint64_t lines, const std::string& sto
   told.inspected = json::parse(to_json(inspect(engine.store()))).as_object();
   const CommittedCounts counts = engine.status().committed;
   told.reported = json::parse(replay_report({.counts = counts,
-                                             .trainer = *engine.report(),
+                                             .trainers = *engine.reports(),
                                              .stages = engine.stages(),
                                              .seconds = 1,
                                              .digest = engine.store().digest()}))

@@ -29,8 +29,8 @@ TEST(Report, AFigureThatIsNotFiniteIsNull) {
     trainer.tasks.push_back(task);
     trainer.guardrails.tasks.resize(1);
     trainer.guardrails.passed_over.resize(1);
-    const auto report = boost::json::parse(
-        replay_report({.counts = {}, .trainer = trainer, .stages = {}, .seconds = 1, .digest = 0}));
+    const auto report = boost::json::parse(replay_report(
+        {.counts = {}, .trainers = {{trainer}, 0, {}}, .stages = {}, .seconds = 1, .digest = 0}));
     const auto& told = report.at("tasks").at("spend");
     EXPECT_EQ(told.at("all").at("rows").to_number<int>(), 7);
     for (const auto& [name, value] : told.at("all").as_object()) {

@@ -10,7 +10,6 @@
 #include <random>
 
 #include "learner/model/model.h"
-#include "learner/train/trainers.h"
 #include "tests/learner/train/stream.h"
 #include "tests/support/state_log.h"
 
@@ -253,21 +252,6 @@ TEST(Trainer, RefusesAStateThatIsNotItsOwn) {
   EXPECT_THROW(other.restore_value("unknown", ""), StateError);
   EXPECT_THROW(other.restore_block("rows/unknown", 1, ""), StateError);
   EXPECT_THROW(other.restored(), StateError);
-}
-
-TEST(Trainers, TrainEveryModelAndNameTheChampion) {
-  std::vector<std::unique_ptr<Trainer>> models;
-  for (const char* name : {"a", "b"}) {
-    models.push_back(std::make_unique<Trainer>(name, schema(), stream::options(kBatch)));
-  }
-  Trainers trainers(std::move(models));
-  stream::Source source(schema(), 9);
-  trainers.train(source.next(kBatch));
-  for (std::size_t i = 0; i < trainers.size(); ++i) EXPECT_EQ(trainers[i].report().steps, 1U);
-  EXPECT_EQ(trainers.champion().participant_name(), "model/a");
-  EXPECT_TRUE(trainers.set_champion("b"));
-  EXPECT_FALSE(trainers.set_champion("c"));
-  EXPECT_EQ(trainers.champion().name(), "b");
 }
 
 }  // namespace
