@@ -6,6 +6,7 @@
 #include "ops/commands/champion.h"
 #include "ops/commands/check_config.h"
 #include "ops/commands/command_line.h"
+#include "ops/commands/compare.h"
 #include "ops/commands/demo.h"
 #include "ops/commands/freeze.h"
 #include "ops/commands/inspect.h"
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
   add_freeze_commands(program);
   add_bench_command(program);
   add_champion_command(program);
-  for (const char* name : {"serve", "compare"}) program.refuse_command(name);
+  add_compare_command(program);
+  for (const char* name : {"serve"}) program.refuse_command(name);
   return program.main(argc, argv, "millrace " MILLRACE_VERSION);
 }

@@ -88,7 +88,8 @@ struct ServeParts {
   const ScoreFormula* formula = nullptr;
   std::function<EventTime()> clock;
   std::function<std::string()> metrics;  ///< The text of /metrics.
-  std::function<TrainerReport()> tasks;  ///< For /v1/tasks, /v1/relations, the status: the champion.
+  std::function<TrainerReport()>
+      tasks;  ///< For /v1/tasks, /v1/relations, the status: the champion.
   /// For the same, of all models; absent: there is one.
   std::function<TrainerReports()> models = {};
   /// For /v1/join: its JSON, or nothing where this impression is not known.

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "learner/base/check.h"
+#include "learner/model/stem.h"
 #include "learner/publish/row_table.h"
 
 namespace millrace {
@@ -32,7 +33,7 @@ struct ServingModel::Pin::Side {
   void take_shape(const std::shared_ptr<const ServedShape>& now) {
     if (now == nullptr || now == shape) return;
     shape = now;
-    make_tables(now->projection.schema());
+    make_tables(input_schema(now->projection.schema(), now->options));
   }
 };
 

@@ -7,6 +7,7 @@
 #include "ingest/encode/user_cap.h"
 #include "learner/embedding/row_optimizer.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 #include "learner/train/first_scores.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/models.h"
@@ -108,9 +109,36 @@ std::string explain_tasks(const Config& config) {
   return text;
 }
 
+Schema inputs_of(const ModelPlan& plan) {
+  return input_schema(plan.projection.schema(), plan.options.model);
+}
+
+std::string explain_experts(const ModelOptions& model) {
+  const std::string layers = print_value(model.expert_layers);
+  switch (model.backbone) {
+    case BackboneKind::kSharedBottom:
+      return "a bottom " + layers;
+    case BackboneKind::kSharedSpecific:
+      return "a shared bottom and one of each task's own " + layers;
+    case BackboneKind::kMmoe:
+      return std::to_string(model.experts) + " experts " + layers;
+    case BackboneKind::kCgc:
+    case BackboneKind::kPle:
+    case BackboneKind::kStem:
+      break;
+  }
+  return std::to_string(model.task_experts) + " experts of each task's own and " +
+         std::to_string(model.shared_experts) + " shared ones " + layers;
+}
+
+bool has_gates(const ModelOptions& model) {
+  return model.backbone != BackboneKind::kSharedBottom &&
+         model.backbone != BackboneKind::kSharedSpecific;
+}
+
 std::string explain_model(const ModelPlan& plan, const Config& config, long parameters) {
   const ModelOptions& model = plan.options.model;
-  const Schema& schema = plan.projection.schema();
+  const Schema schema = inputs_of(plan);
   std::string text = "model " + plan.name + "\n  ";
   if (!plan.projection.is_whole()) {
     const auto names = [](const auto& things) {
@@ -123,8 +151,10 @@ std::string explain_model(const ModelPlan& plan, const Config& config, long para
   }
   return text + std::string(choice_name(model.backbone)) + ": " + grouped(schema.inputs()) +
          " inputs (" + grouped(schema.context_width()) + " from the context), " +
-         std::to_string(model.experts) + " experts " + print_value(model.expert_layers) +
-         ", gates " + (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers)) +
+         explain_experts(model) +
+         (has_gates(model)
+              ? ", gates " + (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers))
+              : "") +
          ", towers " + print_value(model.tower_layers) + "\n  " + grouped(parameters) +
          " dense weights; the score is " + config.score + "\n";
 }
@@ -160,7 +190,8 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
     const std::string of = plans.size() > 1 ? " of " + plan.name : "";
     const auto rows = static_cast<double>(plan.options.embeddings.max_rows);
     double served_here = 0, each_served = 0;
-    for (const Table& table : plan.projection.schema().tables()) {
+    const Schema inputs = inputs_of(plan);
+    for (const Table& table : inputs.tables()) {
       add("table " + table.name + of, rows * training_row_bytes(plan.options, table.dimension),
           "at " + grouped(plan.options.embeddings.max_rows) + " rows of " +
               std::to_string(table.dimension));
@@ -176,8 +207,8 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
       each += training_row_bytes(plan.options, table.dimension);
     }
     // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
-    const double parameters = static_cast<double>(
-        Model<float>(plan.projection.schema(), plan.options.model).parameter_count());
+    const double parameters =
+        static_cast<double>(Model<float>(inputs, plan.options.model).parameter_count());
     add("dense weights" + of, 4.0 * (4 + 3) * parameters, "");
     if (!plan.projection.has_all_tasks()) continue;  // it is never served
     served = std::max(served, served_here);
@@ -213,7 +244,7 @@ std::string explain_config(const Config& config) {
   const std::vector<ModelPlan> plans = model_plans(config);
   std::string text = explain_events(config) + explain_tasks(config);
   for (const ModelPlan& plan : plans) {
-    const Model<float> model(plan.projection.schema(), plan.options.model);
+    const Model<float> model(inputs_of(plan), plan.options.model);
     text += explain_model(plan, config, model.parameter_count());
   }
   return text + explain_memory(config, plans);

@@ -30,10 +30,25 @@ constexpr auto kOfTheStream = std::to_array<OfTheStream>({
     {"guardrails", "user_cap", kLabels},
 });
 
-// Mappings by task: an entry's takes the place of the whole mapping.
-bool is_by_task(std::string_view section, std::string_view key) {
-  return (section == "balance" && key == "weights") ||
-         (section == "train" && key == "delayed_feedback");
+// Mappings by task: an entry's takes the place of the whole mapping, and a model without a task has
+// nothing of it.
+constexpr std::array<std::string_view, 6> kByTask{
+    "balance.weights",    "balance.decay",           "train.delayed_feedback",
+    "train.labels.ratio", "train.labels.oversample", "train.labels.curriculum.steps"};
+
+bool is_by_task(const std::string& path) {
+  return std::find(kByTask.begin(), kByTask.end(), path) != kByTask.end();
+}
+
+// The node at a path of keys; null where there is none.
+ConfigNode* find_path(ConfigNode& document, std::string_view path) {
+  ConfigNode* at = &document;
+  while (at != nullptr && !path.empty()) {
+    const std::size_t dot = std::min(path.find('.'), path.size());
+    at = at->find(path.substr(0, dot));
+    path = path.substr(std::min(dot + 1, path.size()));
+  }
+  return at;
 }
 
 bool is_word_of(std::string_view text) {
@@ -70,19 +85,18 @@ void remove(ConfigNode& map, std::string_view key) {
   }
 }
 
-// Puts what `change` says over `section`, section by section inside it.
-void lay_over(ConfigNode& section, const ConfigNode& change, std::string_view section_name) {
-  if (change.kind != Kind::kMap || section.kind != Kind::kMap) {
-    if (change.kind != Kind::kNothing) section = change;
+// Puts what `change` says over the node at `path`, section by section inside it.
+void lay_over(ConfigNode& node, const ConfigNode& change, const std::string& path) {
+  if (change.kind != Kind::kMap || node.kind != Kind::kMap || is_by_task(path)) {
+    if (change.kind != Kind::kNothing) node = change;
     return;
   }
   for (std::size_t i = 0; i < change.keys.size(); ++i) {
     const std::string& key = change.keys[i];
-    ConfigNode* there = section.find(key);
-    if (there != nullptr && there->kind == Kind::kMap && !is_by_task(section_name, key)) {
-      lay_over(*there, change.items[i], "");
+    if (ConfigNode* there = node.find(key)) {
+      lay_over(*there, change.items[i], path + "." + key);
     } else {
-      put(section, key, change.items[i]);
+      put(node, key, change.items[i]);
     }
   }
 }
@@ -139,11 +153,16 @@ void pick_tasks(ConfigNode& document, const Config& config, const std::vector<in
     remove(task, "entire_space");
   }
   remove(document, "score");
+  // Formulas over all tasks, and what all of them add up to, are of models that have them.
+  if (ConfigNode* evaluate = document.find("evaluate")) {
+    remove(*evaluate, "business");
+    remove(*evaluate, "composite");
+  }
   if (ConfigNode* train = document.find("train")) remove(*train, "negative_sampling");
-  for (const auto& [section_name, key] :
-       {std::pair{"balance", "weights"}, std::pair{"train", "delayed_feedback"}}) {
-    ConfigNode* section = document.find(section_name);
-    ConfigNode* by_task = section == nullptr ? nullptr : section->find(key);
+  // Which task comes first is between tasks: of a part of them, only its own entry can say.
+  if (ConfigNode* labels = find_path(document, "train.labels")) remove(*labels, "curriculum");
+  for (const std::string_view path : kByTask) {
+    ConfigNode* by_task = find_path(document, path);
     if (by_task == nullptr) continue;
     for (const Task& task : config.tasks) {
       if (!left.contains(task.name)) remove(*by_task, task.name);
@@ -205,6 +224,7 @@ class ModelsReader {
     pick_tasks(own, config_, entry.tasks);
     if (entry.features.size() < config_.features.size()) {
       pick(*own.find("features"), entry.features);
+      if (ConfigNode* evaluate = own.find("evaluate")) remove(*evaluate, "slices");
     }
     for (const std::string_view section : kModelSections) {
       const ConfigNode* change = node.find(section);
@@ -213,7 +233,7 @@ class ModelsReader {
       if (there == nullptr) {
         put(own, std::string(section), *change);
       } else {
-        lay_over(*there, *change, section);
+        lay_over(*there, *change, std::string(section));
       }
     }
     Config read;
@@ -331,6 +351,14 @@ void read_models(ConfigReader& reader, const ConfigNode& document, Config& confi
   if (const ConfigNode* twins = document.find("twins")) read_twins(reader, *twins, config);
 }
 
+void learn_alone(LearnerOptions& options) {
+  options.balance = {};
+  options.balance.method = BalanceMethod::kFixed;
+  options.train.labels.curriculum = {};
+  options.evaluate.business.clear();
+  options.evaluate.composite.clear();
+}
+
 std::vector<ModelPlan> model_plans(const Config& config) {
   const Schema stream = config.schema();
   std::vector<ModelPlan> plans;
@@ -343,8 +371,7 @@ std::vector<ModelPlan> model_plans(const Config& config) {
         "twin." + task,
         Projection(stream, {stream.find_task(task)}, plans.front().projection.features()),
         plans.front().options};
-    twin.options.balance = {};
-    twin.options.balance.method = BalanceMethod::kFixed;
+    learn_alone(twin.options);
     twin.twin_of = stream.find_task(task);
     plans.push_back(std::move(twin));
   }

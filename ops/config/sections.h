@@ -13,9 +13,9 @@ namespace millrace {
 
 /// The keys at the top of a configuration, in the order in which they are read and printed.
 inline constexpr std::array<std::string_view, 19> kTopKeys{
-    "name",  "kafka",     "events", "dead_letters", "join",     "features", "embeddings", "tasks",
-    "score", "model",     "balance", "relations",   "train",    "guardrails", "evaluate",
-    "models", "twins",    "store",  "serve"};
+    "name",     "kafka",  "events", "dead_letters", "join",      "features", "embeddings",
+    "tasks",    "score",  "model",  "balance",      "relations", "train",    "guardrails",
+    "evaluate", "models", "twins",  "store",        "serve"};
 
 /// Calls `visit(options, meaning)` for the section of that name; returns whether there is one whose
 /// keys are declared by an option struct. `config` is a Config, const or not.

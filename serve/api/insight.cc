@@ -144,6 +144,10 @@ Result<TrainerReport, Answer> report_of(const ServeParts& parts, const Request& 
   const std::optional<std::string> name = query_value(request.query, "model");
   TrainerReport report = parts.tasks();
   if (!name || *name == report.model) return report;
+  const TrainerReports all = parts.models ? parts.models() : TrainerReports{};
+  for (const TrainerReport& model : all.models) {
+    if (model.model == *name) return model;
+  }
   return error_answer(404, "there is no model " + shortened(*name) + "; there is " + report.model,
                       request.id);
 }

@@ -52,9 +52,9 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
 
 std::string_view route_name(Route route) {
   constexpr std::array<std::string_view, kRoutes> kNames{
-      "score",     "rank",   "metrics",    "livez",    "readyz",  "tasks",
-      "relations", "gates",  "importance", "history",  "join",    "snapshot",
-      "freeze",    "resume", "champion",   "status",   "rollback", "openapi", "other"};
+      "score",    "rank",       "metrics",  "livez",   "readyz",   "tasks",  "relations",
+      "gates",    "importance", "history",  "join",    "snapshot", "freeze", "resume",
+      "champion", "status",     "rollback", "openapi", "other"};
   return kNames[static_cast<std::size_t>(route)];
 }
 

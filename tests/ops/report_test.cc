@@ -51,8 +51,8 @@ TEST(Report, HasWhatTheApiHas) {
   trainer.business = {{"clicks", "ctr", {{"all", {1, 1, 1, 0.25}}}}};
   trainer.guardrails.tasks.resize(1);
   trainer.guardrails.passed_over.resize(1);
-  const auto report = boost::json::parse(
-      replay_report({.counts = {}, .trainer = trainer, .stages = {}, .seconds = 1, .digest = 0}));
+  const auto report = boost::json::parse(replay_report(
+      {.counts = {}, .trainers = {{trainer}, 0, {}}, .stages = {}, .seconds = 1, .digest = 0}));
   const auto& told = report.at("tasks").at("ctr");
   EXPECT_EQ(told.at("gauc").at("value").to_number<double>(), 0.625);
   EXPECT_EQ(told.at("window").at("rows").to_number<int>(), 3);

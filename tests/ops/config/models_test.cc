@@ -57,6 +57,22 @@ TEST(Models, EachIsTheSectionsWithWhatItChanges) {
   EXPECT_EQ(config.learner.model.experts, ModelOptions{}.experts);
 }
 
+TEST(Models, OneWithoutATaskHasNothingOfIt) {
+  const Config config = loaded(
+      "balance: {method: fixed, weights: {ctr: 2, cvr: 3}}\n"
+      "train: {labels: {ratio: {ctr: 5, cvr: 6}, curriculum: {steps: {cvr: 100}}}}\n"
+      "models: [{name: a}, {name: b, tasks: [cvr]}, {name: c, train: {labels: {ratio: {}}}}]\n");
+  const auto& whole = config.models[0].learner;
+  const auto& part = config.models[1].learner;
+  EXPECT_EQ(whole.train.labels.ratio.size(), 2U);
+  EXPECT_EQ(whole.train.labels.curriculum.steps.size(), 1U);
+  EXPECT_EQ(part.balance.weights.size(), 1U);
+  EXPECT_EQ(part.train.labels.ratio.at("cvr"), 6);
+  EXPECT_FALSE(part.train.labels.ratio.contains("ctr"));
+  EXPECT_TRUE(part.train.labels.curriculum.steps.empty());
+  EXPECT_TRUE(config.models[2].learner.train.labels.ratio.empty());
+}
+
 TEST(Models, WithoutTheListThereIsOneOfTheSections) {
   const std::vector<ModelPlan> plans = model_plans(loaded(""));
   ASSERT_EQ(plans.size(), 1U);

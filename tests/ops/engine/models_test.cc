@@ -88,7 +88,8 @@ TEST_F(ModelsTest, EachIsWhatItWouldBeAlone) {
                                "tasks: [ctr, dwell]}]\n"};
   for (std::size_t m = 0; m < 3; ++m) {
     const std::string& name = together.reports.models[m].model;
-    const Told one = replay("alone" + std::to_string(m), m == 0 ? "train: {batch: 64}\n" : alone[m]);
+    const Told one =
+        replay("alone" + std::to_string(m), m == 0 ? "train: {batch: 64}\n" : alone[m]);
     EXPECT_EQ(one.weights.at(name), together.weights.at(name)) << name;
     const TaskReport& a = one.reports.models[0].tasks[0];
     const TaskReport& b = together.reports.models[m].tasks[0];

@@ -1,0 +1,296 @@
+#include "ops/compare/compare.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "learner/model/model.h"
+#include "learner/model/stem.h"
+#include "ops/config/document.h"
+#include "ops/config/models.h"
+#include "ops/wall_clock.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostAlone = 8;
+
+// A folder that goes with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (fs::temp_directory_path() / "millrace-compare-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      throw std::system_error(errno, std::generic_category(), pattern + ": cannot be made");
+    }
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// A file's name as the name of a model.
+std::string name_of(const std::string& file) {
+  std::string name = fs::path(file).stem().string();
+  for (char& c : name) {
+    const bool good = ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') ||
+                      c == '.' || c == '_' || c == '-';
+    if (!good) c = '_';
+  }
+  return name.substr(0, 64);
+}
+
+// The entry of `models` that a file is.
+Result<ConfigNode> entry_of(const std::string& file, std::vector<Problem>& problems) {
+  const auto text = read_config_file(file);
+  if (!text) return text.error();
+  auto node = parse_document(*text, file, problems);
+  ConfigNode entry;
+  if (node) entry = std::move(*node);
+  if (entry.kind == ConfigNode::Kind::kNothing) entry.kind = ConfigNode::Kind::kMap;
+  entry.place = {file, std::max(1, entry.place.line)};
+  if (entry.kind == ConfigNode::Kind::kMap && entry.find("name") == nullptr) {
+    ConfigNode name;
+    name.kind = ConfigNode::Kind::kScalar;
+    name.place = entry.place;
+    name.text = name_of(file);
+    entry.keys.push_back("name");
+    entry.items.push_back(std::move(name));
+  }
+  return entry;
+}
+
+// Every task of the first model, learned alone.
+void add_single_tasks(Config& config, SingleTask wanted) {
+  if (config.models.empty()) {
+    const ModelPlan only = model_plans(config).front();
+    config.models.push_back(
+        {only.name, only.projection.tasks(), only.projection.features(), only.options});
+  }
+  const ModelEntry first = config.models.front();
+  const std::size_t count = first.tasks.size();
+  const bool add = wanted == SingleTask::kOn ||
+                   (wanted == SingleTask::kAuto && 2 <= count && count <= kMostAlone);
+  for (std::size_t k = 0; add && k < count; ++k) {
+    const Task& task = config.tasks[static_cast<std::size_t>(first.tasks[k])];
+    // One that is learned before it is decided cannot do without its condition.
+    if (task.given >= 0 && task.policy != FeedbackPolicy::kWait) continue;
+    ModelEntry alone = first;
+    alone.name = "single." + task.name;
+    alone.tasks = {first.tasks[k]};
+    learn_alone(alone.learner);
+    config.models.push_back(std::move(alone));
+  }
+}
+
+// What every model says of every task, as it is said.
+class Recorder {
+ public:
+  explicit Recorder(const std::vector<ModelPlan>& plans) {
+    for (const ModelPlan& plan : plans) {
+      auto& of_model = outputs_.emplace_back();
+      for (const int task : plan.projection.tasks()) {
+        const std::size_t place = static_cast<std::size_t>(task);
+        if (of_model.size() <= place) of_model.resize(place + 1);
+        const std::size_t own = static_cast<std::size_t>(
+            std::find(plan.projection.tasks().begin(), plan.projection.tasks().end(), task) -
+            plan.projection.tasks().begin());
+        of_model[place] = std::make_unique<ComparedOutput>(
+            plan.projection.schema().tasks()[own].kind == TaskKind::kBinary);
+      }
+    }
+  }
+  void observe(Trainers& trainers) {
+    trainers.observe(
+        [this, &trainers](std::size_t model, int task, const Measurement& row, std::uint64_t user) {
+          outputs_[model][static_cast<std::size_t>(task)]->add(row, user, trainers.rows_before());
+        });
+  }
+  void finish() {
+    for (auto& of_model : outputs_) {
+      for (auto& output : of_model) {
+        if (output) output->finish();
+      }
+    }
+  }
+  const ComparedOutput* output(std::size_t model, int task) const {
+    const auto place = static_cast<std::size_t>(task);
+    return place < outputs_[model].size() ? outputs_[model][place].get() : nullptr;
+  }
+
+ private:
+  std::vector<std::vector<std::unique_ptr<ComparedOutput>>> outputs_;  // by model and task
+};
+
+std::optional<double> auc_of(const Figures& figures) { return figures.auc; }
+std::optional<double> log_loss_of(const Figures& figures) { return figures.log_loss; }
+std::optional<double> rmse_of(const Figures& figures) { return figures.rmse; }
+std::optional<double> minus_rmse_of(const Figures& figures) {
+  return figures.rmse ? std::optional(-*figures.rmse) : std::nullopt;
+}
+
+// Of task `task` of one model: against the first model, and against the task alone.
+ComparedTask compared(const ComparedOutput& own, const ComparedOutput* first,
+                      const ComparedOutput* alone, const BootstrapOptions& options) {
+  ComparedTask out;
+  const bool binary = own.binary();
+  if (first != nullptr) {
+    const PairedUnits units = paired_units(*first, own);
+    out.by_user = units.by_user;
+    const auto between = [&](const FigureOf& figure) {
+      return bootstrap_difference(units.a, units.b, binary, figure, options);
+    };
+    if (binary) {
+      out.auc = between(auc_of);
+      out.log_loss = between(log_loss_of);
+    } else {
+      out.rmse = between(rmse_of);
+    }
+  }
+  if (alone != nullptr) {
+    const PairedUnits units = paired_units(*alone, own);
+    out.by_user = units.by_user;
+    out.gain =
+        bootstrap_difference(units.a, units.b, binary, binary ? auc_of : minus_rmse_of, options);
+  }
+  return out;
+}
+
+ComparedModel described(const TrainerReport& report, const ModelPlan& plan, double seconds) {
+  ComparedModel model;
+  model.report = report;
+  model.is_alone = plan.name.starts_with("single.");
+  model.parameters =
+      Model<float>(input_schema(plan.projection.schema(), plan.options.model), plan.options.model)
+          .parameter_count();
+  for (const TableReport& table : report.tables) {
+    model.embedding_rows += table.rows;
+    model.embedding_bytes += table.bytes;
+  }
+  model.seconds = seconds;
+  for (const CompositeReport& composite : report.composite) {
+    if (composite.window == "all") model.composite = composite.value;
+  }
+  return model;
+}
+
+void compare_tasks(const std::vector<ModelPlan>& plans, const Recorder& recorder,
+                   Comparison& comparison) {
+  for (std::size_t m = 0; m < plans.size(); ++m) {
+    for (std::size_t k = 0; k < plans[m].projection.tasks().size(); ++k) {
+      const int task = plans[m].projection.tasks()[k];
+      const std::string& name = plans[m].projection.schema().tasks()[k].name;
+      const ComparedOutput* alone = nullptr;
+      for (std::size_t other = 0; other < plans.size() && !comparison.models[m].is_alone; ++other) {
+        if (plans[other].name == "single." + name) alone = recorder.output(other, task);
+      }
+      comparison.models[m].tasks[name] =
+          compared(*recorder.output(m, task), m == 0 ? nullptr : recorder.output(0, task), alone,
+                   comparison.bootstrap);
+    }
+  }
+}
+
+std::vector<LineChart> charts_of(const Config& config, const std::vector<ModelPlan>& plans,
+                                 const Recorder& recorder) {
+  std::vector<std::string> tasks, models;
+  std::vector<std::map<std::string, const ComparedOutput*>> outputs;
+  for (const Task& task : config.tasks) tasks.push_back(task.name);
+  for (std::size_t m = 0; m < plans.size(); ++m) {
+    models.push_back(plans[m].name);
+    auto& of_model = outputs.emplace_back();
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      const ComparedOutput* output = recorder.output(m, static_cast<int>(k));
+      if (output != nullptr) of_model[tasks[k]] = output;
+    }
+  }
+  return progress_charts(tasks, models, outputs);
+}
+
+}  // namespace
+
+Result<LoadedConfig> load_models(const std::string& path, const std::vector<std::string>& files,
+                                 const std::vector<ConfigOverride>& overrides) {
+  const auto text = read_config_file(path);
+  if (!text) return text.error();
+  std::vector<Problem> problems;
+  auto root = parse_config_tree(*text, path, problems);
+  if (!root) return load_config_text(*text, path, overrides);  // says what is wrong with it
+  if (!files.empty()) {
+    ConfigNode list;
+    list.kind = ConfigNode::Kind::kList;
+    list.place = {files.front(), 1};
+    for (const std::string& file : files) {
+      auto entry = entry_of(file, problems);
+      if (!entry) return entry.error();
+      list.items.push_back(std::move(entry).value());
+    }
+    if (ConfigNode* there = root->find("models")) {
+      *there = std::move(list);
+    } else {
+      root->keys.push_back("models");
+      root->items.push_back(std::move(list));
+    }
+  }
+  return load_config_tree(std::move(*root), std::move(problems), overrides);
+}
+
+Result<CompareResult> compare(Config config, const CompareOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const TemporaryFolder folder;
+  config.store.path = folder.path() + "/state";
+  config.store.commit_every = std::nullopt;
+  config.twins = {};
+  add_single_tasks(config, options.single_task);
+  const std::vector<ModelPlan> plans = model_plans(config);
+  Recorder recorder(plans);
+  EngineOptions engine_options;
+  engine_options.config = config;
+  engine_options.files = options.events;
+  engine_options.flush = true;
+  engine_options.clock = wall_clock;
+  engine_options.log = options.log;
+  engine_options.stopping = options.stopping;
+  engine_options.observe = [&](Trainers& trainers) { recorder.observe(trainers); };
+  auto made = Engine::make(std::move(engine_options));
+  if (!made) return made.error();
+  Engine& engine = **made;
+  engine.open();
+  engine.connect();
+  CompareResult result;
+  result.ended = engine.run(options.stopping, options.tick);
+  engine.finish();
+  if (!result.ended) return result;
+  recorder.finish();
+  Comparison& comparison = result.comparison;
+  comparison.bootstrap = options.bootstrap;
+  const auto reports = engine.reports();
+  for (std::size_t m = 0; m < plans.size(); ++m) {
+    comparison.models.push_back(
+        described(reports->models[m], plans[m], engine.trainer(m).step_seconds_total));
+  }
+  compare_tasks(plans, recorder, comparison);
+  const Accounts& accounts = engine.status().committed.accounts;
+  comparison.events = accounts.events;
+  comparison.rows = accounts.rows;
+  if (options.wants_charts) result.charts = charts_of(config, plans, recorder);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  comparison.seconds = took.count();
+  return result;
+}
+
+}  // namespace millrace

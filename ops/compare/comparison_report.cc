@@ -1,0 +1,225 @@
+#include "ops/compare/comparison_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <iterator>
+#include <limits>
+
+#include "ops/report.h"
+
+namespace millrace {
+namespace {
+
+namespace json = boost::json;
+
+json::value interval_value(const std::optional<Interval>& interval) {
+  if (!interval) return nullptr;
+  return json::object{
+      {"difference", interval->difference}, {"low", interval->low}, {"high", interval->high}};
+}
+
+std::string shown(const std::optional<double>& value, int digits) {
+  return value && std::isfinite(*value) ? fmt::format("{:.{}f}", *value, digits) : "-";
+}
+
+std::string shown(const std::optional<Interval>& interval, int digits) {
+  if (!interval) return "-";
+  return fmt::format("{:+.{}f} [{:+.{}f}, {:+.{}f}]", interval->difference, digits, interval->low,
+                     digits, interval->high, digits);
+}
+
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
+}
+
+// Columns as wide as what stands in them; the first to the left, the others to the right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string print(std::size_t left) const {
+    std::vector<std::size_t> widths(rows_.front().size());
+    for (const auto& row : rows_) {
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        widths[c] = std::max(widths[c], length(row[c]));
+      }
+    }
+    std::string out;
+    for (const auto& row : rows_) {
+      std::string line;
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        const std::string space(widths[c] - length(row[c]), ' ');
+        line += c < left ? row[c] + space + "  " : space + row[c] + "  ";
+      }
+      line.erase(line.find_last_not_of(' ') + 1);
+      out += line + "\n";
+    }
+    return out;
+  }
+
+ private:
+  // Characters of UTF-8, not bytes.
+  static std::size_t length(const std::string& text) {
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    }));
+  }
+  std::vector<std::vector<std::string>> rows_;
+};
+
+const TaskReport* find_task(const TrainerReport& report, const std::string& name) {
+  for (const TaskReport& task : report.tasks) {
+    if (task.name == name) return &task;
+  }
+  return nullptr;
+}
+
+// The tasks of all models, in the order of those that have most.
+std::vector<std::string> tasks_of(const Comparison& comparison) {
+  std::vector<std::string> names;
+  for (const ComparedModel& model : comparison.models) {
+    for (const TaskReport& task : model.report.tasks) {
+      if (std::find(names.begin(), names.end(), task.name) == names.end()) {
+        names.push_back(task.name);
+      }
+    }
+  }
+  return names;
+}
+
+double samples_per_second(const ComparedModel& model) {
+  return model.seconds > 0 ? static_cast<double>(model.report.rows) / model.seconds : 0;
+}
+
+std::string print_tasks_table(const Comparison& comparison) {
+  Table table({"task", "model", "rows", "AUC ± error", "log loss", "NE", "calibration", "RMSE",
+               "gain over alone", "against the first"});
+  for (const std::string& name : tasks_of(comparison)) {
+    for (const ComparedModel& model : comparison.models) {
+      const TaskReport* task = find_task(model.report, name);
+      if (task == nullptr) continue;
+      const Figures& all = task->all;
+      const auto extra = model.tasks.find(name);
+      const ComparedTask of = extra == model.tasks.end() ? ComparedTask{} : extra->second;
+      const std::string auc =
+          all.auc ? shown(all.auc, 4) + " ± " + shown(all.auc_error, 4) : std::string("-");
+      const bool binary = task->binary;
+      table.add({name, model.report.model, grouped(all.rows), auc, shown(all.log_loss, 4),
+                 shown(all.normalized_entropy, 4), shown(all.calibration, 3), shown(all.rmse, 4),
+                 shown(of.gain, 4), shown(binary ? of.auc : of.rmse, 4)});
+    }
+  }
+  return table.print(2);
+}
+
+std::string print_models_table(const Comparison& comparison) {
+  Table table({"model", "composite", "parameters", "embedding rows", "MiB", "seconds", "samples/s",
+               "µs/sample"});
+  for (const ComparedModel& model : comparison.models) {
+    const double rate = samples_per_second(model);
+    table.add({model.report.model, shown(model.composite, 4),
+               grouped(static_cast<std::uint64_t>(model.parameters)), grouped(model.embedding_rows),
+               fmt::format("{:.1f}", static_cast<double>(model.embedding_bytes) / 1048576),
+               fmt::format("{:.1f}", model.seconds), grouped(static_cast<std::uint64_t>(rate)),
+               rate > 0 ? fmt::format("{:.2f}", 1e6 / rate) : "-"});
+  }
+  return table.print(1);
+}
+
+json::object task_extras(const ComparedTask& of) {
+  return {{"mtl_gain", interval_value(of.gain)},
+          {"auc_difference", interval_value(of.auc)},
+          {"log_loss_difference", interval_value(of.log_loss)},
+          {"rmse_difference", interval_value(of.rmse)},
+          {"units", of.by_user ? "users" : "blocks"}};
+}
+
+json::object model_object(const ComparedModel& model) {
+  json::object out;
+  out["source"] = model.source;
+  out["single_task"] = model.is_alone;
+  out["parameters"] = model.parameters;
+  out["embedding_rows"] = model.embedding_rows;
+  out["embedding_bytes"] = model.embedding_bytes;
+  out["rows"] = model.report.rows;
+  out["steps"] = model.report.steps;
+  out["steps_skipped"] = model.report.skipped;
+  out["seconds"] = model.seconds;
+  out["samples_per_second"] = samples_per_second(model);
+  out["composite"] = model.composite ? json::value(*model.composite) : json::value(nullptr);
+  add_tasks(model.report, out);
+  json::object& tasks = out["tasks"].as_object();
+  for (const auto& [name, extra] : model.tasks) {
+    for (auto& [key, value] : task_extras(extra)) tasks[name].as_object()[key] = value;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string print_comparison(const Comparison& comparison) {
+  std::string text = print_tasks_table(comparison) + "\n" + print_models_table(comparison);
+  bool by_user = true;
+  for (const ComparedModel& model : comparison.models) {
+    for (const auto& [name, task] : model.tasks) by_user &= task.by_user;
+  }
+  return text + fmt::format(
+                    "\n{} events, {} rows, {:.1f} s. Intervals: {:.0f} % of {} paired bootstrap "
+                    "replicates over {}.\n",
+                    grouped(comparison.events), grouped(comparison.rows), comparison.seconds,
+                    100 * comparison.bootstrap.confidence, comparison.bootstrap.replicates,
+                    by_user ? "users" : "blocks of rows");
+}
+
+std::string comparison_json(const Comparison& comparison) {
+  json::object out;
+  out["events"] = comparison.events;
+  out["rows"] = comparison.rows;
+  out["seconds"] = comparison.seconds;
+  out["reference"] = comparison.models.front().report.model;
+  out["bootstrap"] = json::object{{"replicates", comparison.bootstrap.replicates},
+                                  {"confidence", comparison.bootstrap.confidence},
+                                  {"seed", comparison.bootstrap.seed}};
+  json::object& models = out["models"].emplace_object();
+  for (const ComparedModel& model : comparison.models) {
+    models[model.report.model] = model_object(model);
+  }
+  return json::serialize(out);
+}
+
+std::vector<LineChart> progress_charts(
+    const std::vector<std::string>& tasks, const std::vector<std::string>& models,
+    const std::vector<std::map<std::string, const ComparedOutput*>>& outputs) {
+  std::vector<LineChart> charts;
+  for (const std::string& task : tasks) {
+    LineChart chart{task + ", window by window", "rows of the stream", "", {}};
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      const auto at = outputs[m].find(task);
+      if (at == outputs[m].end()) continue;
+      const ComparedOutput& output = *at->second;
+      chart.y_label = output.binary() ? "AUC" : "RMSE";
+      Series series{models[m], {}};
+      Tally tally(output.binary());
+      for (std::size_t b = 0; b < output.blocks().size(); ++b) {
+        tally.clear();
+        tally.add(output.blocks()[b]);
+        const Figures figures = tally.figures();
+        const std::optional<double>& value = output.binary() ? figures.auc : figures.rmse;
+        series.points.push_back({static_cast<double>((b + 1) * output.block_rows()),
+                                 value.value_or(std::numeric_limits<double>::quiet_NaN())});
+      }
+      chart.series.push_back(std::move(series));
+    }
+    charts.push_back(std::move(chart));
+  }
+  return charts;
+}
+
+}  // namespace millrace

@@ -1,0 +1,140 @@
+// What `compare` says of each model is what a replay of it alone says, and the better model is seen
+// to be better.
+#include "ops/compare/compare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+
+#include "tests/support/funnel_files.h"
+#include "tests/support/temp_folder.h"
+
+namespace millrace {
+namespace {
+
+namespace json = boost::json;
+using ::testing::HasSubstr;
+
+class CompareTest : public ::testing::Test {
+ protected:
+  CompareTest() {
+    write_funnel(events_, 6'000,
+                 {.impressions_per_second = 20, .users = 300, .items = 100, .click_logit = -1});
+    write("shop.yaml", funnel_shop(folder_ / "unused", "train: {batch: 64}\n"));
+    write("usual.yaml", "");
+    write("blind.yaml", "features: [price]\nmodel: {experts: 2}\n");
+  }
+  std::string write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return folder_ / name;
+  }
+  Result<LoadedConfig> load(const std::vector<std::string>& files) {
+    std::vector<std::string> paths;
+    for (const std::string& file : files) paths.push_back(folder_ / file);
+    return load_models(folder_ / "shop.yaml", paths, {});
+  }
+  CompareResult run(const Config& config, SingleTask single = SingleTask::kAuto) {
+    CompareOptions options;
+    options.events = {events_};
+    options.single_task = single;
+    options.bootstrap.replicates = 200;
+    options.wants_charts = true;
+    options.log = [](std::string_view, const std::string&) {};
+    options.stopping = [] { return false; };
+    auto result = compare(config, options);
+    EXPECT_TRUE(result) << result.error().message;
+    return std::move(result).value();
+  }
+
+  const TempFolder folder_;
+  const std::string events_ = folder_ / "events.jsonl";
+};
+
+TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
+  const auto loaded = load({"usual.yaml", "blind.yaml"});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const CompareResult result = run(loaded->config);
+  ASSERT_TRUE(result.ended);
+  const Comparison& comparison = result.comparison;
+  std::vector<std::string> names;
+  for (const ComparedModel& model : comparison.models) names.push_back(model.report.model);
+  EXPECT_THAT(names,
+              ::testing::ElementsAre("usual", "blind", "single.ctr", "single.cvr", "single.dwell"));
+  // A replay of the first alone.
+  EngineOptions options;
+  const auto alone =
+      load_config_text(funnel_shop(folder_ / "alone", "train: {batch: 64}\n"), "f", {});
+  ASSERT_TRUE(alone) << alone.error().message;
+  options.config = alone->config;
+  options.files = {events_};
+  options.flush = true;
+  options.clock = [] { return EventTime{1'765'000'000'000}; };
+  options.log = [](std::string_view, const std::string&) {};
+  auto engine = Engine::make(std::move(options));
+  ASSERT_TRUE(engine);
+  (*engine)->open();
+  (*engine)->connect();
+  (*engine)->run([] { return false; }, {});
+  (*engine)->finish();
+  const auto report = (*engine)->report();
+  for (std::size_t k = 0; k < 3; ++k) {
+    EXPECT_EQ(comparison.models[0].report.tasks[k].all.auc, report->tasks[k].all.auc);
+    EXPECT_EQ(comparison.models[0].report.tasks[k].all.rmse, report->tasks[k].all.rmse);
+    EXPECT_EQ(comparison.models[0].report.tasks[k].all.rows, report->tasks[k].all.rows);
+  }
+  // Without users and items there is little to know.
+  const ComparedTask& ctr = comparison.models[1].tasks.at("ctr");
+  ASSERT_TRUE(ctr.auc && ctr.log_loss && ctr.gain);
+  EXPECT_LT(ctr.auc->high, 0);
+  EXPECT_NEAR(
+      ctr.auc->difference,
+      *comparison.models[1].report.tasks[0].all.auc - *comparison.models[0].report.tasks[0].all.auc,
+      1e-9);
+  EXPECT_NEAR(
+      ctr.gain->difference,
+      *comparison.models[1].report.tasks[0].all.auc - *comparison.models[2].report.tasks[0].all.auc,
+      1e-9);
+  EXPECT_TRUE(comparison.models[0].tasks.at("dwell").gain);
+  EXPECT_FALSE(comparison.models[0].tasks.at("ctr").auc);  // against itself
+  EXPECT_LT(comparison.models[1].parameters, comparison.models[0].parameters);
+  EXPECT_GT(comparison.models[0].seconds, 0);
+
+  const std::string table = print_comparison(comparison);
+  for (const char* part : {"gain over alone", "single.cvr", "samples/s", "bootstrap"}) {
+    EXPECT_THAT(table, HasSubstr(part));
+  }
+  const json::object told = json::parse(comparison_json(comparison)).as_object();
+  EXPECT_EQ(told.at("reference").as_string(), "usual");
+  const json::object& blind = told.at("models").at("blind").as_object();
+  EXPECT_EQ(blind.at("tasks").at("ctr").at("auc_difference").at("difference").as_double(),
+            ctr.auc->difference);
+  ASSERT_EQ(result.charts.size(), 3U);
+  EXPECT_EQ(result.charts[0].series.size(), 3U);  // ctr: usual, blind, single.ctr
+  EXPECT_GT(result.charts[0].series[0].points.size(), 20U);
+  EXPECT_EQ(result.charts[2].y_label, "RMSE");
+}
+
+TEST_F(CompareTest, NothingIsLearnedAloneWhereNobodyAsks) {
+  const auto loaded = load({"usual.yaml"});
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(run(loaded->config, SingleTask::kOff).comparison.models.size(), 1U);
+}
+
+TEST_F(CompareTest, WhatIsWrongWithAFileIsToldWithItsPlace) {
+  write("batch.yaml", "model: {experts: 2}\ntrain:\n  batch: 9\n");
+  write("typo.yaml", "modle: {experts: 2}\n");
+  const auto batch = load({"usual.yaml", "batch.yaml"});
+  ASSERT_FALSE(batch);
+  EXPECT_THAT(batch.error().message,
+              HasSubstr("batch.yaml:3: models.batch.train.batch: is one for all models"));
+  const auto typo = load({"typo.yaml"});
+  ASSERT_FALSE(typo);
+  EXPECT_THAT(typo.error().message, HasSubstr("typo.yaml:1: models.typo.modle: unknown key"));
+  EXPECT_FALSE(load({"missing.yaml"}));
+  EXPECT_FALSE(load({"usual.yaml", "usual.yaml"}));
+}
+
+}  // namespace
+}  // namespace millrace
