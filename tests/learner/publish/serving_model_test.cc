@@ -14,9 +14,12 @@ namespace millrace {
 namespace {
 
 Schema two_tables() {
-  return Schema({{.name = "user", .dimension = 4, .table = {}},
-                 {.name = "item", .dimension = 2, .table = {}}},
-                {{.name = "ctr"}});
+  Feature user, item;
+  user.name = "user";
+  user.dimension = 4;
+  item.name = "item";
+  item.dimension = 2;
+  return Schema({user, item}, {{.name = "ctr"}});
 }
 
 std::shared_ptr<const DenseWeights> dense(float value) {

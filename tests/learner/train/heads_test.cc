@@ -168,11 +168,11 @@ TEST(Heads, LearnWhatIsTrueWhateverTheChain) {
       const TaskReport& task = report.tasks[k];
       EXPECT_NEAR(*task.last_fifth.calibration, 1, 0.05) << entire << ' ' << k;
       const bool product = k > 0 && schema.tasks()[k].entire_space;
-      ASSERT_EQ(task.entire_last_fifth.has_value(), product);
+      ASSERT_EQ(task.entire.has_value(), product);
       if (!product) continue;
-      EXPECT_NEAR(*task.entire_last_fifth->calibration, 1, 0.05) << entire << ' ' << k;
-      EXPECT_GT(*task.entire_last_fifth->auc, 0.6);
-      EXPECT_GT(task.entire_last_fifth->rows, task.last_fifth.rows);
+      EXPECT_NEAR(*task.entire->last_fifth.calibration, 1, 0.05) << entire << ' ' << k;
+      EXPECT_GT(*task.entire->last_fifth.auc, 0.6);
+      EXPECT_GT(task.entire->last_fifth.rows, task.last_fifth.rows);
     }
 
     check_served(schema, trainer, report);
