@@ -280,8 +280,8 @@ TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
       folder_ / "log");
   ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())))
       << read_file(folder_ / "log");
-  for (const char* name : {"millrace_task_rmse", "millrace_slice_rmse", "millrace_composite",
-                           "millrace_task_gauc"}) {
+  for (const char* name :
+       {"millrace_task_rmse", "millrace_slice_rmse", "millrace_composite", "millrace_task_gauc"}) {
     ASSERT_TRUE(shows("# TYPE " + std::string(name) + " gauge")) << read_file(folder_ / "log");
   }
 

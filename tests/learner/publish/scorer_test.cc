@@ -333,7 +333,8 @@ TEST(ScorerAndTrainer, ServeWhatTheTrainerComputes) {
     trainer.train(labelled(crossed(rows_of(schema, 100, 500 + n)), n));
     if (n % 3 != 2) continue;
     serving.apply(trainer.publish(), {1, n});
-    // A row that was learned: one with new keys is scored without their rows, and trained with them.
+    // A row that was learned: one with new keys is scored without their rows, and trained with
+    // them.
     Batch one = first_row(crossed(rows_of(schema, 100, 500 + n)), schema);
     scorer.score(serving, one, one, scores);
     EXPECT_EQ(scores.seen, EventTime{1'000'000 + static_cast<std::int64_t>(n)});

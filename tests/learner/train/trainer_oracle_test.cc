@@ -62,8 +62,7 @@ TEST_P(TrainerOracle, TwentySteps) {
     EXPECT_NEAR(report.tasks[at].weight, weights[at], 1e-5);
     expect_near(report.tasks[at].all, reference.own[at]);
     EXPECT_EQ(report.tasks[at].entire.has_value(), schema.tasks()[at].entire_space);
-    if (report.tasks[at].entire)
-      expect_near(report.tasks[at].entire->all, reference.entire[at]);
+    if (report.tasks[at].entire) expect_near(report.tasks[at].entire->all, reference.entire[at]);
   }
 }
 
