@@ -1,0 +1,129 @@
+// Every backbone in a trainer: the same bits with one thread and two, and after a restart in the
+// middle; and what is published is what was learned.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "learner/model/stem.h"
+#include "learner/publish/scorer.h"
+#include "learner/train/trainer.h"
+#include "tests/learner/train/stream.h"
+#include "tests/support/state_log.h"
+
+namespace millrace {
+namespace {
+
+struct Case {
+  const char* name;
+  void (*change)(ModelOptions&);
+};
+
+class BackbonesInTraining : public ::testing::TestWithParam<Case> {
+ protected:
+  BackbonesInTraining() { GetParam().change(options.model); }
+
+  std::vector<Batch> draw(int count, std::uint64_t seed) {
+    stream::Source source(schema, seed);
+    std::vector<Batch> batches;
+    for (int i = 0; i < count; ++i) batches.push_back(source.next(i % 3 == 0 ? 37 : 300));
+    return batches;
+  }
+
+  const Schema schema{stream::features(), stream::tasks()};
+  LearnerOptions options = stream::options(300);
+};
+
+TEST_P(BackbonesInTraining, NeitherThreadsNorARestartChangesABit) {
+  Trainer one("m", schema, options);
+  options.train.threads = 2;
+  Trainer two("m", schema, options);
+  auto resumed = std::make_unique<Trainer>("m", schema, options);
+  StateLog logs[3];
+  int step = 0;
+  for (const Batch& batch : draw(20, 3)) {
+    one.train(batch);
+    two.train(batch);
+    resumed->train(batch);
+    if (++step != 9) continue;
+    logs[0].commit(one);
+    logs[1].commit(two);
+    logs[2].commit(*resumed);
+    resumed = std::make_unique<Trainer>("m", schema, options);
+    logs[2].restore(*resumed);
+  }
+  logs[0].commit(one);
+  logs[1].commit(two);
+  logs[2].commit(*resumed);
+  const auto expected = logs[0].digested();
+  EXPECT_EQ(one.report().skipped, 0U);
+  EXPECT_THAT(differences(logs[1].digested(), expected), ::testing::IsEmpty());
+  EXPECT_THAT(differences(logs[2].digested(), expected), ::testing::IsEmpty());
+}
+
+// A row that was learned before is scored by what was published and then trained on: the loss of
+// the label 1 is −ln of the trainer's own probability.
+TEST_P(BackbonesInTraining, WhatIsServedWasLearned) {
+  Trainer trainer("m", schema, options);
+  ServingModel serving(input_schema(schema, options.model));
+  Scorer scorer(schema, options.model);
+  for (const Batch& batch : draw(12, 4)) trainer.train(batch);
+  stream::Source source(schema, 4);
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    Batch row = source.next(1);
+    row.labels.assign(stream::kTasks, stream::kMissing);
+    row.labels[stream::kClick] = 1;
+    row.condition.assign(stream::kTasks, 1);
+    row.weights = {1};
+    serving.apply(trainer.publish(), {1, i});
+    Scores scores;
+    scorer.score(serving, row, row, scores);
+    trainer.train(row);
+    const auto loss = trainer.report().tasks[stream::kClick].loss;
+    ASSERT_TRUE(loss);
+    EXPECT_NEAR(scores.values[stream::kClick], std::exp(-*loss), 1e-5) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BackbonesInTraining,
+    ::testing::Values(
+        Case{"shared_bottom", [](ModelOptions& m) { m.backbone = BackboneKind::kSharedBottom; }},
+        Case{"mmoe", [](ModelOptions&) {}},
+        Case{"one_gate", [](ModelOptions& m) { m.one_gate = true; }},
+        Case{"cgc", [](ModelOptions& m) { m.backbone = BackboneKind::kCgc; }},
+        Case{"ple", [](ModelOptions& m) { m.backbone = BackboneKind::kPle; }},
+        Case{"ple_shared_gate",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kPle;
+               m.shared_gate = SharedGate::kShared;
+             }},
+        Case{"ple_no_shared_gate",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kPle;
+               m.shared_gate = SharedGate::kNone;
+             }},
+        Case{"stem", [](ModelOptions& m) { m.backbone = BackboneKind::kStem; }},
+        Case{"stem_of_two_levels",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kStem;
+               m.stem_levels = 2;
+             }},
+        Case{"concat", [](ModelOptions& m) { m.backbone = BackboneKind::kSharedSpecific; }},
+        Case{"measured",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kSharedSpecific;
+               m.shared_mix = SharedMix::kMeasured;
+             }},
+        Case{"learned",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kSharedSpecific;
+               m.shared_mix = SharedMix::kLearned;
+             }}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace millrace
