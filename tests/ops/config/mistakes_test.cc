@@ -132,7 +132,7 @@ const Mistake kMistakes[] = {
      "train.dense.optimizer: lion is not known; expected sgd, adagrad, adam or adamw"},
     {"Momentum", "optimizer: adam,", "optimizer: adam, momentum: 0.9,",
      "train.dense.momentum: has no effect; expected `optimizer: sgd` beside it"},
-    {"Decay", "optimizer: adam,", "optimizer: adam, weight_decay: 0.1,",
+    {"WeightDecay", "optimizer: adam,", "optimizer: adam, weight_decay: 0.1,",
      "train.dense.weight_decay: has no effect; expected `optimizer: adamw` beside it"},
     {"DecayAll", "optimizer: adam, rate: 0.003", "optimizer: adamw, rate: 1, weight_decay: 1",
      "train.dense.weight_decay: 1 times the rate (1) is 1 or more"},
