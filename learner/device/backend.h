@@ -151,6 +151,17 @@ class Backend {
   /// g_t = softmax of each row of u_t; u_t and g_t [B,E], stacks of T.
   virtual void softmax(Stack<const T> u, Stack<T> g) = 0;
 
+  /// u_i /= τ_i, τ_i = least + softplus(ρ_i), and from slopes du_i in what that left: du_i /= τ_i,
+  /// and drho [1,n] in ρ [1,n], n matrices (`add`: added to what is there; may be empty).
+  virtual void temper(View<const T> rho, T least, Stack<T> u) = 0;
+  virtual void temper_backward(View<const T> rho, T least, Stack<const T> u, bool add, Stack<T> du,
+                               View<T> drho) = 0;
+  /// Each weight of g [B,E], rows that sum to 1, becomes 0 with `probability`; the others are
+  /// divided by their sum. A row of which nothing would be left stays as it is.
+  virtual void drop_weights(View<T> g, T probability, const RandomRows& random) = 0;
+  /// du += factor · the slope of −H(g), H the entropy of each row, in the logits of g [B,E].
+  virtual void add_entropy_slope(View<const T> g, T factor, View<T> du) = 0;
+
   /// v_t = Σ_c g_t[:,c] ∘ y_{e(t,c)} (MMoE, Ma et al. 2018, eq. 6); v a stack of T [B,H].
   virtual void mix(const Mixture<T>& mixture, Stack<T> v) = 0;
 

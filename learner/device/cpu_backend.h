@@ -30,6 +30,11 @@ class CpuBackend final : public Backend<T> {
   void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
                              Stack<T> dx) override;
   void softmax(Stack<const T> u, Stack<T> g) override;
+  void temper(View<const T> rho, T least, Stack<T> u) override;
+  void temper_backward(View<const T> rho, T least, Stack<const T> u, bool add, Stack<T> du,
+                       View<T> drho) override;
+  void drop_weights(View<T> g, T probability, const RandomRows& random) override;
+  void add_entropy_slope(View<const T> g, T factor, View<T> du) override;
   void mix(const Mixture<T>& mixture, Stack<T> v) override;
   void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg, bool relu,
                     bool add, Stack<T> du, ExpertStack<T> dy) override;

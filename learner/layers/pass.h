@@ -7,8 +7,8 @@ namespace millrace {
 
 /// How rows go through a model: scored, or as a part of a training step. Scoring is a function of
 /// the weights and x alone. In training, gates and layers may drop units at random (Philox of seed,
-/// step and the row's place in the batch, so neither threads nor tiles change a bit), and running
-/// statistics of the rows that weigh something are collected among the gradients.
+/// step and the row's place in the batch, so neither threads nor tiles change a bit), and the
+/// gradients may have penalties beside the losses' slopes.
 struct Pass {
   bool training = false;
   std::uint64_t seed = 0;
@@ -19,9 +19,6 @@ struct Pass {
   std::span<const float> row_weights = {};
   /// Rows of the whole batch that weigh something: what penalties on gates are a mean over.
   double batch_rows = 0;
-  /// Σ of each gate weight over those, from `Model::add_gate_sums`; needed where
-  /// `Model::gate_sum_count` is not 0. Borrowed until the pass's `backward`.
-  std::span<const double> gate_sums = {};
 };
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "learner/base/check.h"
+#include "learner/base/hash.h"
 
 namespace millrace {
 namespace {
@@ -128,6 +129,11 @@ auto ExpertLevel<T>::make_gates(const std::string& kind, int count, int weights,
   gates.g = plan.reserve(count * weights);
   gates.slope = plan.reserve(count * weights);
   gates.loss_slope = plan.reserve(count * weights);
+  if (options_.learn_temperature) gates.temperature = take(offset, count);
+  for (int t = 0; t < count; ++t) {
+    gates.random.push_back(
+        hash_bytes("gate_dropout." + shape_.prefix + kind + "." + std::to_string(t)));
+  }
   return gates;
 }
 
@@ -191,6 +197,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
                    gates->first_width, linear_gates_ ? 0 : 2, slots);
     }
     append_bank_slots(*gates->above, name, task, 1, 0, slots);
+    append_temperatures(*gates, name, task, slots);
   }
 }
 
@@ -301,9 +308,8 @@ void ExpertLevel<T>::after_first(const T* weights, int rows, const Activations<T
   }
   for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
     if (gates == nullptr) continue;
-    const Stack<T> u =
-        gates->above->forward(weights, gate_part(*gates, &Stream::first, at, rows), at);
-    at.backend.softmax(u, side_by_side(at.view(gates->g, rows), gates->count));
+    gates->above->forward(weights, gate_part(*gates, &Stream::first, at, rows), at);
+    weigh(*gates, weights, rows, at);
     at.backend.mix(mixture(*gates, at, rows),
                    gates == &gates_ ? mixed(at, rows) : Stack<T>(shared_mixed(at, rows)));
   }
@@ -381,13 +387,13 @@ void ExpertLevel<T>::backward_rest(const T* weights, const LevelInputs<const T>&
                                    const Activations<T>& at, GradientTarget<T> target, bool by_loss,
                                    const LevelInputs<T>& dx) const {
   const int rows = x.shared.rows;
-  if (!linear_gates_) {
-    for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
-      if (gates == nullptr) continue;
-      gates->above->backward(weights, gate_part(*gates, &Stream::first, at, rows), true,
-                             logit_slopes(*gates, at, rows), at, target.block, target.add,
-                             gate_part(*gates, &Stream::slope, at, rows));
-    }
+  for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+    if (gates == nullptr) continue;
+    backward_weigh(*gates, weights, rows, at, target);
+    if (linear_gates_) continue;
+    gates->above->backward(weights, gate_part(*gates, &Stream::first, at, rows), true,
+                           logit_slopes(*gates, at, rows), at, target.block, target.add,
+                           gate_part(*gates, &Stream::slope, at, rows));
   }
   for (const Stream& stream : streams_) {
     if (!stream.above.empty() && stream.experts > 0) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,9 +49,8 @@ struct LevelInputs {
 ///   v_t = Σ_c g_{t,c} y_{e(t,c)}
 ///
 /// First layers of all experts and gates that read one input are one product, x [B,D] → first
-/// [B,N]: | its experts | its gates |; the layers above are batched. With `normalize_experts` an
-/// expert's last layer is linear and y = swish(γ (a − μ) / √(σ² + ε) + β), with running μ and σ²
-/// from before the batch (HoME, arXiv 2408.05430).
+/// [B,N]: | its experts | its gates |; the layers above are batched. With `gate_entropy` λ the loss
+/// has −λ H(g_t) of every gate, in the mean over the rows of the batch that weigh something.
 /// Threads: immutable after construction; all that changes is in the caller's Activations.
 template <class T>
 class ExpertLevel {
@@ -113,6 +114,8 @@ class ExpertLevel {
     std::vector<std::pair<int, int>> places;  ///< Stream and column of each in the first products.
     std::optional<MlpBank<T>> above;
     Slab g, slope, loss_slope;
+    long temperature = 0;               ///< Where their ρ stand, if temperatures are learned.
+    std::vector<std::uint64_t> random;  ///< Each one's stream of random numbers.
     std::string kind;
   };
 
@@ -134,6 +137,17 @@ class ExpertLevel {
                       int rows) const;
   Stack<T> gate_part(const Gates& gates, Slab Stream::*slab, const Activations<T>& at,
                      int rows) const;
+  /// Their logits, divided by their temperatures once `weigh` was called.
+  Stack<T> logits(const Gates& gates, const Activations<T>& at, int rows) const;
+  /// From logits to weights, in training with what is dropped.
+  void weigh(const Gates& gates, const T* weights, int rows, const Activations<T>& at) const;
+  /// Adds the entropy's share to the slopes in the softmax's arguments, and turns them into those
+  /// in the logits.
+  void backward_weigh(const Gates& gates, const T* weights, int rows, const Activations<T>& at,
+                      GradientTarget<T> target) const;
+  void append_temperatures(const Gates& gates, const std::function<std::string(int)>& name,
+                           const std::function<int(int)>& task,
+                           std::vector<ParameterSlot>& slots) const;
   Stack<T> stream_outputs(const Stream& stream, const Activations<T>& at, int rows) const;
   Stack<T> stream_slopes(const Stream& stream, const Activations<T>& at, int rows) const;
   /// By stream to by number.

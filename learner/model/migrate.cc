@@ -11,15 +11,15 @@
 namespace millrace {
 namespace {
 
-/// "<level><kind>.<member>.layer.<layer>.<weight|bias>" taken apart. A task's own experts are of a
-/// kind of their own, "task_expert.<task>".
+/// "<level><kind>.<member>.layer.<layer>.<weight|bias|temperature>" taken apart. A task's own
+/// experts are of a kind of their own, "task_expert.<task>".
 struct SlotName {
   std::string level;  ///< "", or "level.1."
   std::string kind;
   int task = -1;  ///< Of a task's own experts.
   int member = 0;
   int layer = 0;
-  std::string rest;  ///< ".weight" or ".bias"
+  std::string rest;  ///< ".weight", ".bias" or ".temperature"
 
   static SlotName parse(const std::string& name) {
     SlotName slot;
@@ -47,10 +47,11 @@ struct SlotName {
     return level + kind + (task < 0 ? "" : "." + std::to_string(task)) + "." +
            std::to_string(member) + ".layer." + std::to_string(layer) + rest;
   }
-  bool is_bias() const { return rest == ".bias"; }
+  bool is_weight() const { return rest == ".weight"; }
+  bool is_temperature() const { return rest == ".temperature"; }
   /// Whether it reads the model's inputs.
   bool is_lowest() const {
-    return layer == 0 && !is_bias() && (level.empty() || level == "level.0.") && kind != "tower" &&
+    return layer == 0 && is_weight() && (level.empty() || level == "level.0.") && kind != "tower" &&
            kind != "similarity";
   }
 };
@@ -97,6 +98,9 @@ class Pairer {
                  old_options_.shared_gate != new_options_.shared_gate)) {
       return {};
     }
+    if (slot.is_temperature() && old_options_.least_temperature != new_options_.least_temperature) {
+      return {};
+    }
     return slot.text();
   }
 
@@ -107,6 +111,7 @@ class Pairer {
   }
   std::optional<Pairing> columns(const SlotName& slot, int old_columns, int new_columns) const {
     const bool to_experts = (slot.kind == "gate" || slot.kind == "shared_gate") &&
+                            !slot.is_temperature() &&
                             slot.layer == static_cast<int>(new_options_.gate_layers.size()) &&
                             old_options_.gate_layers.size() == new_options_.gate_layers.size();
     if (!to_experts) return same(old_columns, new_columns);

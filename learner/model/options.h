@@ -53,6 +53,11 @@ struct ModelOptions {
   double dropout = 0;
   bool one_gate = false;
   bool gate_bias = false;
+  double gate_temperature = 1;
+  bool learn_temperature = false;
+  double least_temperature = 0.1;
+  double gate_dropout = 0;
+  double gate_entropy = 0;
   SharedGate shared_gate = SharedGate::kAll;
   StemGateInput stem_gate_input = StemGateInput::kSum;
   int stem_levels = 1;
@@ -78,6 +83,20 @@ struct ModelOptions {
               0.0, 0.9),
         field("one_gate", &M::one_gate, "An MMoE's tasks all use one gate (OMoE)."),
         field("gate_bias", &M::gate_bias, "Gates have a bias in their last layer."),
+        field("gate_temperature", &M::gate_temperature,
+              "What a gate's logits are divided by; where it is learned, what that starts from.",
+              0.01, 100.0),
+        field("learn_temperature", &M::learn_temperature,
+              "Each gate learns its temperature, least_temperature + softplus(ρ)."),
+        field("least_temperature", &M::least_temperature,
+              "Below this no gate's learned temperature falls.", 0.001, 10.0),
+        field("gate_dropout", &M::gate_dropout,
+              "Probability with which each weight of a gate is dropped in training; the others are "
+              "scaled to sum to 1, and none is dropped where all would be.",
+              0.0, 0.9),
+        field("gate_entropy", &M::gate_entropy,
+              "Weight in the loss of −H(g), of every gate's entropy in its mean over the batch.",
+              0.0, 100.0),
         field("shared_gate", &M::shared_gate,
               "PLE: what feeds the shared stream of the next level: a gate over all experts (the "
               "paper), over the shared ones only, or none, so that it is the first task's."),

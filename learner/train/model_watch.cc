@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "learner/math/loss.h"
+#include "learner/train/chunks.h"
 
 namespace millrace {
 namespace {
@@ -37,10 +39,11 @@ double loss_slope(const Task& task, double z, double y) {
 
 }  // namespace
 
-ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model,
+ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model, bool gates_drop,
                        const EvaluateOptions& options)
     : schema_(schema),
       model_(model),
+      gates_drop_(gates_drop),
       by_loss_(options.importance.measure == ImportanceMeasure::kLoss),
       gates_(task_names(schema), gate_experts(model), options.gates),
       importance_(schema, options.importance) {}
@@ -48,11 +51,21 @@ ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model,
 void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t rows,
                          const float* weights, View<const float> x, Model<float>::Workspace& work) {
   if (gates_.is_due(step)) {
+    if (gates_drop_) score_again(batch, weights, x, work);
     std::vector<GateTally> tallies(schema_.tasks().size());
     model_.tally_gates(work, tallies);
     gates_.add(tallies, rows);
   }
   if (importance_.is_due(step)) measure_importance(batch, weights, x, work);
+}
+
+// Gates are measured as they serve.
+void ModelWatch::score_again(const Batch& batch, const float* weights, View<const float> x,
+                             Model<float>::Workspace& work) {
+  const int n = std::min(batch.rows, Chunks::kTile), T = model_.tasks();
+  z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
+  model_.forward(weights, x.rows_from(0, n), work, {z_.data(), n, T},
+                 {.row_weights = std::span(batch.weights).first(static_cast<std::size_t>(n))});
 }
 
 // A pass of its own, as rows are scored: no unit is dropped.

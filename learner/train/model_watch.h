@@ -23,8 +23,9 @@ namespace millrace {
 /// nothing. Memory: that of its parts, and a sample's x and slopes.
 class ModelWatch {
  public:
-  /// Borrows `schema` and `model`.
-  ModelWatch(const Schema& schema, const Model<float>& model, const EvaluateOptions& options);
+  /// Borrows `schema` and `model`. `gates_drop`: weights of gates are dropped in training.
+  ModelWatch(const Schema& schema, const Model<float>& model, bool gates_drop,
+             const EvaluateOptions& options);
 
   /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work` with
   /// the training pass of some of its rows, which an importance sample overwrites. `rows`: learned
@@ -41,13 +42,15 @@ class ModelWatch {
   bool restore(std::string_view name, std::string_view bytes);
 
  private:
+  void score_again(const Batch& batch, const float* weights, View<const float> x,
+                   Model<float>::Workspace& work);
   void measure_importance(const Batch& batch, const float* weights, View<const float> x,
                           Model<float>::Workspace& work);
   std::vector<double> loss_slopes(const Batch& batch, int task, View<const float> z) const;
 
   const Schema& schema_;
   const Model<float>& model_;
-  const bool by_loss_;
+  const bool gates_drop_, by_loss_;
   GateWatch gates_;
   Importance importance_;
   std::vector<float> z_, dz_, dx_;  ///< Of a sample.

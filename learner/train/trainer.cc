@@ -109,7 +109,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       labels(schema, options.train.labels),
       outputs(schema),
       metrics(schema, options.evaluate),
-      watch(schema, model, options.evaluate),
+      watch(schema, model, options.model.gate_dropout > 0, options.evaluate),
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),

@@ -62,6 +62,12 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
   const BalanceMethod method = balance.method;
   const bool scheduled = method == BalanceMethod::kFixed && !balance.decay.empty();
   const bool by_figures = method == BalanceMethod::kDtp || method == BalanceMethod::kPerformance;
+  if (config.learner.model.gate_entropy > 0 && balance.surgery != Surgery::kNone) {
+    reader.complain(
+        "model.gate_entropy",
+        "cannot work with balance.surgery: " + std::string(choice_name(balance.surgery)) +
+            ", which needs every gradient to be of one task's loss");
+  }
   const std::pair<const char*, bool> effects[] = {
       {"balance.rate", method == BalanceMethod::kUncertainty},
       {"balance.uncertainty", method == BalanceMethod::kUncertainty},

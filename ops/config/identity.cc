@@ -127,6 +127,12 @@ void add_backbone(Lines& lines, const ModelOptions& model) {
     lines.add("model.shared_experts", model.shared_experts);
   }
   lines.add("model.gate_bias", model.gate_bias);
+  if (model.learn_temperature) {
+    lines.add("model.learn_temperature", model.learn_temperature);
+    lines.add("model.least_temperature", model.least_temperature);
+  } else if (model.gate_temperature != 1) {
+    lines.add("model.gate_temperature", model.gate_temperature);
+  }
 }
 
 // Of a configuration with one model.

@@ -49,6 +49,10 @@ void check_model(ConfigReader& reader, const ModelOptions& model, std::vector<Pr
       {"model.dropout", model.dropout != usual.dropout, {K::kSharedBottom, K::kSharedSpecific}},
       {"model.one_gate", model.one_gate, {K::kMmoe}},
       {"model.gate_bias", model.gate_bias, gated},
+      {"model.gate_temperature", model.gate_temperature != usual.gate_temperature, gated},
+      {"model.learn_temperature", model.learn_temperature, gated},
+      {"model.gate_dropout", model.gate_dropout != usual.gate_dropout, gated},
+      {"model.gate_entropy", model.gate_entropy != usual.gate_entropy, gated},
       {"model.shared_gate", model.shared_gate != usual.shared_gate, {K::kPle}},
       {"model.stem_gate_input", model.stem_gate_input != usual.stem_gate_input, {K::kStem}},
       {"model.shared_mix", model.shared_mix != usual.shared_mix, {K::kSharedSpecific}}};
@@ -56,6 +60,13 @@ void check_model(ConfigReader& reader, const ModelOptions& model, std::vector<Pr
     if (!option.changed || is_among(option.of, model.backbone)) continue;
     reader.complain(option.key, "needs the backbone " + names_of(option.of) + "; it is " +
                                     std::string(choice_name(model.backbone)));
+  }
+  if (model.least_temperature != usual.least_temperature && !model.learn_temperature) {
+    reader.complain("model.least_temperature", "needs model.learn_temperature: true");
+  }
+  if (model.learn_temperature && model.gate_temperature <= model.least_temperature) {
+    reader.complain("model.gate_temperature",
+                    "must be above model.least_temperature, as the start of what is learned");
   }
   if (model.backbone == K::kPle && model.levels == 1 && model.shared_gate != usual.shared_gate) {
     reader.complain("model.shared_gate",

@@ -35,6 +35,8 @@ ModelOptions options_of(const Shape& shape) {
 
 void one_gate(ModelOptions& options) { options.one_gate = true; }
 void gate_bias(ModelOptions& options) { options.gate_bias = true; }
+void tempered(ModelOptions& options) { options.gate_temperature = 0.6; }
+void learned_temperature(ModelOptions& options) { options.learn_temperature = true; }
 void cgc(ModelOptions& options) { options.backbone = BackboneKind::kCgc; }
 void ple(ModelOptions& options) {
   options.backbone = BackboneKind::kPle;
@@ -54,6 +56,15 @@ void ple_none(ModelOptions& options) {
   ple(options);
   options.levels = 3;
   options.shared_gate = SharedGate::kNone;
+}
+
+void ple_temperature(ModelOptions& options) {
+  ple(options);
+  options.learn_temperature = true;
+}
+void cgc_tempered(ModelOptions& options) {
+  cgc(options);
+  options.gate_temperature = 0.6;
 }
 
 void shared_bottom(ModelOptions& options) { options.backbone = BackboneKind::kSharedBottom; }
@@ -373,6 +384,11 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{"one_gate", 3, {4, 5}, {}, {3}, 3, one_gate},
         Shape{"gate_bias", 3, {4}, {}, {3}, 2, gate_bias},
         Shape{"mlp_gate_bias", 3, {4}, {3}, {3}, 2, gate_bias},
+        Shape{"tempered", 3, {4, 5}, {}, {3}, 2, tempered},
+        Shape{"learned_temperature", 3, {4, 5}, {}, {3}, 2, learned_temperature},
+        Shape{"mlp_temperature", 3, {4}, {3}, {3}, 2, learned_temperature},
+        Shape{"ple_temperature", 1, {4, 5}, {}, {3}, 2, ple_temperature},
+        Shape{"cgc_tempered", 1, {4}, {3}, {3}, 2, cgc_tempered},
         Shape{"cgc", 1, {4, 5}, {}, {3}, 2, cgc}, Shape{"cgc_shallow", 1, {4}, {}, {3}, 3, cgc},
         Shape{"cgc_mlp_gates", 1, {4}, {3}, {}, 2, cgc},
         Shape{"cgc_one_task", 1, {4, 3}, {}, {3}, 1, cgc}, Shape{"ple", 1, {4, 5}, {}, {3}, 2, ple},

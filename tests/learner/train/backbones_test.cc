@@ -67,6 +67,7 @@ TEST_P(BackbonesInTraining, NeitherThreadsNorARestartChangesABit) {
 // A row that was learned before is scored by what was published and then trained on: the loss of
 // the label 1 is −ln of the trainer's own probability.
 TEST_P(BackbonesInTraining, WhatIsServedWasLearned) {
+  options.model.gate_dropout = 0;  // Which serving has not.
   Trainer trainer("m", schema, options);
   ServingModel serving(input_schema(schema, options.model));
   Scorer scorer(schema, options.model);
@@ -88,12 +89,33 @@ TEST_P(BackbonesInTraining, WhatIsServedWasLearned) {
   }
 }
 
+void gate_options(ModelOptions& m) {
+  m.learn_temperature = true;
+  m.gate_entropy = 0.05;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, BackbonesInTraining,
     ::testing::Values(
         Case{"shared_bottom", [](ModelOptions& m) { m.backbone = BackboneKind::kSharedBottom; }},
         Case{"mmoe", [](ModelOptions&) {}},
         Case{"one_gate", [](ModelOptions& m) { m.one_gate = true; }},
+        Case{"mmoe_gate_options",
+             [](ModelOptions& m) {
+               gate_options(m);
+               m.gate_dropout = 0.1;
+             }},
+        Case{"ple_gate_options",
+             [](ModelOptions& m) {
+               gate_options(m);
+               m.backbone = BackboneKind::kPle;
+               m.gate_dropout = 0.1;
+             }},
+        Case{"stem_gate_options",
+             [](ModelOptions& m) {
+               gate_options(m);
+               m.backbone = BackboneKind::kStem;
+             }},
         Case{"cgc", [](ModelOptions& m) { m.backbone = BackboneKind::kCgc; }},
         Case{"ple", [](ModelOptions& m) { m.backbone = BackboneKind::kPle; }},
         Case{"ple_shared_gate",

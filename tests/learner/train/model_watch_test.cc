@@ -68,7 +68,7 @@ TEST(ModelWatch, ImportanceIsWhatScalingAFeatureDoes) {
     options.importance.measure = measure;
     const auto backend = open_device<float>("cpu");
     const auto work = model.workspace(*backend, n);
-    ModelWatch watch(schema(), model, options);
+    ModelWatch watch(schema(), model, false, options);
     const View<const float> view(x.data(), n, schema().inputs());
     std::vector<float> z(static_cast<std::size_t>(n) * stream::kTasks);
     model.forward(weights.data(), view, *work, View<float>(z.data(), n, stream::kTasks));
@@ -113,7 +113,7 @@ TEST(ModelWatch, NothingIsMeasuredWhereItIsOff) {
   const Model<float> model(schema(), stream::options().model);
   EvaluateOptions options;
   options.gates.every = 0;
-  ModelWatch watch(schema(), model, options);
+  ModelWatch watch(schema(), model, false, options);
   const auto backend = open_device<float>("cpu");
   const auto work = model.workspace(*backend, 1);
   watch.measure(stream::Source(schema(), 1).next(1), 0, 0, nullptr, {}, *work);

@@ -1,0 +1,254 @@
+// What gates can have beside their softmax: a temperature, given or learned, weights that are
+// dropped in training, and an entropy that the loss wants.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "learner/device/devices.h"
+#include "learner/math/activation.h"
+#include "learner/model/model.h"
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+constexpr int B = 6, D = 7, T = 2;
+
+ModelOptions options_of(BackboneKind kind) {
+  ModelOptions options;
+  options.backbone = kind;
+  options.experts = 3;
+  options.expert_layers = {5, 4};
+  options.tower_layers = {3};
+  return options;
+}
+
+constexpr BackboneKind kGated[] = {BackboneKind::kMmoe, BackboneKind::kCgc, BackboneKind::kPle,
+                                   BackboneKind::kStem};
+
+/// A model with random weights, everywhere.
+struct Net {
+  explicit Net(const ModelOptions& options, int rows = B)
+      : model(D, 0, T, options),
+        work(model.workspace(*cpu, rows)),
+        weights(1, static_cast<int>(model.parameter_count()), 3),
+        x(rows, D, 5),
+        z(rows, T) {}
+
+  void forward(const Pass& pass = {}) { model.forward(weights.values.data(), x, *work, z, pass); }
+  std::vector<double> gradients(const Matrix<double>& dz) {
+    std::vector<double> all(weights.values.size());
+    model.backward(weights.values.data(), x, *work, dz, all.data(), false, {});
+    return all;
+  }
+  const ParameterSlot& slot(const std::string& name) const {
+    const auto at = std::find_if(model.parameters().begin(), model.parameters().end(),
+                                 [&](const ParameterSlot& s) { return s.name == name; });
+    EXPECT_NE(at, model.parameters().end()) << name;
+    return *at;
+  }
+  double& weight(const ParameterSlot& slot, int row, int column) {
+    return weights.values[static_cast<std::size_t>(slot.offset + row * slot.stride + column)];
+  }
+  /// Takes another net's weights by name, where it has them.
+  void take(Net& other) {
+    for (const ParameterSlot& from : other.model.parameters()) {
+      if (from.name.ends_with("temperature")) continue;
+      copy(other, from, slot(from.name));
+    }
+  }
+  void copy(Net& other, const ParameterSlot& from, const ParameterSlot& to) {
+    for (int r = 0; r < to.rows; ++r) {
+      for (int c = 0; c < to.cols; ++c) weight(to, r, c) = other.weight(from, r, c);
+    }
+  }
+  /// Σ over gates and rows of weight of H(g).
+  double entropy(int gates = T, const std::vector<float>& rows = {}) const {
+    double sum = 0;
+    for (int t = 0; t < gates; ++t) {
+      const View<const double> g = model.gate(*work, t);
+      for (int r = 0; r < g.rows; ++r) {
+        if (!rows.empty() && rows[static_cast<std::size_t>(r)] == 0) continue;
+        for (int c = 0; c < g.cols; ++c) sum -= g(r, c) > 0 ? g(r, c) * std::log(g(r, c)) : 0;
+      }
+    }
+    return sum;
+  }
+
+  std::unique_ptr<Backend<double>> cpu = open_device<double>("cpu");
+  Model<double> model;
+  std::unique_ptr<Model<double>::Workspace> work;
+  Matrix<double> weights, x, z;
+};
+
+TEST(GateOptions, ATemperatureDividesTheLogits) {
+  for (const BackboneKind kind : kGated) {
+    ModelOptions options = options_of(kind);
+    Net plain(options);
+    options.gate_temperature = 2.5;
+    Net tempered(options);
+    options.learn_temperature = true;
+    Net learned(options);
+    std::vector<double> start(learned.weights.values.size());
+    learned.model.initialise(1, start);
+    learned.weights.values = start;
+    int temperatures = 0;
+    for (const ParameterSlot& slot : learned.model.parameters()) {
+      if (!slot.name.ends_with(".temperature")) continue;
+      ++temperatures;
+      EXPECT_NEAR(0.1 + math::softplus(learned.weight(slot, 0, 0)), 2.5, 1e-12);
+    }
+    EXPECT_EQ(temperatures, kind == BackboneKind::kPle ? 2 * T + 1 : T);
+    tempered.take(plain);
+    learned.take(plain);
+    for (const ParameterSlot& slot : plain.model.parameters()) {
+      if (slot.name.find("gate.") == std::string::npos) continue;
+      for (int r = 0; r < slot.rows; ++r) {
+        for (int c = 0; c < slot.cols; ++c) plain.weight(slot, r, c) /= 2.5;
+      }
+    }
+    for (Net* net : {&plain, &tempered, &learned}) net->forward();
+    EXPECT_LT(distance(tempered.z.values, plain.z.values), 1e-13);
+    EXPECT_LT(distance(learned.z.values, plain.z.values), 1e-13);
+  }
+}
+
+TEST(GateOptions, DroppedWeightsAreGoneAndTheOthersAreScaled) {
+  constexpr int kRows = 4000;
+  ModelOptions options = options_of(BackboneKind::kMmoe);
+  options.experts = 2;
+  options.gate_dropout = 0.3;
+  Net net(options, kRows);
+  net.forward();
+  std::vector<double> scored[T];
+  for (int t = 0; t < T; ++t) {
+    const View<const double> g = net.model.gate(*net.work, t);
+    for (int r = 0; r < kRows; ++r) {
+      EXPECT_NEAR(g(r, 0) + g(r, 1), 1, 1e-12);
+      EXPECT_GT(g(r, 0) * g(r, 1), 0);
+      scored[t].insert(scored[t].end(), {g(r, 0), g(r, 1)});
+    }
+  }
+  const Pass pass{.training = true, .seed = 4, .step = 7};
+  net.forward(pass);
+  int dropped[T][2] = {}, both = 0;
+  for (int r = 0; r < kRows; ++r) {
+    for (int t = 0; t < T; ++t) {
+      const View<const double> g = net.model.gate(*net.work, t);
+      for (int c = 0; c < 2; ++c) {
+        dropped[t][c] += g(r, c) == 0 ? 1 : 0;
+        const double other = g(r, 1 - c);
+        EXPECT_NEAR(g(r, c), other == 0 ? 1 : g(r, c) == 0 ? 0 : scored[t][2 * r + c], 1e-12);
+      }
+    }
+    both += net.model.gate(*net.work, 0)(r, 0) == 0 && net.model.gate(*net.work, 1)(r, 0) == 0;
+  }
+  // One alone is dropped with 0.3 · 0.7; the gates have random numbers of their own.
+  for (const auto& gate : dropped) {
+    for (const int count : gate) EXPECT_NEAR(count, 0.21 * kRows, 130);
+  }
+  EXPECT_NEAR(both, 0.21 * 0.21 * kRows, 70);
+  const Matrix<double> whole = net.z;
+  // By the row's place in the batch and by the step.
+  Pass tail = pass;
+  tail.first_row = 100;
+  Matrix<double> z(50, T);
+  net.model.forward(net.weights.values.data(), net.x.view().rows_from(100, 50), *net.work, z, tail);
+  for (int r = 0; r < 50; ++r) {
+    for (int t = 0; t < T; ++t) EXPECT_NEAR(z(r, t), whole(100 + r, t), 1e-12);
+  }
+  tail.step = 8;
+  const Matrix<double> before = z;
+  net.model.forward(net.weights.values.data(), net.x.view().rows_from(100, 50), *net.work, z, tail);
+  EXPECT_NE(z.values, before.values);
+}
+
+TEST(GateOptions, GradientsAreOfTheWeightsThatWereLeft) {
+  for (const bool learns : {false, true}) {
+    for (const BackboneKind kind : {BackboneKind::kMmoe, BackboneKind::kCgc, BackboneKind::kPle}) {
+      ModelOptions options = options_of(kind);
+      options.gate_dropout = 0.4;
+      options.learn_temperature = learns;
+      Net net(options);
+      const Pass pass{.training = true, .seed = 4, .step = 9};
+      const Matrix<double> dz(B, T, 6);
+      const auto loss = [&] {
+        net.forward(pass);
+        return std::inner_product(net.z.values.begin(), net.z.values.end(), dz.values.begin(), 0.0);
+      };
+      loss();
+      const std::vector<double> exact = net.gradients(dz);
+      EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7);
+    }
+  }
+}
+
+class GateEntropy : public ::testing::Test {
+ protected:
+  static constexpr double kWeight = 0.7;
+  const std::vector<float> row_weights{1, 0, 2, 1, 0, 1};
+  const Pass pass{
+      .training = true, .seed = 4, .step = 9, .row_weights = row_weights, .batch_rows = 4};
+};
+
+TEST_F(GateEntropy, IsPartOfTheLossOfTheRowsThatWeighSomething) {
+  for (const int variant : {0, 1, 2, 3, 4, 5}) {
+    ModelOptions options = options_of(variant < 4 ? BackboneKind::kMmoe : BackboneKind::kCgc);
+    options.gate_entropy = kWeight;
+    options.one_gate = variant == 1;
+    options.gate_layers = variant == 2 ? std::vector<int>{3} : std::vector<int>{};
+    options.learn_temperature = variant == 3 || variant == 5;
+    options.gate_dropout = variant == 3 ? 0.4 : 0;
+    Net net(options);
+    const Matrix<double> dz(B, T, 6);
+    const auto loss = [&] {
+      net.forward(pass);
+      const int gates = options.one_gate ? 1 : T;
+      return std::inner_product(net.z.values.begin(), net.z.values.end(), dz.values.begin(),
+                                -kWeight / 4 * net.entropy(gates, row_weights));
+    };
+    loss();
+    const std::vector<double> exact = net.gradients(dz);
+    EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7) << variant;
+    // Scored rows have no loss.
+    net.forward();
+    const std::vector<double> scored = net.gradients(Matrix<double>(B, T));
+    EXPECT_EQ(scored, std::vector<double>(scored.size()));
+  }
+}
+
+// The lower gates of a PLE stand in no mixture that can be looked at: nets that have the same ones
+// at their top tell what they are.
+TEST_F(GateEntropy, CountsTheGatesOfEveryLevel) {
+  ModelOptions options = options_of(BackboneKind::kPle);
+  options.gate_entropy = kWeight;
+  Net ple(options);
+  Net cgc(options_of(BackboneKind::kCgc));
+  ModelOptions one = options_of(BackboneKind::kMmoe);
+  one.experts = T * options.task_experts + options.shared_experts;
+  one.one_gate = true;
+  Net shared(one);
+  const auto loss = [&] {
+    ple.forward(pass);
+    for (const std::string name : {"gate.0.layer.0.weight", "gate.1.layer.0.weight"}) {
+      cgc.copy(ple, ple.slot("level.0." + name), cgc.slot(name));
+    }
+    shared.copy(ple, ple.slot("level.0.shared_gate.0.layer.0.weight"),
+                shared.slot("gate.0.layer.0.weight"));
+    cgc.forward();
+    shared.forward();
+    return -kWeight / 4 *
+           (ple.entropy(T, row_weights) + cgc.entropy(T, row_weights) +
+            shared.entropy(1, row_weights));
+  };
+  loss();
+  const std::vector<double> exact = ple.gradients(Matrix<double>(B, T));
+  EXPECT_LT(distance(exact, slopes(ple.weights.values, loss)), 1e-7);
+}
+
+}  // namespace
+}  // namespace millrace
