@@ -37,6 +37,23 @@ std::vector<NamedModel> models() {
   };
   add("mmoe", [](ModelOptions&) {});
   add("mmoe_deep_gates", [](ModelOptions& options) { options.gate_layers = {4}; });
+  add("one_gate", [](ModelOptions& options) { options.one_gate = options.gate_bias = true; });
+  const auto add_backbone = [&](std::string name, BackboneKind kind, auto&& change) {
+    add(std::move(name), [&](ModelOptions& options) {
+      options.backbone = kind;
+      change(options);
+    });
+  };
+  add_backbone("shared_bottom", BackboneKind::kSharedBottom, [](ModelOptions&) {});
+  add_backbone("cgc", BackboneKind::kCgc, [](ModelOptions&) {});
+  add_backbone("ple", BackboneKind::kPle, [](ModelOptions&) {});
+  add_backbone("ple_shared_gate", BackboneKind::kPle,
+               [](ModelOptions& options) { options.shared_gate = SharedGate::kShared; });
+  add_backbone("ple_no_gate", BackboneKind::kPle,
+               [](ModelOptions& options) { options.shared_gate = SharedGate::kNone; });
+  add_backbone("shared_specific", BackboneKind::kSharedSpecific, [](ModelOptions&) {});
+  add_backbone("learned_mix", BackboneKind::kSharedSpecific,
+               [](ModelOptions& options) { options.shared_mix = SharedMix::kLearned; });
   return models;
 }
 
@@ -55,6 +72,13 @@ Task task(std::string name, TaskKind kind = TaskKind::kBinary, int given = -1,
   return task;
 }
 
+Task huber(std::string name, double delta) {
+  Task huber = task(std::move(name), TaskKind::kRegression);
+  huber.loss = RegressionLoss::kHuber;
+  huber.delta = delta;
+  return huber;
+}
+
 std::vector<NamedTasks> heads() {
   return {
       {"binary", {task("a"), task("b")}},
@@ -62,6 +86,8 @@ std::vector<NamedTasks> heads() {
       {"chain",
        {task("click"), task("cart", TaskKind::kBinary, 0, true),
         task("buy", TaskKind::kBinary, 1, true)}},
+      {"count", {task("a", TaskKind::kCount), task("b", TaskKind::kDuration)}},
+      {"huber", {huber("a", 0.3), huber("b", 3)}},
       {"condition",
        {task("click"), task("like", TaskKind::kBinary, 0),
         task("dwell", TaskKind::kRegression, 0)}},
@@ -80,11 +106,12 @@ class StepGradients : public ::testing::TestWithParam<Case> {
     for (int i = 0; i < B; ++i) {
       batch.weights.push_back(i % 3 == 1 ? 2.5F : 1.0F);
       for (int k = 0; k < T; ++k) {
-        const bool binary = schema.tasks()[static_cast<std::size_t>(k)].kind == TaskKind::kBinary;
-        const double value = draws(i, k);
+        const TaskKind kind = schema.tasks()[static_cast<std::size_t>(k)].kind;
+        const bool binary = kind == TaskKind::kBinary;
+        const double value = kind == TaskKind::kRegression ? draws(i, k) : std::abs(draws(i, k));
         const bool missing = (i + k) % 5 == 4;
         batch.labels.push_back(missing  ? NAN
-                               : binary ? static_cast<float>(value > 0)
+                               : binary ? static_cast<float>(draws(i, k) > 0)
                                         : static_cast<float>(value));
         batch.condition.push_back(1);
       }
@@ -120,8 +147,7 @@ class StepGradients : public ::testing::TestWithParam<Case> {
   std::unique_ptr<Backend<double>> cpu = open_device<double>("cpu");
   Model<double> model{schema, std::get<0>(GetParam()).options};
   std::unique_ptr<Model<double>::Workspace> work = model.workspace(*cpu, B);
-  /// All weights random, biases and gates too. (With this seed no unit is within a difference's
-  /// step of its kink.)
+  /// All weights random, biases and gates too.
   Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
   Matrix<double> x{B, D, 22}, z{B, T}, dz{B, T};
   Batch batch = empty_batch(schema, Stream::kMatured);
@@ -149,16 +175,32 @@ std::vector<double> values_of(const ParameterSlot& slot, const std::vector<doubl
   return values;
 }
 
+// Weights for which differences of two steps agree: no unit is near its kink. The differences alone
+// choose them.
 TEST_P(StepGradients, MatchCentralDifferences) {
+  constexpr double kStep = 1e-5, kOtherStep = 3e-6;
+  std::vector<double> expected, expected_dx;
+  bool smooth = false;
+  for (std::uint64_t seed = 12; seed < 40 && !smooth; ++seed) {
+    weights = Matrix<double>(1, weights.cols, seed);
+    for (double& weight : weights.values) weight *= 0.6;  // a count's loss is exponential
+    expected = slopes(
+        weights.values, [&] { return loss(); }, kStep);
+    expected_dx = slopes(
+        x.values, [&] { return loss(); }, kStep);
+    smooth = relative(slopes(
+                          weights.values, [&] { return loss(); }, kOtherStep),
+                      expected) < 1e-8;
+  }
+  ASSERT_TRUE(smooth);
   Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
   loss();
   model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
-  const std::vector<double> expected = slopes(weights.values, [&] { return loss(); });
   for (const ParameterSlot& slot : model.parameters()) {
-    EXPECT_LT(relative(values_of(slot, gradients.values), values_of(slot, expected)), 1e-6)
+    EXPECT_LT(relative(values_of(slot, gradients.values), values_of(slot, expected)), 1e-5)
         << slot.name;
   }
-  EXPECT_LT(relative(dx.values, slopes(x.values, [&] { return loss(); })), 1e-6);
+  EXPECT_LT(relative(dx.values, expected_dx), 1e-5);
 }
 
 // The same step in float, as it is trained.
