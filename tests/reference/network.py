@@ -28,7 +28,8 @@ class Network:
 
     def towers(self, inputs):
         """One input matrix a task → z [B, T]."""
-        return torch.cat([self.mlp(f"tower.{t}", v, True) for t, v in enumerate(inputs)], 1)
+        self.outputs = [self.mlp(f"tower.{t}", v, True) for t, v in enumerate(inputs)]
+        return torch.cat(self.outputs, 1)
 
     def __call__(self, x):
         return self.towers(getattr(self, self.model["backbone"])(x))
@@ -113,12 +114,13 @@ class Network:
         """What is added to the loss that belongs to no task."""
         return []
 
-    def shared_names(self, z):
-        """The weights that more than one task's output depends on, by the graph of z."""
+    def shared_names(self):
+        """The weights that more than one task's output depends on, by the graph of the last z.
+        (By the outputs before they are put together: a column's slope reaches all of them.)"""
         readers = dict.fromkeys(self.weights, 0)
-        for t in range(self.tasks):
+        for output in self.outputs:
             found = torch.autograd.grad(
-                z[:, t].sum(), list(self.weights.values()), allow_unused=True, retain_graph=True
+                output.sum(), list(self.weights.values()), allow_unused=True, retain_graph=True
             )
             for name, gradient in zip(self.weights, found):
                 readers[name] += gradient is not None

@@ -65,7 +65,7 @@ class Reference:
         if self.config["balance"].get("surgery", "none") == "none":
             gradients = self.gradients(sum(part for part in parts if part is not None), leaves)
         else:
-            gradients = self.operated(parts, leaves, self.network.shared_names(z))
+            gradients = self.operated(parts, leaves, self.network.shared_names())
         share = n / full
         values = [None if s is None else s.item() for s in sums]
         self.balance(values, counts, share)
@@ -111,19 +111,26 @@ class Reference:
         """Task by task; those of shared weights and of rows after surgery, of others summed."""
         options = self.config["balance"]
         found = [None if part is None else self.gradients(part, leaves) for part in parts]
-        shared = shared + [name for name in leaves if name.startswith("embedding.")]
-        flat = [None if g is None else torch.cat([g[name].ravel() for name in shared]) for g in found]
+        masks = self.shared_places(leaves, shared)
+        flat = [None if g is None else torch.cat([g[name][masks[name]] for name in leaves]) for g in found]
         if options["surgery"] == "pcgrad":
             total = surgery.pcgrad(flat, self.config["train"].get("seed", 1), self.steps)
         else:
             total = surgery.cagrad(flat, options["cagrad_radius"])
-        gradients = {
-            name: sum(g[name] for g in found if g is not None) for name in leaves if name not in shared
-        }
-        for name in shared:
-            count = leaves[name].numel()
-            gradients[name], total = total[:count].reshape(leaves[name].shape), total[count:]
+        gradients = {name: sum(g[name] for g in found if g is not None) for name in leaves}
+        for name in leaves:
+            count = int(masks[name].sum())
+            gradients[name][masks[name]], total = total[:count], total[count:]
         return gradients
+
+    def shared_places(self, leaves, shared):
+        """{name: which of its values more than one task's output reaches}. Of a row that has a part
+        of its own for every task, the last part."""
+        masks = {name: torch.full(leaf.shape, name in shared) for name, leaf in leaves.items()}
+        for name, mask in masks.items():
+            if name.startswith("embedding."):
+                mask[:, -(mask.shape[1] // max(1, self.inputs.groups)) :] = True
+        return masks
 
     def arrays(self):
         """The weights by name, as in a file."""

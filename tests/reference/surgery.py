@@ -2,6 +2,8 @@
 
 `gradients`: one vector a task, or None where the task is absent."""
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -21,17 +23,12 @@ def pcgrad(gradients, seed, step):
     return total
 
 
-def simplex_projection(v):
-    """The nearest point with non-negative parts that sum to 1."""
-    u = np.sort(v)[::-1]
-    sums = np.cumsum(u) - 1
-    rho = np.count_nonzero(u - sums / np.arange(1, len(v) + 1) > 0)
-    return np.maximum(v - sums[rho - 1] / rho, 0)
-
-
 def least_on_simplex(gram, radius):
-    """w that minimises ⟨g_w, g_0⟩ + √φ ‖g_w‖, φ = radius² ‖g_0‖²: projected gradient descent with
-    backtracking, until no corner promises more than 1e-11 of the largest ‖g‖²."""
+    """w that minimises F(w) = ⟨g_w, g_0⟩ + √φ ‖g_w‖, φ = radius² ‖g_0‖², on the simplex.
+
+    Of every support the point where F's slopes on it are alike: with G w = r (μ − m), m_k = ⟨g_k, g_0⟩
+    and r = ‖g_w‖ / √φ, Σ w = 1 and ‖g_w‖² = φ r² leave a quadratic in μ. F is convex, so the least of
+    those inside the simplex is the least of all."""
     n = len(gram)
     gram = gram / gram.diagonal().max()
     mean = gram.mean(1)
@@ -40,19 +37,25 @@ def least_on_simplex(gram, radius):
     def value(w):
         return w @ mean + root * np.sqrt(max(w @ gram @ w, 0))
 
-    w, rate = np.full(n, 1 / n), 1.0
-    for _ in range(100_000):
-        slope = mean + root * (gram @ w) / np.sqrt(max(w @ gram @ w, 1e-300))
-        if slope @ w - slope.min() < 1e-11:
-            break
-        while True:
-            following = simplex_projection(w - rate * slope)
-            move = following - w
-            if value(following) <= value(w) + slope @ move + move @ move / (2 * rate) + 1e-17:
-                break
-            rate /= 2
-        w, rate = following, rate * 1.3
-    return w
+    candidates = list(np.eye(n))
+    for size in range(2, n + 1):
+        for support in map(list, itertools.combinations(range(n), size)):
+            part, ones = gram[np.ix_(support, support)], np.ones(size)
+            if np.linalg.cond(part) > 1e13:
+                continue  # a smaller support has such a point
+            inverse_ones, inverse_mean = np.linalg.solve(part, np.stack([ones, mean[support]], 1)).T
+            a, b, c = ones @ inverse_ones, ones @ inverse_mean, mean[support] @ inverse_mean
+            inside = b * b - a * (c - root**2)
+            if inside < 0:
+                continue
+            for mu in ((b + np.sqrt(inside)) / a, (b - np.sqrt(inside)) / a):
+                if a * mu - b <= 0:
+                    continue
+                w = (mu * inverse_ones - inverse_mean) / (a * mu - b)
+                if w.min() >= 0:
+                    candidates.append(np.zeros(n))
+                    candidates[-1][support] = w
+    return min(candidates, key=value)
 
 
 def cagrad(gradients, radius):
