@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/json.hpp>
 #include <iterator>
 #include <set>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include "ingest/join/accounts_state.h"
 #include "learner/base/state.h"
 #include "learner/publish/serving_model.h"
+#include "ops/json_inner.h"
 #include "ops/report.h"
 
 namespace millrace {

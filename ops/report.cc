@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <boost/json.hpp>
-
+#include "ops/json_inner.h"
 #include "serve/api/insight.h"
 
 namespace millrace {

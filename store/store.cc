@@ -293,9 +293,7 @@ void Store::forget(const std::string& participant) {
   parts_->now.seal.forget(prefix);
   parts_->now.seal.write(changes);
   try {
-    MILLRACE_FAILPOINT("forget.before_write");
     database.write(changes);
-    MILLRACE_FAILPOINT("forget.after_write");
   } catch (...) {
     parts_->failed = true;
     ++parts_->probe.failures;

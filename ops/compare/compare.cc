@@ -1,11 +1,12 @@
 #include "ops/compare/compare.h"
 
-#include <stdlib.h>
-
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <system_error>
 
 #include "learner/model/model.h"

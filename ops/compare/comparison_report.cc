@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <cmath>
 #include <iterator>
 #include <limits>
 
+#include "ops/json_inner.h"
 #include "ops/report.h"
 
 namespace millrace {

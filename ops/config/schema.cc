@@ -1,10 +1,10 @@
 // --print-schema: the configuration file as a JSON Schema.
-#include <boost/json.hpp>
 
 #include "ops/config/describe.h"
 #include "ops/config/load.h"
 #include "ops/config/models.h"
 #include "ops/config/sections.h"
+#include "ops/json_inner.h"
 
 namespace millrace {
 namespace {

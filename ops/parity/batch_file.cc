@@ -1,6 +1,5 @@
 #include "ops/parity/batch_file.h"
 
-#include <boost/json.hpp>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "ingest/event/decode.h"
 #include "ingest/join/labels.h"
 #include "ingest/join/windows.h"
+#include "ops/json_inner.h"
 
 namespace millrace {
 namespace {

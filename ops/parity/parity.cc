@@ -1,10 +1,10 @@
 #include "ops/parity/parity.h"
 
-#include <boost/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "learner/train/trainer.h"
+#include "ops/json_inner.h"
 #include "ops/parity/weights.h"
 
 namespace millrace {

@@ -1,12 +1,13 @@
 #include "ops/parity/tensor_file.h"
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <utility>
+
+#include "ops/json_inner.h"
 
 namespace millrace {
 namespace {

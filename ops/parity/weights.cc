@@ -1,7 +1,6 @@
 #include "ops/parity/weights.h"
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <set>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "learner/base/check.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
+#include "ops/json_inner.h"
 
 namespace millrace {
 namespace {

@@ -108,8 +108,8 @@ TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
   const json::object told = json::parse(comparison_json(comparison)).as_object();
   EXPECT_EQ(told.at("reference").as_string(), "usual");
   const json::object& blind = told.at("models").at("blind").as_object();
-  EXPECT_EQ(blind.at("tasks").at("ctr").at("auc_difference").at("difference").as_double(),
-            ctr.auc->difference);
+  EXPECT_DOUBLE_EQ(blind.at("tasks").at("ctr").at("auc_difference").at("difference").as_double(),
+                   ctr.auc->difference);
   ASSERT_EQ(result.charts.size(), 3U);
   EXPECT_EQ(result.charts[0].series.size(), 3U);  // ctr: usual, blind, single.ctr
   EXPECT_GT(result.charts[0].series[0].points.size(), 20U);

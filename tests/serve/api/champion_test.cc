@@ -25,6 +25,12 @@ struct ChampionTest : ServingTest {
       commands.push_back(std::move(command));
       return answer;
     };
+    given.tasks = [] {
+      TrainerReport champion;
+      champion.model = "b";
+      champion.rows = 7;
+      return champion;
+    };
     given.models = [] {
       TrainerReports all;
       all.models.resize(2);
