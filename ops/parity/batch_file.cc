@@ -1,5 +1,6 @@
 #include "ops/parity/batch_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -84,6 +85,15 @@ class BatchReader {
     return "";
   }
 
+  // The number of the bucket that a number is in, which names the bucket's row.
+  std::optional<std::string> bucket_of(int feature, const json::value& number) const {
+    if (!number.is_number()) return std::nullopt;
+    const std::vector<double>& boundaries = schema_.buckets_of(feature).boundaries();
+    const auto at =
+        std::upper_bound(boundaries.begin(), boundaries.end(), number.to_number<double>());
+    return std::to_string(at - boundaries.begin());
+  }
+
   void remember_texts(const json::object& features) {
     for (const int feature : schema_.key_features()) {
       const Feature& f = schema_.features()[static_cast<std::size_t>(feature)];
@@ -91,7 +101,7 @@ class BatchReader {
       if (value == nullptr) continue;
       const auto table = static_cast<std::size_t>(schema_.table_of(feature));
       const auto remember = [&](const json::value& one) {
-        const auto text = text_of(one);
+        const auto text = is_bucketised(f) ? bucket_of(feature, one) : text_of(one);
         if (!text) return;
         given_.texts[table].emplace(feature_key(*text, schema_.tables()[table].seed), *text);
       };

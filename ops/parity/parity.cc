@@ -20,9 +20,21 @@ LearnerOptions without_guardrails(LearnerOptions options) {
 }
 
 std::optional<Error> cannot_run(const Config& config) {
+  for (const Feature& feature : config.features) {
+    if (feature.kind != FeatureKind::kCross) continue;
+    return Error{"features." + feature.name +
+                 ": the keys of a cross are hashes of others, without a text to name its rows by"};
+  }
   if (config.learner.embeddings.admit_after == 1) return std::nullopt;
   return Error{"embeddings.admit_after: " + std::to_string(config.learner.embeddings.admit_after) +
                " cannot be compared; expected 1: a given row is a row"};
+}
+
+// Where a weight is a function of FTRL's z there is no z that gives back any given weight.
+std::optional<Error> cannot_start(const Config& config) {
+  const EmbeddingOptimizerOptions& rows = config.learner.train.embedding;
+  if (rows.optimizer != EmbeddingOptimizer::kFtrl || rows.l1 == 0) return std::nullopt;
+  return Error{"train.embedding.l1: ftrl with l1 above 0 cannot start from given weights"};
 }
 
 std::string trace_line(std::int64_t step, const Batch& batch, const std::vector<double>& weights,
@@ -70,6 +82,7 @@ Result<ParityResult> run_parity(const ParityRun& run) {
   Trainer trainer(run.config.name, schema, without_guardrails(run.config.learner));
   KeyTexts texts = run.batches.texts;
   if (run.weights) {
+    if (auto fault = cannot_start(run.config)) return *fault;
     const auto given = read_weights(*run.weights, run.config);
     if (!given) return given.error();
     trainer.start_from(given->dense, given->tables, run.batches.batches.at(0).due);

@@ -18,7 +18,7 @@ import compare
 import draw
 import tensor_file
 
-STEPS = 200
+STEPS = 60
 BATCHES = 24
 SIGNS = 3
 
@@ -52,7 +52,7 @@ def config(model, method, dense, rows):
     random = draw.generator("reference")
     chosen = draw.config(random, "mmoe", method, dense, rows)
     chosen.update(features=FEATURES, tasks=TASKS, model={**MODELS[model], **LAYERS})
-    if method == "fixed":
+    if method.split("+")[0] == "fixed":
         chosen["balance"]["weights"] = {"click": 0.5, "buy": 2.0, "dwell": 0.3}
     chosen["train"]["batch"] = 16
     return chosen
@@ -60,10 +60,17 @@ def config(model, method, dense, rows):
 
 def cases():
     usual = ("adam", "adagrad")
-    chosen = [(model, method, *usual) for model in MODELS for method in draw.BALANCERS]
+    chosen = [("mmoe", method, *usual) for method in draw.BALANCERS]
+    some = ("fixed", "gradnorm", "fixed+pcgrad", "uncertainty+cagrad")
+    chosen += [(model, method, *usual) for model in MODELS if model != "mmoe" for method in some]
     chosen += [("mmoe", "fixed", dense, rows) for dense, rows in zip(draw.DENSE, draw.ROWS[1:])]
     chosen += [("mmoe", "fixed", dense, "adagrad") for dense in draw.DENSE[1:]]
     return chosen
+
+
+def name_of(case):
+    """Of letters, digits, _ and -."""
+    return "-".join(case).replace("+", "_")
 
 
 def signs(which, count):
@@ -100,18 +107,18 @@ def main():
                 )
                 tensor_file.write(start, *tensor_file.read(paths["start"]))
         except compare.Refused as refusal:
-            print("-".join(case), "refused:", refusal, flush=True)
+            print(name_of(case), "refused:", refusal, flush=True)
             continue
         reference, _ = compare.run_reference(config(*case), batches, start, STEPS, torch.float64)
         expected = {name: figures(array) for name, array in reference.arrays().items()}
-        with open(os.path.join(options.out, "-".join(case) + ".json"), "w") as file:
+        with open(os.path.join(options.out, name_of(case) + ".json"), "w") as file:
             content = {"start": os.path.basename(start), "steps": STEPS, "config": config(*case)}
             lines = ",\n".join(
                 f'  "{name}": [{", ".join(f"{value:.9g}" for value in values)}]'
                 for name, values in expected.items()
             )
             file.write(json.dumps(content)[:-1] + ',\n "expected": {\n' + lines + "\n }}\n")
-        print("-".join(case), flush=True)
+        print(name_of(case), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,21 +18,30 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Config config_of(const std::string& more = "") {
+Config loaded_config(const std::string& features, const std::string& train,
+                     const std::string& more) {
   const auto loaded = load_config_text(
       "events: {sample: {topic: samples}}\n"
       "features:\n"
       "  - {name: user, type: categorical, dimension: 2}\n"
       "  - {name: seen, type: bag, dimension: 2, table: user}\n"
-      "  - {name: price, type: numeric}\n"
-      "tasks:\n"
-      "  - {name: click}\n"
-      "  - {name: stay, kind: regression, given: click}\n"
-      "train: {batch: 2}\n" +
-          more,
+      "  - {name: price, type: numeric}\n" +
+          features +
+          "tasks:\n"
+          "  - {name: click}\n"
+          "  - {name: stay, kind: regression, given: click}\n" +
+          train + more,
       "F", {});
   EXPECT_TRUE(loaded) << loaded.error().message;
   return loaded->config;
+}
+
+Config config_of(const std::string& more = "", const std::string& train = "train: {batch: 2}\n") {
+  return loaded_config("", train, more);
+}
+
+Config config_with(const std::string& features) {
+  return loaded_config(features, "train: {batch: 2}\n", "");
 }
 
 std::string sample(const std::string& batch, const std::string& features,
@@ -65,6 +74,45 @@ TEST_F(ParityTest, BatchesCloseWhereTheirNumbersChange) {
   std::vector<std::string> texts;
   for (const auto& [key, text] : given->texts.at(0)) texts.push_back(text);
   EXPECT_THAT(texts, ::testing::UnorderedElementsAre("a", "7", "true", "b"));
+}
+
+// A number in buckets is named by its bucket; 7 is not a value of its own.
+TEST_F(ParityTest, BucketsHaveRowsByTheirNumber) {
+  const Config config =
+      config_with("  - {name: age, type: numeric, boundaries: [18, 25], dimension: 2}\n");
+  const auto given = batches_of(
+      sample("", R"({"user":"a","age":7})") + sample("", R"({"user":"a","age":25})"), config);
+  ASSERT_TRUE(given) << given.error().message;
+  const auto initial = initial_weights(config, *given);
+  ASSERT_TRUE(initial) << initial.error().message;
+  ASSERT_NE(initial->find("embedding.age"), nullptr);
+  EXPECT_EQ(initial->texts.at("embedding.age.keys"), R"(["0","2"])");
+  ParityRun run{.config = config, .batches = *given, .weights = {}, .steps = 2};
+  EXPECT_TRUE(run_parity(run));
+}
+
+TEST_F(ParityTest, CrossesAreRefused) {
+  const Config config = config_with(
+      "  - {name: both, type: cross, of: [user, item], dimension: 2}\n"
+      "  - {name: item, type: categorical, dimension: 2}\n");
+  const auto result = initial_weights(config, *batches_of(kThreeRows, config));
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("features.both"));
+}
+
+// Given weights have no z; a start from the seed has.
+TEST_F(ParityTest, SparseFtrlDoesNotStartFromGivenWeights) {
+  const Config config =
+      config_of("  embedding: {optimizer: ftrl, rate: 0.1, l1: 0.5}\n", "train:\n  batch: 2\n");
+  ParityRun run{.config = config, .batches = *batches_of(kThreeRows, config), .weights = {}};
+  const auto free = run_parity(run);
+  ASSERT_TRUE(free) << free.error().message;
+  run.weights = *initial_weights(config, run.batches);
+  std::erase_if(run.weights->tensors,
+                [](const Tensor& t) { return t.name.starts_with("standard"); });
+  const auto result = run_parity(run);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("train.embedding.l1"));
 }
 
 TEST_F(ParityTest, LinesWithoutANumberFillBatches) {

@@ -1,5 +1,5 @@
-// Two hundred steps of every backbone, balancer and optimiser against PyTorch in double: numbers
-// that tests/reference/make_reference.py wrote, from the same weights and batches, full and
+// Sixty steps of every backbone, balancer and optimiser against PyTorch in double: numbers that
+// tests/reference/make_reference.py wrote, from the same weights and batches, full and
 // partial.
 #include <gtest/gtest.h>
 
