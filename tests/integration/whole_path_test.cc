@@ -276,7 +276,8 @@ TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
               sets({"join.quiet_after=off",
                     "train.delayed_feedback={cvr: {policy: es_dfm, short_wait: 1s}}",
                     "evaluate={slices: {feature: country}, business: {clicks: ctr}, "
-                    "importance: {every: 4}, gates: {every: 4}, composite: {ctr: 1, dwell: 1}}"})),
+                    "importance: {every: 4}, gates: {every: 4}, composite: {ctr: 1, dwell: 1}}",
+                    "twins={tasks: [dwell]}"})),
       folder_ / "log");
   ASSERT_TRUE(shows("millrace_events_taken_total " + std::to_string(records.size())))
       << read_file(folder_ / "log");
