@@ -64,6 +64,9 @@ struct Trainer::Parts {
   InputLayer inputs;
   Buffer<float> weights;
   DenseUpdater<float> updater;
+  /// What a step leaves as it is: what no step trains, `fixed` of them, then frozen tasks' own.
+  std::vector<ParameterSlot> kept;
+  const std::size_t fixed;
   FeedbackHeads heads;
   LabelShares shares;
   LabelTools labels;
@@ -102,6 +105,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
              static_cast<std::uint64_t>(options.train.seed), &threads),
       weights(allocate_host<float>(model.parameter_count())),
       updater(options.train.dense, model.parameter_count(), model.parameters()),
+      kept(fixed_slots(model.parameters())),
+      fixed(kept.size()),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
             Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
             static_cast<std::uint64_t>(options.train.seed)),
@@ -288,7 +293,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   }
   watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
                 *chunk_memory[0].work);
-  std::vector<ParameterSlot> kept = fixed_slots(model.parameters());
+  kept.resize(fixed);
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
     const std::vector<ParameterSlot> own = own_slots(model.parameters(), k);
