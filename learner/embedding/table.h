@@ -90,6 +90,8 @@ class EmbeddingTable {
   /// `look_up` of the batch.
   void read(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots);
   std::span<const Used> used() const { return used_; }
+  /// Those of them that `look_up` found, which come first: the batch changes these alone.
+  std::span<const Used> learned() const { return used().first(looked_up_); }
   /// The weights of the used rows as they were found, side by side: [used, dimension].
   std::span<const float> weights() const { return weights_; }
   /// Every row of the batch counts as changed, and as seen at `now`.

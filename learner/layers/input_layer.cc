@@ -193,7 +193,7 @@ float InputLayer::keep(double fraction) {
       static_cast<std::uint32_t>(static_cast<std::uint64_t>(steps_ * RowOptimizer::kUnitsPerStep));
   for_tables([&](std::size_t t) {
     TablePart& part = parts_[t];
-    part.largest = optimizer_.step(tables_[t].used(), tables_[t].shape().dimension,
+    part.largest = optimizer_.step(tables_[t].learned(), tables_[t].shape().dimension,
                                    part.gradients.data(), moment);
     tables_[t].keep();
   });

@@ -256,6 +256,40 @@ TEST_F(InputLayerTest, AGradientThatIsNotFiniteIsFoundAndUndone) {
   }
 }
 
+// What is only read has no gradient, but a step moves a row without one where momentum, decay or l2
+// do: so such a row takes no step, and what is committed of it stays true.
+TEST_F(InputLayerTest, RowsThatAreOnlyReadTakeNoStep) {
+  EmbeddingOptimizerOptions adam, l2, decay;
+  adam.optimizer = EmbeddingOptimizer::kAdam;
+  l2.l2 = 0.01;
+  decay.decay = 0.01;
+  for (const EmbeddingOptimizerOptions& optimizer : {adam, l2, decay}) {
+    InputLayer layer(schema, options, optimizer, 1);
+    const EmbeddingTable& table = layer.tables()[0];
+    const auto train = [&](std::uint64_t key, float weight) {
+      Batch b = batch(1, 1);
+      b.columns[0].keys = {key};
+      for (auto column : {1, 2}) b.columns[static_cast<std::size_t>(column)] = {{}, {0}};
+      b.weights = {weight};
+      layer.look_up(b);
+      Matrix<float> dx(1, schema.inputs());
+      dx(0, 0) = weight;
+      ASSERT_TRUE(layer.scatter(dx, 1));
+      layer.keep();
+    };
+    const auto values = [&](std::uint64_t key) {
+      const float* const first = table.find(key);
+      return std::vector<float>(first, first + table.shape().dimension + table.shape().state);
+    };
+    train(7, 1);
+    const std::vector<float> before = values(7);
+    train(7, 0);
+    EXPECT_EQ(values(7), before);
+    train(7, 1);
+    EXPECT_NE(values(7), before);
+  }
+}
+
 // A row goes at the first batch beyond a multiple of expire_after / 64 by which it was not seen for
 // expire_after; the clock of the batches alone counts.
 TEST_F(InputLayerTest, RowsExpireByEventTime) {
