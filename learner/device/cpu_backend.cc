@@ -6,8 +6,8 @@
 #include "learner/base/check.h"
 #include "learner/device/gemm.h"
 #include "learner/device/mixture_kernel.h"
-#include "learner/device/panel_kernel.h"
 #include "learner/device/panel_product.h"
+#include "learner/device/vector.h"
 #include "learner/math/activation.h"
 #include "learner/math/mixture.h"
 
@@ -36,19 +36,19 @@ void times_column(View<const T> x, View<const T> w, View<T> y) {
 template <int V, class T>
 void sum_registers(View<const T> dy, bool add, T* db) {
   constexpr int L = 32 / sizeof(T);
-  using Vec = gemm::kernel::Vec<T, L>;
-  Vec sums[V] = {};
-  for (int i = 0; add && i < V; ++i) gemm::kernel::load(db + i * L, sums[i]);
+  using Sum = Vec<T, L>;
+  Sum sums[V] = {};
+  for (int i = 0; add && i < V; ++i) load(db + i * L, sums[i]);
   for (int r = 0; r < dy.rows; ++r) {
     const T* const row = dy.row(r);
 #pragma GCC unroll 8
     for (int i = 0; i < V; ++i) {
-      Vec values;
-      gemm::kernel::load(row + i * L, values);
+      Sum values;
+      load(row + i * L, values);
       sums[i] += values;
     }
   }
-  for (int i = 0; i < V; ++i) gemm::kernel::store(sums[i], db + i * L);
+  for (int i = 0; i < V; ++i) store(sums[i], db + i * L);
 }
 
 template <class T>

@@ -51,7 +51,8 @@ struct RowSlopes {
       }
       // forward: v_t[h] += g_t[e] y_e[h]
       const bool last = relu && end == gates.end;
-      mix_rows_backward(column_of(g, gates.column, t, end - gate), y, slopes, set, last, u, dy);
+      mix_rows_backward(best_instruction_set(), column_of(g, gates.column, t, end - gate), y,
+                        slopes, set, last, u, dy);
       set = true;
       masked |= last;
     }
@@ -85,7 +86,8 @@ void CpuBackend<T>::mix(const Mixture<T>& m, Stack<T> v) {
         for (int i = 0; i < count; ++i) {
           y[i] = m.y[m.reach.expert(m.first_gate + t, c + i)].rows_from(r, rows);
         }
-        mix_rows(m.g[t].rows_from(r, rows).cols_from(c, count), y, c > 0, v[t].rows_from(r, rows));
+        mix_rows(best_instruction_set(), m.g[t].rows_from(r, rows).cols_from(c, count), y, c > 0,
+                 v[t].rows_from(r, rows));
       }
     }
   }

@@ -4,156 +4,234 @@
 #include <cstring>
 #include <type_traits>
 
-#include "learner/math/activation.h"
+#include "learner/device/vector.h"
 #include "learner/math/softmax.h"
 
 namespace millrace {
 namespace {
 
-/// Eight values: the running sums of math::gate_slope, whatever the processor's registers hold.
-constexpr int kLanes = 8;
-template <class T>
-struct Register {
-  typedef T Type __attribute__((vector_size(kLanes * sizeof(T))));
-};
-template <class T>
-using Vec = typename Register<T>::Type;
-
-template <class T>
-[[gnu::always_inline]] inline void load(const T* from, Vec<T>& v) {
-  std::memcpy(&v, from, sizeof v);
-}
-template <class T>
-[[gnu::always_inline]] inline void store(const Vec<T>& v, T* to) {
-  std::memcpy(to, &v, sizeof v);
-}
+/// The running sums of math::gate_slope, whatever the processor's registers hold.
+constexpr int kSums = 16;
 
 /// In the order of math::gate_slope.
-template <class T>
-[[gnu::always_inline]] inline auto total(const T& s) {
-  return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+template <int L, class T>
+MILLRACE_INLINE T total(Vec<T, L> (&sums)[kSums / L]) {
+#pragma GCC unroll 4
+  for (int half = kSums / L / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  if constexpr (L == 16) {
+    Vec<T, 8> half[2] = {__builtin_shufflevector(sums[0], sums[0], 0, 1, 2, 3, 4, 5, 6, 7),
+                         __builtin_shufflevector(sums[0], sums[0], 8, 9, 10, 11, 12, 13, 14, 15)};
+    return total<8, T>(half);
+  } else if constexpr (L == 8) {
+    const Vec<T, 4> low = __builtin_shufflevector(sums[0], sums[0], 0, 1, 2, 3);
+    const Vec<T, 4> high = __builtin_shufflevector(sums[0], sums[0], 4, 5, 6, 7);
+    const Vec<T, 4> all = low + high;
+    return (all[0] + all[2]) + (all[1] + all[3]);
+  } else {
+    return (sums[0][0] + sums[0][2]) + (sums[0][1] + sums[0][3]);
+  }
 }
 
+// All sums begin with a value, not with a product: of a·b + c·d the compiler may fuse either
+// product with the addition, and need not choose alike for all instruction sets.
+
 /// V registers of one row's mixture of n experts.
-template <int V, class T>
-[[gnu::always_inline]] inline void mix_registers(const T* g, const T* const* y, int n, int h,
-                                                 bool goes_on, T* v) {
-  Vec<T> sums[V];
+template <int L, int V, class T>
+MILLRACE_INLINE void mix_registers(const T* g, const T* const* y, int n, int h, bool goes_on,
+                                   T* v) {
+  Vec<T, L> sums[V];
 #pragma GCC unroll 8
   for (int i = 0; i < V; ++i) {
-    load(y[0] + h + i * kLanes, sums[i]);
-    if (goes_on) {
-      Vec<T> before;
-      load(v + h + i * kLanes, before);
-      sums[i] = before + g[0] * sums[i];
-    } else {
-      sums[i] *= g[0];
-    }
+    sums[i] = Vec<T, L>{};
+    if (goes_on) load(v + h + i * L, sums[i]);
   }
-  for (int c = 1; c < n; ++c) {
+  for (int c = 0; c < n; ++c) {
 #pragma GCC unroll 8
     for (int i = 0; i < V; ++i) {
-      Vec<T> y_c;
-      load(y[c] + h + i * kLanes, y_c);
+      Vec<T, L> y_c;
+      load(y[c] + h + i * L, y_c);
       sums[i] += g[c] * y_c;
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < V; ++i) store(sums[i], v + h + i * kLanes);
+  for (int i = 0; i < V; ++i) store(sums[i], v + h + i * L);
 }
 
-template <class T>
-void mix_row(const T* g, const T* const* y, int n, bool goes_on, T* v, int H) {
-  int h = 0;
-  for (; h + 8 * kLanes <= H; h += 8 * kLanes) mix_registers<8>(g, y, n, h, goes_on, v);
-  for (; h + kLanes <= H; h += kLanes) mix_registers<1>(g, y, n, h, goes_on, v);
-  for (; h < H; ++h) {
-    T sum = goes_on ? v[h] + g[0] * y[0][h] : g[0] * y[0][h];
-    for (int c = 1; c < n; ++c) sum += g[c] * y[c][h];
-    v[h] = sum;
+/// The last columns of a row, fewer than L.
+template <int L, class T>
+MILLRACE_INLINE void mix_rest(const T* g, const T* const* y, int n, int h, int count, bool goes_on,
+                              T* v) {
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+  Vec<T, L> sum{}, y_c{};
+  if (goes_on) std::memcpy(&sum, v + h, bytes);
+  for (int c = 0; c < n; ++c) {
+    std::memcpy(&y_c, y[c] + h, bytes);
+    sum += g[c] * y_c;
   }
+  std::memcpy(v + h, &sum, bytes);
 }
 
-/// One row of one expert, as far as N gates go.
+/// What mix_rows is told.
 template <class T>
-struct ExpertRow {
-  const T* y;
-  T* dy;
-  int H;
-  bool goes_on;  ///< dy holds what other gates gave.
-  bool masked;   ///< The ReLU whose output y is; no other gate comes after these.
+struct Mixed {
+  View<const T> g;
+  const View<const T>* y;
+  bool goes_on;
+  View<T> v;
 };
 
-/// `dv` and `slopes` of the gates, `weight` theirs of this expert.
-template <int N, class T>
-[[gnu::always_inline]] inline void expert_backward(const ExpertRow<T> at, const T* const (&dv)[N],
-                                                   const T (&weight)[N], T (&slopes)[N]) {
-  Vec<T> products[N];
-#pragma GCC unroll 4
-  for (int t = 0; t < N; ++t) products[t] = Vec<T>{};
-  const Vec<T> zero{};
-  int h = 0;
-  for (; h + kLanes <= at.H; h += kLanes) {
-    Vec<T> y, sum, slope;
-    load(at.y + h, y);
-    load(dv[0] + h, slope);
-    products[0] += y * slope;
-    sum = weight[0] * slope;
-    if (at.goes_on) {
-      load(at.dy + h, sum);
-      sum += weight[0] * slope;
-    }
-#pragma GCC unroll 4
-    for (int t = 1; t < N; ++t) {
-      load(dv[t] + h, slope);
-      products[t] += y * slope;
-      sum += weight[t] * slope;
-    }
-    if (at.masked) sum = y > zero ? sum : zero;
-    store(sum, at.dy + h);
-  }
-#pragma GCC unroll 4
-  for (int t = 0; t < N; ++t) {
-    for (int i = 0; h + i < at.H; ++i) products[t][i] += at.y[h + i] * dv[t][h + i];
-    slopes[t] = total(products[t]);
-  }
-  for (; h < at.H; ++h) {
-    T sum = weight[0] * dv[0][h];
-    if (at.goes_on) sum = at.dy[h] + sum;
-    for (int t = 1; t < N; ++t) sum += weight[t] * dv[t][h];
-    at.dy[h] = at.masked ? math::relu_slope(at.y[h], sum) : sum;
+template <int L, class T>
+MILLRACE_INLINE void mix_all(const Mixed<T>& at) {
+  constexpr int kWide = 64 / sizeof(T) * 4 / L;  // four cache lines
+  const T* y[kMixedAtOnce];
+  const int n = at.g.cols, H = at.v.cols;
+  for (int r = 0; r < at.v.rows; ++r) {
+    for (int c = 0; c < n; ++c) y[c] = at.y[c].row(r);
+    const T* const g = at.g.row(r);
+    T* const v = at.v.row(r);
+    int h = 0;
+    for (; h + kWide * L <= H; h += kWide * L) mix_registers<L, kWide>(g, y, n, h, at.goes_on, v);
+    for (; h + L <= H; h += L) mix_registers<L, 1>(g, y, n, h, at.goes_on, v);
+    if (h < H) mix_rest<L>(g, y, n, h, H - h, at.goes_on, v);
   }
 }
 
-/// All rows, as far as the gates [first, first + N) go.
-template <int N, class T>
-void gates_backward(Stack<const T> g, View<const T> y, Stack<const T> dv, int first, bool goes_on,
-                    bool masked, Stack<T> a, View<T> dy) {
-  for (int r = 0; r < y.rows; ++r) {
-    const T* dv_r[N];
-    T weight[N], slopes[N];
+/// What mix_rows_backward is told: one expert, as far as the gates [first, first + N) go.
+template <class T>
+struct Unmixed {
+  Stack<const T> g;
+  View<const T> y;
+  Stack<const T> dv;
+  bool goes_on;  ///< dy holds what other gates gave.
+  bool masked;   ///< No other gate comes after these.
+  Stack<T> a;
+  View<T> dy;
+};
+
+/// kSums columns of a row.
+template <int L, int N, bool kGoesOn, class T>
+MILLRACE_INLINE void columns_backward(const T* y, const T* const (&dv)[N], const T (&weight)[N],
+                                      bool masked, Vec<T, L> (&sums)[N][kSums / L], T* dy) {
+  const Vec<T, L> zero{};
+#pragma GCC unroll 4
+  for (int p = 0; p < kSums / L; ++p) {
+    Vec<T, L> output, slope, sum{};
+    load(y + p * L, output);
+    if (kGoesOn) load(dy + p * L, sum);
 #pragma GCC unroll 4
     for (int t = 0; t < N; ++t) {
-      dv_r[t] = dv[first + t].row(r);
-      weight[t] = g[first + t](r, 0);
+      load(dv[t] + p * L, slope);
+      sums[t][p] += output * slope;
+      sum += weight[t] * slope;
     }
-    expert_backward<N, T>({y.row(r), dy.row(r), y.cols, goes_on, masked}, dv_r, weight, slopes);
-#pragma GCC unroll 4
-    for (int t = 0; t < N; ++t) a[first + t](r, 0) = slopes[t];
+    if (masked) sum = output > zero ? sum : zero;
+    store(sum, dy + p * L);
   }
 }
+
+/// The last columns of a row, fewer than kSums.
+template <int L, int N, bool kGoesOn, class T>
+MILLRACE_INLINE void rest_backward(const T* y, const T* const (&dv)[N], const T (&weight)[N],
+                                   int count, bool masked, Vec<T, L> (&sums)[N][kSums / L], T* dy) {
+  T y_rest[kSums] = {}, dy_rest[kSums] = {}, dv_rest[N][kSums] = {};
+  const T* dv_all[N];
+  std::copy_n(y, count, y_rest);
+  if (kGoesOn) std::copy_n(dy, count, dy_rest);
+  for (int t = 0; t < N; ++t) {
+    std::copy_n(dv[t], count, dv_rest[t]);
+    dv_all[t] = dv_rest[t];
+  }
+  columns_backward<L, N, kGoesOn, T>(y_rest, dv_all, weight, masked, sums, dy_rest);
+  std::copy_n(dy_rest, count, dy);
+}
+
+template <int L, int N, bool kGoesOn, class T>
+MILLRACE_INLINE void gates_backward(const Unmixed<T>& at, int first) {
+  const int H = at.y.cols;
+  const bool masked = at.masked && first + N == at.dv.count;
+  for (int r = 0; r < at.y.rows; ++r) {
+    const T* const y = at.y.row(r);
+    T* const dy = at.dy.row(r);
+    const T* dv[N];
+    T weight[N];
+    Vec<T, L> sums[N][kSums / L] = {};
+#pragma GCC unroll 4
+    for (int t = 0; t < N; ++t) {
+      dv[t] = at.dv[first + t].row(r);
+      weight[t] = at.g[first + t](r, 0);
+    }
+    int h = 0;
+    for (; h + kSums <= H; h += kSums) {
+      const T* dv_h[N];
+#pragma GCC unroll 4
+      for (int t = 0; t < N; ++t) dv_h[t] = dv[t] + h;
+      columns_backward<L, N, kGoesOn, T>(y + h, dv_h, weight, masked, sums, dy + h);
+    }
+    if (h < H) {
+      for (int t = 0; t < N; ++t) dv[t] += h;
+      rest_backward<L, N, kGoesOn, T>(y + h, dv, weight, H - h, masked, sums, dy + h);
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < N; ++t) at.a[first + t](r, 0) = total<L, T>(sums[t]);
+  }
+}
+
+template <int L, bool kGoesOn, class T>
+MILLRACE_INLINE void unmix_gates(const Unmixed<T>& at, int first) {
+  switch (std::min(4, at.dv.count - first)) {
+    case 1:
+      return gates_backward<L, 1, kGoesOn>(at, first);
+    case 2:
+      return gates_backward<L, 2, kGoesOn>(at, first);
+    case 3:
+      return gates_backward<L, 3, kGoesOn>(at, first);
+    default:
+      return gates_backward<L, 4, kGoesOn>(at, first);
+  }
+}
+
+template <int L, class T>
+MILLRACE_INLINE void unmix_all(const Unmixed<T>& at) {
+  for (int t = 0; t < at.dv.count; t += 4) {
+    at.goes_on || t > 0 ? unmix_gates<L, true>(at, t) : unmix_gates<L, false>(at, t);
+  }
+}
+
+template <class T>
+void mix_avx2(const Mixed<T>& at) {
+  mix_all<kLanes<T>>(at);
+}
+template <class T>
+void unmix_avx2(const Unmixed<T>& at) {
+  unmix_all<kLanes<T>>(at);
+}
+#if defined(__x86_64__)
+template <class T>
+MILLRACE_AVX512 void mix_avx512(const Mixed<T>& at) {
+  mix_all<kWideLanes<T>>(at);
+}
+template <class T>
+MILLRACE_AVX512 void unmix_avx512(const Unmixed<T>& at) {
+  unmix_all<kWideLanes<T>>(at);
+}
+#endif
+
+constexpr int kTogether = 8;  ///< Values of which e^x is computed together.
 
 /// e^x of eight values x ≤ 0: 2^n e^r with |r| ≤ ln 2 / 2 (the polynomial is Cephes'). 0 below the
 /// least normal number, NaN of a NaN.
-[[gnu::always_inline]] inline void exp_all(Vec<float>& x) {
-  using Whole = int __attribute__((vector_size(kLanes * sizeof(int))));
+[[gnu::always_inline]] inline void exp_all(Vec<float, kTogether>& x) {
+  using Whole = int __attribute__((vector_size(kTogether * sizeof(int))));
   constexpr float kRound = 12582912.F;  // 1.5 · 2²³: adding it leaves no fraction
   constexpr float kLeast = -87.F;
-  const Vec<float> inside = x < kLeast ? Vec<float>{} + kLeast : x;
-  const Vec<float> n = (inside * 1.44269504F + kRound) - kRound;
-  Vec<float> r = inside - n * 0.693359375F;
+  const Vec<float, kTogether> inside = x < kLeast ? Vec<float, kTogether>{} + kLeast : x;
+  const Vec<float, kTogether> n = (inside * 1.44269504F + kRound) - kRound;
+  Vec<float, kTogether> r = inside - n * 0.693359375F;
   r -= n * -2.12194440e-4F;
-  Vec<float> p = Vec<float>{} + 1.9875691500e-4F;
+  Vec<float, kTogether> p = Vec<float, kTogether>{} + 1.9875691500e-4F;
   p = p * r + 1.3981999507e-3F;
   p = p * r + 8.3334519073e-3F;
   p = p * r + 4.1665795894e-2F;
@@ -161,10 +239,10 @@ void gates_backward(Stack<const T> g, View<const T> y, Stack<const T> dv, int fi
   p = p * r + 5.0000001201e-1F;
   p = p * (r * r) + r + 1.F;
   const Whole exponent = (__builtin_convertvector(n, Whole) + 127) << 23;
-  Vec<float> power;
+  Vec<float, kTogether> power;
   std::memcpy(&power, &exponent, sizeof power);
-  const Vec<float> value = p * power;
-  x = x < kLeast ? Vec<float>{} : (x == x ? value : x);
+  const Vec<float, kTogether> value = p * power;
+  x = x < kLeast ? Vec<float, kTogether>{} : (x == x ? value : x);
 }
 
 }  // namespace
@@ -184,8 +262,8 @@ void softmax_rows(View<const T> u, View<T> g) {
         for (int e = 1; e < n; ++e) most = from[e] > most ? from[e] : most;
         for (int e = 0; e < n; ++e) values[r * n + e] = from[e] - most;
       }
-      for (int i = 0; i < rows * n; i += kLanes) {
-        Vec<T> x;
+      for (int i = 0; i < rows * n; i += kTogether) {
+        Vec<T, kTogether> x;
         load(values + i, x);
         exp_all(x);
         store(x, values + i);
@@ -207,32 +285,32 @@ template void softmax_rows(View<const float>, View<float>);
 template void softmax_rows(View<const double>, View<double>);
 
 template <class T>
-void mix_rows(View<const T> g, const View<const T>* y, bool goes_on, View<T> v) {
-  const T* row[kMixedAtOnce];
-  for (int r = 0; r < v.rows; ++r) {
-    for (int c = 0; c < g.cols; ++c) row[c] = y[c].row(r);
-    mix_row(g.row(r), row, g.cols, goes_on, v.row(r), v.cols);
-  }
+void mix_rows(InstructionSet set, View<const T> g, const View<const T>* y, bool goes_on,
+              View<T> v) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::kAvx512) return mix_avx512<T>({g, y, goes_on, v});
+#endif
+  mix_avx2<T>({g, y, goes_on, v});
 }
 
 template <class T>
-void mix_rows_backward(Stack<const T> g, View<const T> y, Stack<const T> dv, bool goes_on,
-                       bool masked, Stack<T> a, View<T> dy) {
-  for (int t = 0; t < dv.count; t += 4) {
-    const bool on = goes_on || t > 0, last = masked && t + 4 >= dv.count;
-    const int left = dv.count - t;
-    if (left == 1) gates_backward<1>(g, y, dv, t, on, last, a, dy);
-    if (left == 2) gates_backward<2>(g, y, dv, t, on, last, a, dy);
-    if (left == 3) gates_backward<3>(g, y, dv, t, on, last, a, dy);
-    if (left >= 4) gates_backward<4>(g, y, dv, t, on, last, a, dy);
+void mix_rows_backward(InstructionSet set, Stack<const T> g, View<const T> y, Stack<const T> dv,
+                       bool goes_on, bool masked, Stack<T> a, View<T> dy) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::kAvx512) {
+    return unmix_avx512<T>({g, y, dv, goes_on, masked, a, dy});
   }
+#endif
+  unmix_avx2<T>({g, y, dv, goes_on, masked, a, dy});
 }
 
-template void mix_rows(View<const float>, const View<const float>*, bool, View<float>);
-template void mix_rows(View<const double>, const View<const double>*, bool, View<double>);
-template void mix_rows_backward(Stack<const float>, View<const float>, Stack<const float>, bool,
-                                bool, Stack<float>, View<float>);
-template void mix_rows_backward(Stack<const double>, View<const double>, Stack<const double>, bool,
-                                bool, Stack<double>, View<double>);
+template void mix_rows(InstructionSet, View<const float>, const View<const float>*, bool,
+                       View<float>);
+template void mix_rows(InstructionSet, View<const double>, const View<const double>*, bool,
+                       View<double>);
+template void mix_rows_backward(InstructionSet, Stack<const float>, View<const float>,
+                                Stack<const float>, bool, bool, Stack<float>, View<float>);
+template void mix_rows_backward(InstructionSet, Stack<const double>, View<const double>,
+                                Stack<const double>, bool, bool, Stack<double>, View<double>);
 
 }  // namespace millrace

@@ -4,31 +4,11 @@
 #include <cstring>
 #include <utility>
 
-#include "learner/base/host_device.h"
+#include "learner/device/vector.h"
 
-/// The inner loops of panel_product.cc, in the compiler's vector extensions: one body for all
-/// widths of registers. Everything here is inlined into functions that are compiled for one
-/// instruction set each; no function of it stands alone, so none is compiled for a wrong one.
-/// `L` is the lanes of a register, T the type of an element.
+/// The inner loops of panel_product.cc, one body for all widths of registers (see vector.h). `L` is
+/// the lanes of a register, T the type of an element.
 namespace millrace::gemm::kernel {
-
-#define MILLRACE_INLINE [[gnu::always_inline]] inline
-
-template <class T, int L>
-struct Register {
-  typedef T Type __attribute__((vector_size(L * sizeof(T))));
-};
-template <class T, int L>
-using Vec = typename Register<T, L>::Type;
-
-template <class V, class T>
-MILLRACE_INLINE void load(const T* from, V& v) {
-  std::memcpy(&v, from, sizeof v);
-}
-template <class V, class T>
-MILLRACE_INLINE void store(const V& v, T* to) {
-  std::memcpy(to, &v, sizeof v);
-}
 
 /// A few columns of a product for all of its rows: c = finish(a b), or finish(c + a b).
 template <class T>
@@ -102,21 +82,27 @@ MILLRACE_INLINE void tile(const Column<T> job, int row) {
       for (int v = 0; v < V; ++v) sums[r][v] = Vec<T, L>{};
     }
   }
-  const T* a = job.a + row * job.a_down;
-  const T* b = job.b;
+  // A pointer for every third row: the two after it are one and two strides away, which an address
+  // can hold without another register.
+  constexpr int kPointers = (R + 2) / 3;
   const long down = job.a_down, across = job.a_across, b_down = job.b_down;
+  const T* a[kPointers];
+#pragma GCC unroll 16
+  for (int p = 0; p < kPointers; ++p) a[p] = job.a + (row + 3 * p) * down;
+  const T* b = job.b;
   for (int k = 0; k < job.depth; ++k) {
     Vec<T, L> b_k[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) load(b + v * L, b_k[v]);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const T factor = a[r * down];
+      const T factor = a[r / 3][r % 3 * down];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) sums[r][v] += factor * b_k[v];
     }
     b += b_down;
-    a += across;
+#pragma GCC unroll 16
+    for (int p = 0; p < kPointers; ++p) a[p] += across;
   }
   if (!kWhole) {
     T values[R][W];
@@ -246,7 +232,5 @@ MILLRACE_INLINE void pack_rows(int depth, int width, const T* from, long down, T
     }
   }
 }
-
-#undef MILLRACE_INLINE
 
 }  // namespace millrace::gemm::kernel

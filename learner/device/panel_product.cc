@@ -20,6 +20,7 @@ struct Kernels {
   int lanes;
   int widest;                      ///< Registers across a panel.
   std::array<Columns, 4> columns;  ///< Of 1, 2, … `widest` registers.
+  Columns half;                    ///< Of registers half as wide, for what is left of a row.
   Columns one_row;                 ///< Of kRowRegisters: for a single row, read where b stands.
   Pack pack_rows, pack_columns;
 };
@@ -28,11 +29,13 @@ constexpr int kRowRegisters = 8;
 
 // Six rows of two registers leave four of AVX2's sixteen for operands; of AVX-512's 32, six rows of
 // four leave eight. Narrower columns take more rows, so that enough sums are under way.
-template <class T>
-constexpr int kLanes = 32 / sizeof(T);
 template <class T, int R, int V>
 void columns_avx2(const kernel::Column<T>& job) {
   kernel::columns<kLanes<T>, R, V>(job);
+}
+template <class T>
+void half_avx2(const kernel::Column<T>& job) {
+  kernel::columns<kLanes<T> / 2, 12, 1>(job);
 }
 template <class T, int W>
 void pack_rows_avx2(int depth, int width, const T* from, long stride, T* panel) {
@@ -46,17 +49,19 @@ template <class T>
 constexpr Kernels<T> kAvx2{kLanes<T>,
                            2,
                            {columns_avx2<T, 12, 1>, columns_avx2<T, 6, 2>, nullptr, nullptr},
+                           half_avx2<T>,
                            columns_avx2<T, 1, kRowRegisters>,
                            pack_rows_avx2<T, 2 * kLanes<T>>,
                            pack_columns_avx2<T, 2 * kLanes<T>>};
 
 #if defined(__x86_64__)
-#define MILLRACE_AVX512 [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]]
-template <class T>
-constexpr int kWideLanes = 64 / sizeof(T);
 template <class T, int R, int V>
 MILLRACE_AVX512 void columns_avx512(const kernel::Column<T>& job) {
   kernel::columns<kWideLanes<T>, R, V>(job);
+}
+template <class T>
+MILLRACE_AVX512 void half_avx512(const kernel::Column<T>& job) {
+  kernel::columns<kLanes<T>, 12, 1>(job);
 }
 template <class T, int W>
 MILLRACE_AVX512 void pack_rows_avx512(int depth, int width, const T* from, long stride, T* panel) {
@@ -73,10 +78,10 @@ constexpr Kernels<T> kAvx512{kWideLanes<T>,
                              4,
                              {columns_avx512<T, 12, 1>, columns_avx512<T, 12, 2>,
                               columns_avx512<T, 8, 3>, columns_avx512<T, 6, 4>},
+                             half_avx512<T>,
                              columns_avx512<T, 1, kRowRegisters>,
                              pack_rows_avx512<T, 4 * kWideLanes<T>>,
                              pack_columns_avx512<T, 4 * kWideLanes<T>>};
-#undef MILLRACE_AVX512
 #endif
 
 template <class T>
@@ -132,12 +137,9 @@ struct Group {
       for (; c.rows == 1 && col + row_width <= c.cols; col += row_width) {
         with.one_row(column(b.data + col, b.down, col, row_width));
       }
-      // Whole registers stand where they are; what is left of one is packed.
-      while (c.cols - col >= with.lanes) {
-        const int registers = std::min(with.widest, (c.cols - col) / with.lanes);
-        const int cols = registers * with.lanes;
-        call(registers, column(b.data + col, b.down, col, cols));
-        col += cols;
+      // Whole registers and halves stand where they are; what is left of one is packed.
+      for (int cols; (cols = reach_directly(c.cols - col)) > 0; col += cols) {
+        call(column(b.data + col, b.down, col, cols));
       }
     }
     T* const panel = scratch<T>();
@@ -150,12 +152,20 @@ struct Group {
     }
     for (int h = col, p = 0; h < c.cols; h += W, ++p) {
       const int cols = std::min(W, c.cols - h);
-      call((cols + with.lanes - 1) / with.lanes, column(panel + long{p} * depth * W, W, h, cols));
+      call(column(panel + long{p} * depth * W, W, h, cols));
     }
   }
 
-  void call(int registers, const kernel::Column<T>& job) const {
-    with.columns[static_cast<std::size_t>(registers - 1)](job);
+  /// Columns of the next call that reads b where it stands, of `left` ones.
+  int reach_directly(int left) const {
+    const int registers = std::min(with.widest, left / with.lanes);
+    if (registers > 0) return registers * with.lanes;
+    return left >= with.lanes / 2 ? with.lanes / 2 : 0;
+  }
+
+  void call(const kernel::Column<T>& job) const {
+    if (job.cols <= with.lanes / 2) return with.half(job);
+    with.columns[static_cast<std::size_t>((job.cols - 1) / with.lanes)](job);
   }
 
   kernel::Column<T> column(const T* panel, long down, int col, int cols) const {
@@ -182,18 +192,6 @@ struct Group {
 };
 
 }  // namespace
-
-std::vector<InstructionSet> instruction_sets() {
-  std::vector<InstructionSet> sets{InstructionSet::kAvx2};
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512cd")) {
-    sets.push_back(InstructionSet::kAvx512);
-  }
-#endif
-  return sets;
-}
 
 template <class T>
 void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool add,
@@ -224,8 +222,7 @@ void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool a
 template <class T>
 void panel_product(int K, Strided<T> a, Strided<T> b, bool add, const Epilogue<T>& epilogue,
                    View<T> c) {
-  static const InstructionSet best = instruction_sets().back();
-  panel_product(best, K, a, b, add, epilogue, c);
+  panel_product(best_instruction_set(), K, a, b, add, epilogue, c);
 }
 
 template void panel_product(int, Strided<float>, Strided<float>, bool, const Epilogue<float>&,

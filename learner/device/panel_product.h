@@ -1,8 +1,7 @@
 #pragma once
 
-#include <vector>
-
 #include "learner/base/view.h"
+#include "learner/device/instruction_set.h"
 
 /// Our own matrix product, for matrices so narrow that a library spends its time on packing, and
 /// for what rides along: bias, ReLU and its mask are applied while a result is in registers.
@@ -33,11 +32,6 @@ struct Epilogue {
   int relu = 0;          ///< max(·, 0) in the columns h < `relu`.
   View<const T> mask{};  ///< 0 where mask(r, h) ≤ 0; none without data.
 };
-
-/// The instruction sets that the kernel is compiled for; AVX2 is the floor of the build.
-enum class InstructionSet { kAvx2, kAvx512 };
-/// Those of this processor, the best one last.
-std::vector<InstructionSet> instruction_sets();
 
 /// c [M,N] = epilogue(a [M,K] b [K,N]); with `add`, epilogue(c + a b).
 /// Requires: b is stored by rows or by columns (one of its strides is 1).

@@ -18,45 +18,21 @@ MILLRACE_HD void mix_set(T weight, const T* y, T* v, int H) {
   for (int h = 0; h < H; ++h) v[h] = weight * y[h];
 }
 
-/// ⟨y, dv⟩: the slope of the loss in the gate's weight for expert output y. Eight running sums,
-/// added in a fixed order, so that vector units and the plain loop give the same bits.
+/// ⟨y, dv⟩: the slope of the loss in the gate's weight for expert output y. Sixteen running sums,
+/// of which the second half is added to the first until one is left, so that vector units and the
+/// plain loop give the same bits.
 template <class T>
 MILLRACE_HD T gate_slope(const T* y, const T* dv, int H) {
-  T sums[8] = {};
+  T sums[16] = {};
   int h = 0;
-  for (; h + 8 <= H; h += 8) {
-    for (int i = 0; i < 8; ++i) sums[i] += y[h + i] * dv[h + i];
+  for (; h + 16 <= H; h += 16) {
+    for (int i = 0; i < 16; ++i) sums[i] += y[h + i] * dv[h + i];
   }
   for (int i = 0; h < H; ++h, ++i) sums[i] += y[h] * dv[h];
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
-}
-
-/// One task's share of the slope in an expert's output, dy = weight · dv (`add`: +=), and the
-/// return value of `gate_slope`, in one pass.
-template <class T>
-MILLRACE_HD T mix_slopes(T weight, const T* y, const T* dv, bool add, T* dy, int H) {
-  T sums[8] = {};
-  int h = 0;
-  if (add) {
-    for (; h + 8 <= H; h += 8) {
-      for (int i = 0; i < 8; ++i) {
-        dy[h + i] += weight * dv[h + i];
-        sums[i] += y[h + i] * dv[h + i];
-      }
-    }
-  } else {
-    for (; h + 8 <= H; h += 8) {
-      for (int i = 0; i < 8; ++i) {
-        dy[h + i] = weight * dv[h + i];
-        sums[i] += y[h + i] * dv[h + i];
-      }
-    }
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
   }
-  for (int i = 0; h < H; ++h, ++i) {
-    dy[h] = weight * dv[h] + (add ? dy[h] : T(0));
-    sums[i] += y[h] * dv[h];
-  }
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+  return sums[0];
 }
 
 /// Which of a level's experts a gate weighs, in the order of its weights: first `own` experts of

@@ -6,7 +6,8 @@
 // on two threads as well, which must give the same bits.
 //
 //   cmake --build --preset release --target learner_bench
-//   build/release/tests/bench/learner_bench [--only small|large|ple2] [--seconds S] [--json]
+//   build/release/tests/bench/learner_bench [--only small|large|ple2] [--batch N] [--seconds S]
+//       [--json]
 //
 // Beside it: torch_mtl.py --only small (and large, ple); the JSON of both has the same form. A time
 // is the 20th percentile of blocks of at least 100 ms: neighbours take the core for seconds, and a
@@ -38,6 +39,7 @@ namespace {
 
 struct Arguments {
   std::string only;
+  int batch = 0;  ///< For a profile: only steps of so many rows, no limit; 0: everything.
   double seconds = 4;
   bool json = false;
 };
@@ -229,6 +231,7 @@ void run_shape(const Arguments& arguments, const Shape& shape, std::vector<Figur
     figures.push_back(
         {shape.name, "train", rows, time * 1e3, rows * trainee.row_gigaflops(true), threads});
   };
+  if (arguments.batch > 0) return train(arguments.batch, 1);
   train(1, 1);
   train(1024, 1);
   train(4096, 1);
@@ -249,13 +252,14 @@ bool is_built(BackboneKind kind) {
 }
 
 void run(const Arguments& arguments) {
-  double rate = product_rate(arguments.seconds);
+  const bool profiled = arguments.batch > 0;
+  double rate = profiled ? 1 : product_rate(arguments.seconds);
   std::vector<Figure> figures;
   for (const Shape& shape : shapes()) {
     if (!arguments.only.empty() && arguments.only != shape.name) continue;
     if (is_built(shape.model.backbone)) run_shape(arguments, shape, figures);
   }
-  rate = std::max(rate, product_rate(arguments.seconds));
+  if (!profiled) rate = std::max(rate, product_rate(arguments.seconds));
   print(arguments, rate, figures);
 }
 
@@ -267,10 +271,13 @@ Arguments parse(int count, char** words) {
       arguments.json = true;
     } else if (std::strcmp(words[i], "--only") == 0 && has_value) {
       arguments.only = words[++i];
+    } else if (std::strcmp(words[i], "--batch") == 0 && has_value) {
+      arguments.batch = std::max(1, std::atoi(words[++i]));
     } else if (std::strcmp(words[i], "--seconds") == 0 && has_value) {
       arguments.seconds = std::strtod(words[++i], nullptr);
     } else {
-      std::fprintf(stderr, "usage: %s [--only small|large|ple2] [--seconds S] [--json]\n",
+      std::fprintf(stderr,
+                   "usage: %s [--only small|large|ple2] [--batch N] [--seconds S] [--json]\n",
                    words[0]);
       std::exit(2);
     }

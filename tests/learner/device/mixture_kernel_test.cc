@@ -1,0 +1,102 @@
+// The rows of a mixture, forward and backward, against plain loops at every remainder of columns
+// and any number of gates; their bits do not depend on the instruction set.
+#include "learner/device/mixture_kernel.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/numeric.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kRows = 5;
+
+template <class T>
+double value(T x) {
+  return static_cast<double>(x);
+}
+
+template <class T>
+void check_mix(int H, int experts, bool goes_on, double tolerance) {
+  const Matrix<T> g(kRows, experts, 1), y(kRows, experts * H, 2), before(kRows, H, 3);
+  Matrix<double> expected(kRows, H);
+  std::vector<View<const T>> outputs;
+  for (int e = 0; e < experts; ++e) outputs.push_back(y.view().cols_from(e * H, H));
+  for (int r = 0; r < kRows; ++r) {
+    for (int h = 0; h < H; ++h) {
+      expected(r, h) = goes_on ? value(before(r, h)) : 0;
+      for (int e = 0; e < experts; ++e) expected(r, h) += value(g(r, e)) * value(y(r, e * H + h));
+    }
+  }
+  std::vector<T> first;
+  for (const InstructionSet set : instruction_sets()) {
+    Matrix<T> v = before;
+    mix_rows<T>(set, g.view(), outputs.data(), goes_on, v.view());
+    EXPECT_LT(distance(v.values, expected.values), tolerance);
+    if (first.empty()) first = v.values;
+    EXPECT_EQ(v.values, first);
+  }
+}
+
+template <class T>
+void check_backward(int H, int gates, bool goes_on, bool masked, double tolerance) {
+  SCOPED_TRACE(std::to_string(H) + " columns, " + std::to_string(gates) + " gates, goes on " +
+               std::to_string(goes_on) + ", masked " + std::to_string(masked));
+  const Matrix<T> g(kRows, gates, 1), y(kRows, H, 2), dv(kRows, gates * H, 3), before(kRows, H, 4);
+  Matrix<double> dy_expected(kRows, H), a_expected(kRows, gates);
+  for (int r = 0; r < kRows; ++r) {
+    for (int h = 0; h < H; ++h) {
+      double sum = goes_on ? value(before(r, h)) : 0;
+      for (int t = 0; t < gates; ++t) {
+        sum += value(g(r, t)) * value(dv(r, t * H + h));
+        a_expected(r, t) += value(y(r, h)) * value(dv(r, t * H + h));
+      }
+      dy_expected(r, h) = masked && y(r, h) <= 0 ? 0 : sum;
+    }
+  }
+  std::vector<T> first_dy, first_a;
+  for (const InstructionSet set : instruction_sets()) {
+    Matrix<T> dy = before, a(kRows, gates);
+    mix_rows_backward<T>(set, Stack<const T>(g.view().cols_from(0, 1), gates, 1), y.view(),
+                         side_by_side(dv.view(), gates), goes_on, masked,
+                         Stack<T>(a.view().cols_from(0, 1), gates, 1), dy.view());
+    EXPECT_LT(distance(dy.values, dy_expected.values), tolerance);
+    EXPECT_LT(distance(a.values, a_expected.values), tolerance);
+    if (first_dy.empty()) {
+      first_dy = dy.values;
+      first_a = a.values;
+    }
+    EXPECT_EQ(dy.values, first_dy);
+    EXPECT_EQ(a.values, first_a);
+    for (int t = 0; t < gates; ++t) {
+      EXPECT_EQ(a(0, t), math::gate_slope(y.view().row(0), dv.view().row(0) + t * H, H));
+    }
+  }
+}
+
+TEST(MixtureKernel, MixesAsPlainLoopsDo) {
+  for (int H = 1; H <= 140; ++H) {
+    for (const int experts : {1, 4, kMixedAtOnce}) {
+      check_mix<float>(H, experts, H % 2 == 0, 1e-6);
+      check_mix<double>(H, experts, H % 2 == 1, 1e-14);
+    }
+  }
+}
+
+TEST(MixtureKernel, TakesSlopesApartAsPlainLoopsDo) {
+  for (const int H : {1, 4, 7, 8, 15, 16, 17, 31, 32, 40, 64, 72, 129}) {
+    for (int gates = 1; gates <= 9; ++gates) {
+      for (const bool goes_on : {false, true}) {
+        for (const bool masked : {false, true}) {
+          check_backward<float>(H, gates, goes_on, masked, 1e-5);
+          check_backward<double>(H, gates, goes_on, masked, 1e-13);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace
