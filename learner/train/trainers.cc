@@ -175,7 +175,7 @@ StateChanges Trainers::save(std::uint64_t, std::span<const Cleaning>) {
     writer.put_text(members_[twin.member].trainer->name());
     writer.put_text(alarm.bytes());
   }
-  changes.values.push_back({"alarms", writer.take()});
+  changes.values.push_back({"alarms", writer.take(), false});
   return changes;
 }
 

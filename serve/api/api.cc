@@ -26,7 +26,7 @@ Answer answer_insight(const RouteLine& line, const ServeParts& parts, const Requ
     case Route::kMetrics:
       return answer_metrics(parts);
     case Route::kRelations:
-      return answer_relations(parts);
+      return answer_relations(parts, request);
     case Route::kGates:
       return answer_gates(parts, request);
     case Route::kImportance:

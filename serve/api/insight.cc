@@ -144,11 +144,13 @@ Result<TrainerReport, Answer> report_of(const ServeParts& parts, const Request& 
   const std::optional<std::string> name = query_value(request.query, "model");
   TrainerReport report = parts.tasks();
   if (!name || *name == report.model) return report;
-  const TrainerReports all = parts.models ? parts.models() : TrainerReports{};
+  const TrainerReports all = parts.models ? parts.models() : TrainerReports{{report}, 0, {}};
+  std::string names;
   for (const TrainerReport& model : all.models) {
     if (model.model == *name) return model;
+    names += (names.empty() ? "" : ", ") + model.model;
   }
-  return error_answer(404, "there is no model " + shortened(*name) + "; there is " + report.model,
+  return error_answer(404, "there is no model " + shortened(*name) + "; expected one of " + names,
                       request.id);
 }
 

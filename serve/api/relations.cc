@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "serve/api/insight.h"
 #include "serve/http/json_text.h"
 
 namespace millrace {
@@ -60,9 +61,11 @@ std::string print_relations(const TrainerReport& report) {
   return body;
 }
 
-Answer answer_relations(const ServeParts& parts) {
+Answer answer_relations(const ServeParts& parts, const Request& request) {
+  const auto report = report_of(parts, request);
+  if (!report) return report.error();
   Answer answer;
-  answer.body = print_relations(parts.tasks());
+  answer.body = print_relations(*report);
   return answer;
 }
 

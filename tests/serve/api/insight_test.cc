@@ -2,6 +2,7 @@
 // a figure is undefined.
 #include "serve/api/insight.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
@@ -55,6 +56,11 @@ struct InsightTest : ServingTest {
     ServingTest::SetUp();
     ServeParts given = parts();
     given.tasks = told;
+    given.models = [] {
+      TrainerReports reports{{told(), told()}, 0, {}};
+      reports.models[1].model = "other";
+      return reports;
+    };
     start(std::move(given));
   }
   json::value answer(const std::string& path) {
@@ -110,9 +116,14 @@ TEST_F(InsightTest, GatesImportanceAndHistory) {
 }
 
 TEST_F(InsightTest, AModelIsAskedForByItsName) {
-  for (const char* path : {"/v1/tasks", "/v1/gates", "/v1/importance", "/v1/metrics-history"}) {
+  for (const char* path :
+       {"/v1/tasks", "/v1/relations", "/v1/gates", "/v1/importance", "/v1/metrics-history"}) {
+    EXPECT_EQ(answer(path).at("model").as_string(), "shop");
     EXPECT_EQ(answer(path + std::string("?model=shop")).at("model").as_string(), "shop");
-    expect_error(get(path + std::string("?x=1&model=nobody")), 404, path);
+    EXPECT_EQ(answer(path + std::string("?model=other")).at("model").as_string(), "other");
+    const HttpReply nobody = get(path + std::string("?x=1&model=nobody"));
+    expect_error(nobody, 404, path);
+    EXPECT_THAT(nobody.body, ::testing::HasSubstr("expected one of shop, other"));
   }
 }
 
