@@ -1,6 +1,7 @@
-// The whole step as one function: x → towers → chains and losses → Σ_k ω_k L_k / N_k, in double by
-// the code that trains in float. The gradient of every parameter, and of x, against central
-// differences, for every backbone with every kind of head.
+// The whole step as one function: x → towers → chains and losses → L_k → Σ_k ω_k L_k, in double by
+// the code that trains in float. The gradient of every parameter, and of x, of every loss and of
+// what a balancer or surgery makes of them, against central differences, for every backbone with
+// every kind of head.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -8,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "learner/balance/balancer.h"
+#include "learner/balance/surgery.h"
 #include "learner/device/devices.h"
 #include "learner/model/model.h"
+#include "learner/model/stem.h"
 #include "learner/train/feedback_heads.h"
 #include "learner/train/task_losses.h"
 #include "tests/support/numeric.h"
@@ -54,6 +58,18 @@ std::vector<NamedModel> models() {
   add_backbone("shared_specific", BackboneKind::kSharedSpecific, [](ModelOptions&) {});
   add_backbone("learned_mix", BackboneKind::kSharedSpecific,
                [](ModelOptions& options) { options.shared_mix = SharedMix::kLearned; });
+  add_backbone("stem", BackboneKind::kStem, [](ModelOptions&) {});
+  add_backbone("stem_own_gate_input", BackboneKind::kStem, [](ModelOptions& options) {
+    options.stem_gate_input = StemGateInput::kOwn;
+    options.gate_layers = {4};
+  });
+  add("temperatures", [](ModelOptions& options) { options.learn_temperature = true; });
+  add_backbone("measured_mix", BackboneKind::kSharedSpecific,
+               [](ModelOptions& options) { options.shared_mix = SharedMix::kMeasured; });
+  add_backbone("flat", BackboneKind::kCgc, [](ModelOptions& options) {
+    options.expert_layers = {4};
+    options.tower_layers = {};
+  });
   return models;
 }
 
@@ -94,11 +110,38 @@ std::vector<NamedTasks> heads() {
   };
 }
 
+std::vector<std::pair<std::string, BalanceOptions>> balancers() {
+  std::vector<std::pair<std::string, BalanceOptions>> balancers;
+  const auto add = [&](std::string name, BalanceMethod method, auto&& change) {
+    BalanceOptions& options = balancers.emplace_back(std::move(name), BalanceOptions{}).second;
+    options.method = method;
+    options.window = 2;
+    change(options);
+  };
+  const auto as_usual = [](BalanceOptions&) {};
+  add("fixed", BalanceMethod::kFixed, [](BalanceOptions& options) { options.weights["a"] = 3; });
+  add("decay", BalanceMethod::kFixed, [](BalanceOptions& options) {
+    options.decay = {{"a", 0.7}, {"click", 1.2}};
+  });
+  add("uncertainty", BalanceMethod::kUncertainty, as_usual);
+  add("raw", BalanceMethod::kUncertainty,
+      [](BalanceOptions& options) { options.uncertainty.raw = true; });
+  add("half", BalanceMethod::kUncertainty,
+      [](BalanceOptions& options) { options.uncertainty.half_for_all = true; });
+  add("gradnorm", BalanceMethod::kGradnorm, as_usual);
+  add("dwa", BalanceMethod::kDwa, as_usual);
+  add("dtp", BalanceMethod::kDtp, as_usual);
+  add("performance", BalanceMethod::kPerformance, as_usual);
+  add("random", BalanceMethod::kRandom, as_usual);
+  return balancers;
+}
+
 using Case = std::tuple<NamedModel, NamedTasks>;
+using Values = std::vector<double>;
 
 class StepGradients : public ::testing::TestWithParam<Case> {
  protected:
-  static constexpr int B = 7, D = 6;
+  static constexpr int B = 7, kNotTrained = -2;
 
   StepGradients() {
     batch.rows = B;
@@ -117,35 +160,109 @@ class StepGradients : public ::testing::TestWithParam<Case> {
       }
     }
     losses.begin(batch);
-    for (int k = 0; k < T; ++k) {
-      scale.push_back((0.5 + k) / losses.counts()[static_cast<std::size_t>(k)]);
-    }
+    scale_by(Values(static_cast<std::size_t>(T), 1));
   }
 
+  static const ModelOptions& options() { return std::get<0>(GetParam()).options; }
+  static bool is_stem() { return options().backbone == BackboneKind::kStem; }
+
+  /// Four numbers, and an embedding of two values (of STEM: of two in each part).
   static Schema make_schema() {
-    Feature dense;
+    Feature item, dense;
+    item.name = "item";
+    item.dimension = 2;
     dense.name = "dense";
     dense.kind = FeatureKind::kDense;
-    dense.width = D;
-    return {{dense}, std::get<1>(GetParam()).tasks};
+    dense.width = 4;
+    return input_schema({{item, dense}, std::get<1>(GetParam()).tasks}, options());
   }
 
-  /// Σ_k ω_k L_k; leaves its slope in the logits in dz.
-  double loss() {
+  void scale_by(const Values& omega) {
+    scale.resize(omega.size());
+    for (std::size_t k = 0; k < omega.size(); ++k) scale[k] = omega[k] / losses.counts()[k];
+  }
+
+  /// L_k of the logits in z; leaves the slopes of Σ_k ω_k L_k in dz.
+  Values losses_of(View<const double> logits) {
+    losses.run<double>(0, logits, scale, feedback, dz);
+    Values all;
+    for (const TaskLoss& loss : losses.sums()) all.push_back(loss.sum / loss.count);
+    return all;
+  }
+  Values forward() {
     model.forward(weights.values.data(), x, *work, z);
-    losses.run<double>(0, z, scale, feedback, dz);
-    double sum = 0;
-    for (int k = 0; k < T; ++k) {
-      const auto at = static_cast<std::size_t>(k);
-      sum += scale[at] * losses.sums()[at].sum;
+    return losses_of(z);
+  }
+
+  /// Central differences of every L_k in `values`, by loss. moves[i] is the one task whose logit
+  /// values[i] may move, −1: all; kNotTrained: it has no slope. Slopes that do not pass to other
+  /// tasks' experts (STEM) are those of a step in which the others' logits stay.
+  std::vector<Values> slopes_by_loss(Values& values, const std::vector<int>& moves, double step) {
+    forward();
+    const Matrix<double> still = z;
+    std::vector<Values> found(static_cast<std::size_t>(T), Values(values.size()));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double before = values[i];
+      Values sides[2];
+      for (const int side : {0, 1}) {
+        values[i] = before + (side == 0 ? -step : step);
+        model.forward(weights.values.data(), x, *work, z);
+        for (int k = 0; k < T; ++k) {
+          for (int r = 0; moves[i] >= 0 && k != moves[i] && r < B; ++r) z(r, k) = still(r, k);
+        }
+        sides[side] = losses_of(z);
+      }
+      values[i] = before;
+      if (moves[i] == kNotTrained) continue;
+      for (std::size_t k = 0; k < found.size(); ++k) {
+        found[k][i] = (sides[1][k] - sides[0][k]) / (2 * step);
+      }
     }
-    return sum;
+    return found;
+  }
+
+  std::vector<int> weight_moves() const {
+    std::vector<int> moves(weights.values.size(), -1);
+    for (const ParameterSlot& slot : model.parameters()) {
+      for (int r = 0; r < slot.rows; ++r) {
+        const int of = !slot.trained ? kNotTrained : is_stem() ? slot.task : -1;
+        std::fill_n(moves.begin() + slot.offset + r * slot.stride, slot.cols, of);
+      }
+    }
+    return moves;
+  }
+  /// The embedding's columns of x, its tasks' parts first.
+  int embedded() const { return D - 4; }
+  std::vector<int> input_moves() const {
+    std::vector<int> moves;
+    for (int r = 0; r < B; ++r) {
+      for (int d = 0; d < D; ++d) {
+        moves.push_back(is_stem() && d < 2 * T ? d / 2 : -1);
+      }
+    }
+    return moves;
+  }
+
+  Values gradients_of(int loss, Values& dx_of) {
+    forward();
+    Matrix<double> gradients(1, weights.cols), dx(B, D, 15);
+    Matrix<double> own(B, T);
+    const double before = scale[static_cast<std::size_t>(loss)];
+    std::fill(scale.begin(), scale.end(), 0.0);
+    scale[static_cast<std::size_t>(loss)] = 1 / losses.counts()[static_cast<std::size_t>(loss)];
+    losses.run<double>(0, z, scale, feedback, own);
+    scale[static_cast<std::size_t>(loss)] = before;
+    model.backward_loss(weights.values.data(), x, *work, {own, losses.towers(loss)},
+                        gradients.values.data(), true, dx);
+    dx_of = dx.values;
+    return gradients.values;
   }
 
   const Schema schema = make_schema();
   const int T = static_cast<int>(schema.tasks().size());
   std::unique_ptr<Backend<double>> cpu = open_device<double>("cpu");
-  Model<double> model{schema, std::get<0>(GetParam()).options};
+  Model<double> model{schema, options()};
+  const int D = model.inputs();
   std::unique_ptr<Model<double>::Workspace> work = model.workspace(*cpu, B);
   /// All weights random, biases and gates too.
   Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
@@ -153,11 +270,11 @@ class StepGradients : public ::testing::TestWithParam<Case> {
   Batch batch = empty_batch(schema, Stream::kMatured);
   TaskLosses losses{schema, B};
   FeedbackHeads feedback{schema, FeedbackOptions{}, D, B, 1, B, 1};
-  std::vector<double> scale;
+  Values scale;
 };
 
 // ‖a − b‖ / ‖b‖
-double relative(const std::vector<double>& a, const std::vector<double>& b) {
+double relative(const Values& a, const Values& b) {
   double difference = 0, size = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     difference += (a[i] - b[i]) * (a[i] - b[i]);
@@ -167,12 +284,16 @@ double relative(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 // From central differences of steps 2h and h to those without their error in h².
-void extrapolate(const std::vector<double>& wide, std::vector<double>& narrow) {
-  for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = (4 * narrow[i] - wide[i]) / 3;
+void extrapolate(const std::vector<Values>& wide, std::vector<Values>& narrow) {
+  for (std::size_t k = 0; k < narrow.size(); ++k) {
+    for (std::size_t i = 0; i < narrow[k].size(); ++i) {
+      narrow[k][i] = (4 * narrow[k][i] - wide[k][i]) / 3;
+    }
+  }
 }
 
-std::vector<double> values_of(const ParameterSlot& slot, const std::vector<double>& block) {
-  std::vector<double> values;
+Values values_of(const ParameterSlot& slot, const Values& block) {
+  Values values;
   for (int r = 0; r < slot.rows; ++r) {
     const auto row = block.begin() + slot.offset + r * slot.stride;
     values.insert(values.end(), row, row + slot.cols);
@@ -180,42 +301,122 @@ std::vector<double> values_of(const ParameterSlot& slot, const std::vector<doubl
   return values;
 }
 
+// The first `width` columns of rows of `D`.
+Values columns_of(const Values& rows, int D, int width) {
+  Values columns;
+  for (std::size_t row = 0; row < rows.size(); row += static_cast<std::size_t>(D)) {
+    const auto from = rows.begin() + static_cast<std::ptrdiff_t>(row);
+    columns.insert(columns.end(), from, from + width);
+  }
+  return columns;
+}
+
+Values mixed(const std::vector<Values>& parts, std::span<const double> shares) {
+  Values sum(parts[0].size());
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += shares[k] * parts[k][i];
+  }
+  return sum;
+}
+
+// The weights that a balancer comes to in a few steps of losses, norms and figures like these.
+Values weights_after(const BalanceOptions& options, const std::vector<Task>& tasks,
+                     const Values& losses) {
+  const auto balancer = make_balancer(options, tasks, 5);
+  Values norms, figures;
+  for (std::size_t k = 0; k < tasks.size(); ++k) {
+    norms.push_back(0.3 + static_cast<double>(k));
+    figures.push_back(0.6 + 0.1 * static_cast<double>(k));
+  }
+  for (int step = 0; step < 9; ++step) {
+    std::vector<TaskLoss> sums;
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      sums.push_back({losses[k] / (1 + static_cast<double>(k * step)) * 5, 5});
+    }
+    balancer->step({sums, norms, figures});
+  }
+  return {balancer->weights().begin(), balancer->weights().end()};
+}
+
 // Against central differences of two steps, extrapolated to a step of 0 (Richardson), for weights
 // for which the two agree: no unit is near its kink. The differences alone choose the weights.
 TEST_P(StepGradients, MatchCentralDifferences) {
   constexpr double kStep = 1e-4;
-  const auto slopes_of = [&](std::vector<double>& values, double step) {
-    return slopes(
-        values, [&] { return loss(); }, step);
-  };
-  std::vector<double> expected;
+  const std::vector<int> moves = weight_moves();
+  std::vector<Values> expected;
   bool smooth = false;
   for (std::uint64_t seed = 12; seed < 60 && !smooth; ++seed) {
     weights = Matrix<double>(1, weights.cols, seed);
     for (double& weight : weights.values) weight *= 0.6;  // a count's loss is exponential
-    const std::vector<double> wide = slopes_of(weights.values, 2 * kStep);
-    expected = slopes_of(weights.values, kStep);
-    smooth = relative(wide, expected) < 1e-6;
+    const std::vector<Values> wide = slopes_by_loss(weights.values, moves, 2 * kStep);
+    expected = slopes_by_loss(weights.values, moves, kStep);
+    smooth = true;
+    for (std::size_t k = 0; k < expected.size(); ++k)
+      smooth &= relative(wide[k], expected[k]) < 1e-6;
     extrapolate(wide, expected);
   }
   ASSERT_TRUE(smooth);
-  const std::vector<double> wide_dx = slopes_of(x.values, 2 * kStep);
-  std::vector<double> expected_dx = slopes_of(x.values, kStep);
+  const std::vector<Values> wide_dx = slopes_by_loss(x.values, input_moves(), 2 * kStep);
+  std::vector<Values> expected_dx = slopes_by_loss(x.values, input_moves(), kStep);
   extrapolate(wide_dx, expected_dx);
-  Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
-  loss();
-  model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
-  for (const ParameterSlot& slot : model.parameters()) {
-    EXPECT_LT(relative(values_of(slot, gradients.values), values_of(slot, expected)), 1e-6)
-        << slot.name;
+  // Of what no embedding is the slopes that a STEM holds back stay unknown, and nobody reads them.
+  const int width = is_stem() ? embedded() : D;
+  for (Values& of : expected_dx) of = columns_of(of, D, width);
+
+  std::vector<Values> by_loss(static_cast<std::size_t>(T)), dx_by_loss = by_loss;
+  for (int k = 0; k < T; ++k) {
+    const auto at = static_cast<std::size_t>(k);
+    by_loss[at] = gradients_of(k, dx_by_loss[at]);
+    dx_by_loss[at] = columns_of(dx_by_loss[at], D, width);
+    EXPECT_LT(relative(by_loss[at], expected[at]), 1e-6) << "loss " << k;
+    EXPECT_LT(relative(dx_by_loss[at], expected_dx[at]), 1e-6) << "loss " << k;
   }
-  EXPECT_LT(relative(dx.values, expected_dx), 1e-6);
+  scale_by(Values(static_cast<std::size_t>(T), 1));
+  const Values now = forward();
+  for (const auto& [name, options] : balancers()) {
+    const Values omega = weights_after(options, schema.tasks(), now);
+    scale_by(omega);
+    forward();
+    Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
+    model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
+    const Values want = mixed(expected, omega);
+    for (const ParameterSlot& slot : model.parameters()) {
+      if (!slot.trained) continue;
+      EXPECT_LT(relative(values_of(slot, gradients.values), values_of(slot, want)), 1e-6)
+          << name << ' ' << slot.name;
+    }
+    EXPECT_LT(relative(columns_of(dx.values, D, width), mixed(expected_dx, omega)), 1e-6) << name;
+  }
+  // Surgery acts on the losses' gradients of what is shared.
+  const auto gram_of = [&](const std::vector<Values>& of, const std::vector<Values>& dx_of) {
+    Gram gram(T);
+    for (int i = 0; i < T; ++i) {
+      for (int j = 0; j < T; ++j) {
+        const auto a = static_cast<std::size_t>(i), b = static_cast<std::size_t>(j);
+        double sum = std::inner_product(dx_of[a].begin(), dx_of[a].end(), dx_of[b].begin(), 0.0);
+        for (const ParameterSlot& slot : model.parameters()) {
+          if (slot.task >= 0 || !slot.trained) continue;
+          const Values first = values_of(slot, of[a]), second = values_of(slot, of[b]);
+          sum += std::inner_product(first.begin(), first.end(), second.begin(), 0.0);
+        }
+        gram(i, j) = sum;
+      }
+    }
+    return gram;
+  };
+  const Gram got = gram_of(by_loss, dx_by_loss), want = gram_of(expected, expected_dx);
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    EXPECT_LT(
+        relative(mixed(by_loss, pcgrad(got, 1, step)), mixed(expected, pcgrad(want, 1, step))),
+        1e-6);
+  }
+  EXPECT_LT(relative(mixed(by_loss, cagrad(got, 0.5)), mixed(expected, cagrad(want, 0.5))), 1e-6);
 }
 
 // The same step in float, as it is trained.
 TEST_P(StepGradients, FloatIsNear) {
   Matrix<double> gradients(1, weights.cols), dx(B, D);
-  loss();
+  forward();
   model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
 
   const auto float_cpu = open_device<float>("cpu");
@@ -229,7 +430,7 @@ TEST_P(StepGradients, FloatIsNear) {
   losses.run<float>(0, out, scale, feedback, slope);
   float_model.backward(w.values.data(), in, *float_work, slope, gradient.values.data(), false, din);
 
-  const std::vector<double> got(gradient.values.begin(), gradient.values.end());
+  const Values got(gradient.values.begin(), gradient.values.end());
   for (const ParameterSlot& slot : model.parameters()) {
     EXPECT_LT(relative(values_of(slot, got), values_of(slot, gradients.values)), 1e-3) << slot.name;
   }
