@@ -1,152 +1,268 @@
 """Draws configurations, batches and weights. Everything that a comparison depends on is written out,
 so that no default is taken for granted."""
 
+import itertools
 import math
 import random
 
 import numpy as np
 
-BACKBONES = ["mmoe", "cgc", "ple", "stem", "shared_bottom", "shared_specific"]
-BALANCERS = ["fixed", "uncertainty", "gradnorm", "dwa", "fixed+pcgrad", "uncertainty+cagrad"]
-DENSE = ["adam", "adamw", "adagrad", "sgd"]
-ROWS = ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"]
-KINDS = ["huber", "count", "duration"]
+# What is drawn of what: a case has one of each.
+FACTORS = {
+    "backbone": [
+        "mmoe",
+        "one_gate",
+        "cgc",
+        "ple",
+        "ple_shared_gate",
+        "ple_no_gate",
+        "stem",
+        "shared_bottom",
+        "shared_specific",
+        "learned_mix",
+        "measured_mix",
+    ],
+    "balancer": [
+        "fixed",
+        "scheduled",
+        "uncertainty",
+        "uncertainty_raw",
+        "uncertainty_half",
+        "gradnorm",
+        "dwa",
+        "dtp",
+        "performance",
+        "random",
+    ],
+    "surgery": ["none", "pcgrad", "cagrad"],
+    "dense": ["adam", "adamw", "adagrad", "sgd"],
+    "rows": ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"],
+    "inputs": ["both", "dense", "sparse"],
+    "shape": ["usual", "one_task", "flat", "deep", "odd", "one_row"],
+    "rates": ["constant", "warmup", "inverse_sqrt", "cosine", "exponential", "step"],
+}
+USUAL = {name: values[0] for name, values in FACTORS.items()}
 RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_adagrad": 0.03, "ftrl": 0.03}
+MANY_TASKS = 128
+
+
+def case(**chosen):
+    return {**USUAL, **chosen}
+
+
+def pairwise(random):
+    """Cases in which every two values of two factors meet; few, by greedy choice."""
+    names = list(FACTORS)
+    missing = {
+        ((a, x), (b, y))
+        for a, b in itertools.combinations(names, 2)
+        for x in FACTORS[a]
+        for y in FACTORS[b]
+    }
+
+    def covered(chosen):
+        return set(itertools.combinations(chosen.items(), 2)) & missing
+
+    cases = []
+    while missing:
+        seed = random.choice(sorted(missing))
+        best = None
+        for _ in range(30):
+            chosen = {name: random.choice(FACTORS[name]) for name in names}
+            chosen.update(dict(seed))
+            if best is None or len(covered(chosen)) > len(covered(best)):
+                best = chosen
+        missing -= covered(best)
+        cases.append(best)
+    return cases
 
 
 def layers(draw, least, most, units):
     return [draw.randint(2, units) for _ in range(draw.randint(least, most))]
 
 
-def features(draw):
-    fields = [
-        {"name": "user", "type": "categorical", "dimension": draw.randint(2, 6), "context": True},
-        {"name": "item", "type": "categorical", "dimension": draw.randint(2, 6)},
-    ]
-    seen = {"name": "seen", "type": "bag", "pooling": draw.choice(["mean", "sum"])}
-    if draw.random() < 0.5:
-        seen.update(table="item", dimension=fields[1]["dimension"])
-    else:
-        seen.update(dimension=draw.randint(2, 6))
-    fields.append(seen)
-    for name in ("price", "age"):
-        transform = draw.choice(["none", "log1p"])
+def features(draw, inputs):
+    fields = []
+    if inputs != "dense":
         fields.append(
-            {"name": name, "type": "numeric", "transform": transform, "standardize": draw.random() < 0.5}
+            {"name": "user", "type": "categorical", "dimension": draw.randint(2, 6), "context": True}
         )
-    fields.append({"name": "vector", "type": "dense", "width": draw.randint(2, 8)})
+        fields.append({"name": "item", "type": "categorical", "dimension": draw.randint(2, 6)})
+        seen = {"name": "seen", "type": "bag", "pooling": draw.choice(["mean", "sum"])}
+        if draw.random() < 0.5:
+            seen.update(table="item", dimension=fields[1]["dimension"])
+        else:
+            seen.update(dimension=draw.randint(2, 6))
+        fields.append(seen)
+        fields.append({"name": "hour", "type": "numeric", "boundaries": [-1.5, 0, 1], "dimension": 2})
+    if inputs != "sparse":
+        for name in ("price", "age"):
+            transform = draw.choice(["none", "log1p"])
+            fields.append(
+                {"name": name, "type": "numeric", "transform": transform, "standardize": draw.random() < 0.5}
+            )
+        fields.append({"name": "vector", "type": "dense", "width": draw.randint(2, 8)})
     return fields
 
 
-def tasks(draw):
+def tasks(draw, shape):
+    if shape == "many":
+        kinds = [{"kind": "binary"}] * 5 + [{"kind": "regression", "transform": "log1p"}]
+        return [{"name": f"t{k}", **kinds[k % len(kinds)]} for k in range(MANY_TASKS)]
     chosen = [{"name": "click", "kind": "binary"}]
     if draw.random() < 0.6:
         chosen.append({"name": "cart", "kind": "binary", "given": "click", "entire_space": True})
         if draw.random() < 0.6:
-            chosen.append({"name": "buy", "kind": "binary", "given": "cart", "entire_space": True})
+            chosen.append({"name": "buy", "kind": "binary", "given": "cart", "entire_space": draw.random() < 0.7})
     if draw.random() < 0.5 or len(chosen) == 1:
         chosen.append({"name": "like", "kind": "binary"})
     if draw.random() < 0.5:
         transform = draw.choice(["none", "log1p"])
         chosen.append({"name": "dwell", "kind": "regression", "transform": transform})
-    # Of the kinds that only some versions build.
     more = [
         {"name": "huber", "kind": "regression", "loss": "huber", "delta": 0.7},
         {"name": "count", "kind": "count"},
         {"name": "duration", "kind": "duration"},
     ]
-    chosen += [task for task in more if task["name"] in KINDS and draw.random() < 0.3]
-    return chosen
+    chosen += [task for task in more if draw.random() < 0.3]
+    return [draw.choice([chosen[0], *more])] if shape == "one_task" else chosen
 
 
-def model(draw, backbone):
+def model(draw, name, shape):
+    backbone = {
+        "one_gate": "mmoe",
+        "ple_shared_gate": "ple",
+        "ple_no_gate": "ple",
+        "learned_mix": "shared_specific",
+        "measured_mix": "shared_specific",
+    }.get(name, name)
+    least, most, units = {"flat": (1, 1, 12), "deep": (3, 3, 10), "many": (1, 1, 6)}.get(shape, (1, 2, 12))
+    hidden = {"flat": (0, 0), "deep": (2, 2), "many": (0, 0)}.get(shape, (0, 1))
     options = {
         "backbone": backbone,
-        "expert_layers": layers(draw, 1, 2, 12),
-        "gate_layers": layers(draw, 0, 1, 6),
-        "tower_layers": layers(draw, 0, 2, 8),
+        "expert_layers": layers(draw, least, most, units),
+        "gate_layers": layers(draw, *hidden, 6),
+        "tower_layers": layers(draw, hidden[0], 2 * hidden[1], 8),
     }
     if backbone == "mmoe":
-        options.update(experts=draw.randint(1, 5), one_gate=draw.random() < 0.2, gate_bias=draw.random() < 0.3)
+        options.update(experts=draw.randint(1, 5), one_gate=name == "one_gate")
+    if backbone in ("mmoe", "cgc", "ple", "stem"):
+        options.update(gate_bias=draw.random() < 0.3)
+        if draw.random() < 0.3:
+            options.update(gate_temperature=1.7)
+        if draw.random() < 0.3:
+            options.update(gate_temperature=1.2, learn_temperature=True, least_temperature=0.1)
     if backbone in ("cgc", "ple", "stem"):
         options.update(task_experts=draw.randint(1, 3), shared_experts=draw.randint(1, 3))
     if backbone == "ple":
-        options.update(levels=draw.randint(1, 3), shared_gate=draw.choice(["all", "all", "shared", "none"]))
+        kind = {"ple_shared_gate": "shared", "ple_no_gate": "none"}.get(name, "all")
+        options.update(levels=draw.randint(1 if kind == "all" else 2, 3), shared_gate=kind)
     if backbone == "stem":
         options.update(stem_levels=draw.choice([1, 1, 2]), stem_gate_input=draw.choice(["sum", "own"]))
     if backbone == "shared_specific":
-        options.update(shared_mix=draw.choice(["concat", "learned"]))
+        mix = {"learned_mix": "learned", "measured_mix": "measured"}.get(name, "concat")
+        options.update(shared_mix=mix)
     return options
 
 
-def optimiser(name):
+def optimiser(draw, name, rates):
     options = {"optimizer": name, "rate": RATES[name]}
     if name == "adamw":
         options["weight_decay"] = 0.1
     if name == "ftrl":
         options.update(beta=1.0, l2=0.01)
+    if rates == "warmup":
+        options["schedule"] = {"shape": "constant", "warmup": 20}
+    elif rates != "constant":
+        options["schedule"] = {"shape": rates, "warmup": 5, "length": 40, "factor": 0.5, "floor": 0.1}
     return options
 
 
-def config(draw, backbone, balancer, dense, rows):
-    chosen = tasks(draw)
-    # The method's name, and after a + that of gradient surgery.
-    method, *operation = balancer.split("+")
-    balance = {"method": method, "min_weight": 0.05}
-    if operation:
-        balance.update(surgery=operation[0], cagrad_radius=0.5)
+def balance(draw, balancer, surgery, chosen):
+    method = {"scheduled": "fixed", "uncertainty_raw": "uncertainty", "uncertainty_half": "uncertainty"}.get(
+        balancer, balancer
+    )
+    options = {"method": method, "min_weight": 0.05, "surgery": surgery}
+    if surgery == "cagrad":
+        options.update(cagrad_radius=0.5)
     if method == "fixed":
-        balance["weights"] = {task["name"]: round(draw.uniform(0.2, 3), 2) for task in chosen}
+        options["weights"] = {task["name"]: round(draw.uniform(0.2, 3), 2) for task in chosen}
+    if balancer == "scheduled":
+        options.update(window=5, decay={task["name"]: draw.choice([0.9, 1.0, 1.1]) for task in chosen})
     if method == "uncertainty":
-        balance["rate"] = 0.01
+        kinds = {"raw": balancer == "uncertainty_raw", "half_for_all": balancer == "uncertainty_half"}
+        options.update(rate=0.01, uncertainty=kinds)
     if method == "dwa":
-        balance.update(window=draw.randint(3, 10), temperature=2)
+        options.update(window=draw.randint(3, 10), temperature=2)
+    if method in ("dtp", "performance"):
+        options.update(window=draw.randint(3, 10), share=0.3)
+    if method == "dtp":
+        options.update(focus=draw.choice([0.5, 1, 2]))
     if method == "gradnorm":
-        balance["gradnorm"] = {
+        options["gradnorm"] = {
             "alpha": draw.choice([0.12, 1.5]),
             "rate": 0.025,
-            "every": 1,
+            "every": draw.choice([1, 3]),
             "loss_steps": 20,
             "start_steps": 20,
+            "start_loss": draw.choice(["measured", "ln2"]),
+            "start_drift": draw.choice([0, 0.01]),
         }
-    return {
+    if method != "fixed" and draw.random() < 0.3:
+        options.update(warmup_steps=10, weights={chosen[0]["name"]: 2.0})
+    return options
+
+
+def config(draw, case):
+    chosen, shape = tasks(draw, case["shape"]), case["shape"]
+    if shape == "odd":
+        batch = draw.choice([3, 7, 13, 21])
+    else:
+        batch = {"one_row": 1, "many": 16}.get(shape) or draw.choice([16, 32, 64])
+    drawn = {
         "events": {"sample": {"topic": "samples"}},
-        "features": features(draw),
+        "features": features(draw, case["inputs"]),
         "tasks": chosen,
-        "model": model(draw, backbone),
-        "balance": balance,
+        "model": model(draw, case["backbone"], shape),
+        "balance": balance(draw, case["balancer"], case["surgery"], chosen),
         "train": {
-            "batch": draw.choice([16, 32, 64]),
-            "dense": optimiser(dense),
-            "embedding": optimiser(rows),
+            "batch": batch,
+            "dense": optimiser(draw, case["dense"], case["rates"]),
+            "embedding": optimiser(draw, case["rows"], case["rates"]),
         },
     }
+    if case["backbone"] == "measured_mix":
+        drawn["relations"] = {"every": 3, "steps": 1000}
+    return drawn
 
 
 def sigmoid(z):
     return 1 / (1 + math.exp(-z))
 
 
+def value_of(draw, feature, user, item):
+    if feature["name"] == "user":
+        return f"u{user}"
+    if feature["name"] == "item":
+        return item  # an integer, looked up as its text
+    if feature["name"] == "seen":
+        return [draw.randrange(15) for _ in range(draw.randrange(4))]
+    if feature["type"] == "numeric":
+        return round(draw.gauss(0, 2), 3)
+    return [round(draw.gauss(0, 1), 3) for _ in range(feature["width"])]
+
+
 def sample(draw, config, taste):
     """A row whose labels follow from its features, some of them missing."""
     user, item = draw.randrange(20), draw.randrange(15)
     signal = taste[user] + taste[20 + item]
-    values = {}
-    for feature in config["features"]:
-        name = feature["name"]
-        if draw.random() < 0.1:
-            continue
-        if name == "user":
-            values[name] = f"u{user}"
-        elif name == "item":
-            values[name] = item  # an integer, looked up as its text
-        elif name == "seen":
-            values[name] = [draw.randrange(15) for _ in range(draw.randrange(4))]
-        elif feature["type"] == "numeric":
-            values[name] = round(draw.gauss(0, 2), 3)
-        else:
-            values[name] = [round(draw.gauss(0, 1), 3) for _ in range(feature["width"])]
+    values = {
+        feature["name"]: value_of(draw, feature, user, item)
+        for feature in config["features"]
+        if draw.random() >= 0.1
+    }
     labels, happened = {}, {}
+    absent = 0.4 if len(config["tasks"]) == MANY_TASKS else 0.15
     for task in config["tasks"]:
         name = task["name"]
         if task["kind"] == "regression":
@@ -157,10 +273,9 @@ def sample(draw, config, taste):
             given = task.get("given")
             happened[name] = (not given or happened[given]) and draw.random() < sigmoid(signal)
             label = int(happened[name])
-        if draw.random() > 0.15:
+        first = not labels and task is config["tasks"][-1]  # a row has a label
+        if first or draw.random() > absent:
             labels[name] = label
-    if not labels:
-        labels[config["tasks"][0]["name"]] = int(happened["click"])
     row = {"features": values, "labels": labels}
     if draw.random() < 0.2:
         row["sampling_rate"] = 0.5
@@ -173,7 +288,7 @@ def batches(draw, config, count):
     full = config["train"]["batch"]
     drawn = []
     for b in range(count):
-        rows = full if draw.random() < 0.6 else draw.randint(1, full - 1)
+        rows = full if draw.random() < 0.6 or full == 1 else draw.randint(1, full - 1)
         drawn.append([sample(draw, config, taste) for _ in range(rows)])
         for row in drawn[b]:
             row.update(type="sample", time=1_764_000_000_000 + 1000 * b, batch=b)
@@ -181,13 +296,16 @@ def batches(draw, config, count):
 
 
 def weights(draw, arrays):
-    """Random values in place of the given ones, biases and gates too."""
+    """Random values in place of the given ones, biases and gates too; shares of a mix stay."""
     numbers = np.random.default_rng(draw.getrandbits(32))
     drawn = {}
     for name, array in arrays.items():
+        if name.startswith("similarity.") and array.any():  # of a measured mix: not logits
+            drawn[name] = array.astype(np.float32)
+            continue
         if name.endswith(".bias"):
             deviation = 0.1
-        elif name.startswith("embedding."):
+        elif name.startswith("embedding.") or name.endswith(".temperature"):
             deviation = 0.3
         else:
             deviation = math.sqrt(1.5 / array.shape[0])

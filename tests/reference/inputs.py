@@ -1,8 +1,14 @@
 """From samples to the network's input, by the formulas of ops/docs/parity.md."""
 
+import bisect
 import math
 
 import torch
+
+
+def is_embedded(feature):
+    """Whether a feature's values are looked up: numbers with boundaries are by their bucket."""
+    return feature["type"] in ("categorical", "bag") or "boundaries" in feature
 
 
 def text_of(value):
@@ -60,7 +66,9 @@ class Inputs:
             for table, (_, values) in rows.items()
         }
         self.moments = {
-            f["name"]: Moments() for f in features if f["type"] == "numeric" and f.get("standardize", True)
+            f["name"]: Moments()
+            for f in features
+            if f["type"] == "numeric" and not is_embedded(f) and f.get("standardize", True)
         }
 
     @staticmethod
@@ -72,6 +80,8 @@ class Inputs:
         value = sample["features"].get(feature["name"])
         if value is None:
             return []
+        if "boundaries" in feature:
+            return [str(bisect.bisect_right(feature["boundaries"], value))]
         return [text_of(one) for one in (value if feature["type"] == "bag" else [value])]
 
     def pooled(self, feature, samples):
@@ -96,7 +106,7 @@ class Inputs:
         return None if value is None else transformed(value, feature.get("transform"))
 
     def column(self, feature, samples):
-        if feature["type"] in ("categorical", "bag"):
+        if is_embedded(feature):
             return self.pooled(feature, samples)
         if feature["type"] == "numeric":
             values = [self.number(feature, sample) for sample in samples]
@@ -111,7 +121,7 @@ class Inputs:
         columns = [self.column(feature, samples) for feature in self.features]
         if not self.groups:
             return torch.cat(columns, 1)
-        embedded = [feature["type"] in ("categorical", "bag") for feature in self.features]
+        embedded = [is_embedded(feature) for feature in self.features]
         return [
             torch.cat([c.chunk(self.groups, 1)[g] if own else c for c, own in zip(columns, embedded)], 1)
             for g in range(self.groups)
@@ -121,7 +131,7 @@ class Inputs:
         """{table: places of the rows that the batch uses}."""
         touched = {table: set() for table in self.rows}
         for feature in self.features:
-            if feature["type"] in ("categorical", "bag"):
+            if is_embedded(feature):
                 table = self.table_of(feature)
                 for sample in samples:
                     touched[table].update(self.index[table][key] for key in self.keys(feature, sample))

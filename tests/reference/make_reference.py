@@ -38,39 +38,48 @@ TASKS = [
     {"name": "times", "kind": "count"},
 ]
 LAYERS = {"expert_layers": [6, 4], "gate_layers": [], "tower_layers": [4]}
+EXPERTS = {"task_experts": 1, "shared_experts": 2}
 MODELS = {
     "mmoe": {"backbone": "mmoe", "experts": 3},
-    "cgc": {"backbone": "cgc", "task_experts": 1, "shared_experts": 2},
-    "ple": {"backbone": "ple", "task_experts": 1, "shared_experts": 2, "levels": 2},
-    "stem": {"backbone": "stem", "task_experts": 1, "shared_experts": 2, "stem_levels": 1, "stem_gate_input": "sum"},
+    "one_gate": {"backbone": "mmoe", "experts": 3, "one_gate": True},
+    "cgc": {"backbone": "cgc", **EXPERTS},
+    "ple": {"backbone": "ple", **EXPERTS, "levels": 2},
+    "ple_shared_gate": {"backbone": "ple", **EXPERTS, "levels": 2, "shared_gate": "shared"},
+    "ple_no_gate": {"backbone": "ple", **EXPERTS, "levels": 2, "shared_gate": "none"},
+    "stem": {"backbone": "stem", **EXPERTS, "stem_levels": 1, "stem_gate_input": "sum"},
     "shared_bottom": {"backbone": "shared_bottom"},
     "shared_specific": {"backbone": "shared_specific", "shared_mix": "concat"},
+    "learned_mix": {"backbone": "shared_specific", "shared_mix": "learned"},
+    "measured_mix": {"backbone": "shared_specific", "shared_mix": "measured"},
 }
 
 
-def config(model, method, dense, rows):
-    random = draw.generator("reference")
-    chosen = draw.config(random, "mmoe", method, dense, rows)
-    chosen.update(features=FEATURES, tasks=TASKS, model={**MODELS[model], **LAYERS})
-    if method.split("+")[0] == "fixed":
-        chosen["balance"]["weights"] = {"click": 0.5, "buy": 2.0, "dwell": 0.3}
+def config(case):
+    chosen = draw.config(draw.generator("reference"), {**case, "backbone": "mmoe"})
+    balance = draw.balance(draw.generator("reference"), case["balancer"], case["surgery"], TASKS)
+    chosen.update(features=FEATURES, tasks=TASKS, model={**MODELS[case["backbone"]], **LAYERS}, balance=balance)
     chosen["train"]["batch"] = 16
+    if case["backbone"] == "measured_mix":
+        chosen["relations"] = {"every": 3, "steps": 1000}
     return chosen
 
 
 def cases():
-    usual = ("adam", "adagrad")
-    chosen = [("mmoe", method, *usual) for method in draw.BALANCERS]
-    some = ("fixed", "gradnorm", "fixed+pcgrad", "uncertainty+cagrad")
-    chosen += [(model, method, *usual) for model in MODELS if model != "mmoe" for method in some]
-    chosen += [("mmoe", "fixed", dense, rows) for dense, rows in zip(draw.DENSE, draw.ROWS[1:])]
-    chosen += [("mmoe", "fixed", dense, "adagrad") for dense in draw.DENSE[1:]]
-    return chosen
+    """Every backbone with some balancers, every other value with an MMoE."""
+    some = [{}, {"balancer": "gradnorm"}, {"surgery": "pcgrad"}]
+    chosen = [draw.case(backbone=name, **more) for name in MODELS for more in some]
+    for factor in ("balancer", "surgery", "dense", "rows", "rates"):
+        chosen += [draw.case(**{factor: value}) for value in draw.FACTORS[factor]]
+    combined = {"balancer": "uncertainty", "surgery": "cagrad"}
+    chosen += [draw.case(backbone=name, **combined) for name in ("mmoe", "ple", "stem")]
+    return list({name_of(case): case for case in chosen}.values())
 
 
 def name_of(case):
     """Of letters, digits, _ and -."""
-    return "-".join(case).replace("+", "_")
+    changed = [(name, value) for name, value in case.items() if value != draw.USUAL[name] and name != "backbone"]
+    values = [f"{name}_{value}" if name in ("dense", "rows", "rates") else value for name, value in changed]
+    return "-".join([case["backbone"], *values])
 
 
 def signs(which, count):
@@ -92,27 +101,27 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.makedirs(options.out, exist_ok=True)
-    for old in glob.glob(os.path.join(options.out, "*.json")):
+    for old in glob.glob(os.path.join(options.out, "*.*")):
         os.remove(old)
-    batches = draw.batches(draw.generator("batches"), config("mmoe", "fixed", "adam", "adagrad"), BATCHES)
+    batches = draw.batches(draw.generator("batches"), config(draw.case()), BATCHES)
     with open(os.path.join(options.out, "batches.jsonl"), "w") as file:
         for row in itertools.chain.from_iterable(batches):
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
     for case in cases():
-        start = os.path.join(options.out, f"{case[0]}.safetensors")
+        start = os.path.join(options.out, case["backbone"] + ".safetensors")
         try:
             with tempfile.TemporaryDirectory() as folder:
                 paths, _ = compare.write_case(
-                    folder, options.binary, config(*case), batches, draw.generator(case[0])
+                    folder, options.binary, config(case), batches, draw.generator(case["backbone"])
                 )
                 tensor_file.write(start, *tensor_file.read(paths["start"]))
         except compare.Refused as refusal:
             print(name_of(case), "refused:", refusal, flush=True)
             continue
-        reference, _ = compare.run_reference(config(*case), batches, start, STEPS, torch.float64)
+        reference, _ = compare.run_reference(config(case), batches, start, STEPS, torch.float64)
         expected = {name: figures(array) for name, array in reference.arrays().items()}
         with open(os.path.join(options.out, name_of(case) + ".json"), "w") as file:
-            content = {"start": os.path.basename(start), "steps": STEPS, "config": config(*case)}
+            content = {"start": os.path.basename(start), "steps": STEPS, "config": config(case)}
             lines = ",\n".join(
                 f'  "{name}": [{", ".join(f"{value:.9g}" for value in values)}]'
                 for name, values in expected.items()

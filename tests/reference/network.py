@@ -6,25 +6,49 @@ import torch
 
 
 class Network:
+    """`fixed`: weights that no gradient moves (a measured mix). `unclear`: the ReLUs of the last pass
+    whose input may be on either side of 0 in float; `turned`: those of the next one whose slope is
+    that of the side where double does not see them."""
+
+    ROUNDING = 1e-5
+
     def __init__(self, config, weights, dtype):
         self.model = config["model"]
         self.tasks = len(config["tasks"])
-        self.weights = {
-            name: torch.tensor(array, dtype=dtype, requires_grad=True) for name, array in weights.items()
-        }
+        measured = self.model["backbone"] == "shared_specific" and self.model.get("shared_mix") == "measured"
+        self.weights, self.fixed = {}, {}
+        self.unclear, self.turned = [], set()
+        for name, array in weights.items():
+            is_fixed = measured and name.startswith("similarity.")
+            of = self.fixed if is_fixed else self.weights
+            of[name] = torch.tensor(array, dtype=dtype, requires_grad=not is_fixed)
 
     def mlp(self, name, x, last_is_linear=False):
         """Dense layers with ReLU (the last one linear where asked for)."""
         layer = 0
         while f"{name}.layer.{layer}.weight" in self.weights:
+            w, b = (self.weights.get(f"{name}.layer.{layer}.{part}") for part in ("weight", "bias"))
             more = f"{name}.layer.{layer + 1}.weight" in self.weights
-            x = x @ self.weights[f"{name}.layer.{layer}.weight"]
-            if f"{name}.layer.{layer}.bias" in self.weights:
-                x = x + self.weights[f"{name}.layer.{layer}.bias"]
+            u = x @ w if b is None else x @ w + b
             if more or not last_is_linear:
-                x = torch.relu(x)
+                size = x.detach().abs() @ w.detach().abs() + (0 if b is None else b.detach().abs())
+                x = self.relu(f"{name}.layer.{layer}", u, size)
+            else:
+                x = u
             layer += 1
         return x
+
+    def relu(self, name, u, size):
+        """`size`: what u would be without any cancellation. Notes inputs that are 0 to within float's
+        rounding, and takes the other slope where `turned` says so."""
+        on = u.detach() > 0
+        unclear = (u.detach().abs() < self.ROUNDING * size).nonzero().tolist()
+        for row, unit in unclear:
+            place = (name, row, unit)
+            self.unclear.append(place)
+            if place in self.turned:
+                on[row, unit] = ~on[row, unit]
+        return u * on
 
     def towers(self, inputs):
         """One input matrix a task → z [B, T]."""
@@ -32,11 +56,18 @@ class Network:
         return torch.cat(self.outputs, 1)
 
     def __call__(self, x):
+        self.gates, self.unclear = [], []
         return self.towers(getattr(self, self.model["backbone"])(x))
 
     def gate(self, name, x):
         """[B, experts], rows that sum to 1."""
-        return torch.softmax(self.mlp(name, x, True), 1)
+        temperature = self.model.get("gate_temperature", 1.0)
+        if self.model.get("learn_temperature"):
+            rho = self.weights[f"{name}.layer.{len(self.model.get('gate_layers', []))}.temperature"]
+            temperature = self.model.get("least_temperature", 0.1) + torch.nn.functional.softplus(rho)
+        g = torch.softmax(self.mlp(name, x, True) / temperature, 1)
+        self.gates.append(g)
+        return g
 
     @staticmethod
     def mixed(gate, experts):
@@ -57,9 +88,19 @@ class Network:
             if self.model.get("shared_mix", "concat") == "concat":
                 inputs.append(torch.cat([own, shared], 1))
             else:
-                own_share, shared_share = torch.softmax(self.weights[f"similarity.{t}.layer.0.weight"][0], 0)
+                own_share, shared_share = self.shares(t)
                 inputs.append(own_share * own + shared_share * shared)
         return inputs
+
+    def shares(self, task):
+        """Of its own and of the shared bottom in a task's mix: measured, or softmax of learned logits."""
+        name = f"similarity.{task}.layer.0.weight"
+        return self.fixed[name][0] if name in self.fixed else torch.softmax(self.weights[name][0], 0)
+
+    def set_similarity(self, task, similarity):
+        name = f"similarity.{task}.layer.0.weight"
+        if name in self.fixed and similarity is not None:
+            self.fixed[name] = torch.tensor([[1 - similarity, similarity]], dtype=self.fixed[name].dtype)
 
     def stem(self, x):
         """`x`: T inputs and the shared one. Other tasks' experts are read, and not taught."""
@@ -110,13 +151,18 @@ class Network:
         everything = sum(own, []) if kind == "all" else []
         return mixed, self.mixed(self.gate(f"{prefix}shared_gate.0", shared), everything + common)
 
-    def penalties(self, share):
-        """What is added to the loss that belongs to no task."""
-        return []
+    def penalties(self):
+        """What is added to the loss that belongs to no task: −λ H(g) of each gate, in the mean over the
+        batch."""
+        weight = self.model.get("gate_entropy", 0)
+        return [weight * torch.xlogy(g, g).sum(1).mean() for g in self.gates] if weight else []
 
     def shared_names(self):
         """The weights that more than one task's output depends on, by the graph of the last z.
-        (By the outputs before they are put together: a column's slope reaches all of them.)"""
+        (By the outputs before they are put together: a column's slope reaches all of them.) With one
+        task, those that another one's would."""
+        if self.tasks == 1:
+            return [name for name in self.weights if self.is_common(name)]
         readers = dict.fromkeys(self.weights, 0)
         for output in self.outputs:
             found = torch.autograd.grad(
@@ -125,6 +171,22 @@ class Network:
             for name, gradient in zip(self.weights, found):
                 readers[name] += gradient is not None
         return [name for name, count in readers.items() if count > 1]
+
+    def is_common(self, name):
+        """Whether the weight is nobody's own, by its name."""
+        levels = self.model.get("levels", 1) if self.model["backbone"] == "ple" else 1
+        above = levels - 1
+        if name.startswith("level."):
+            _, level, name = name.split(".", 2)
+            above = levels - 1 - int(level)
+        if name.startswith(("expert.", "bottom.", "shared_gate.")):
+            return True
+        if name.startswith("gate."):
+            kind = self.model.get("shared_gate", "all")
+            through = {"all": above > 1, "none": above > 0}.get(kind, False)
+            return bool(self.model.get("one_gate")) or (levels > 1 and through)
+        reached = levels > 1 and self.model.get("shared_gate", "all") != "shared" and above > 0
+        return name.startswith("task_expert.") and reached
 
     def last_shared(self):
         """The last layer that all tasks share: of every expert, of a top level's shared ones, or of

@@ -1,26 +1,68 @@
 """Optimisers of dense weights and of embedding rows."""
 
+import math
+
 import torch
+
+
+def scheduled_share(options, steps):
+    """What part of the rate a step takes; `steps` is Σφ with this one."""
+    schedule = options.get("schedule", {})
+    shape, warmup = schedule.get("shape", "constant"), schedule.get("warmup", 0)
+    if steps < warmup:
+        return steps / warmup
+    if shape == "constant":
+        return 1.0
+    past, floor = (steps - warmup) / schedule["length"], schedule["floor"]
+    if shape == "inverse_sqrt":
+        share = (1 + past) ** -0.5
+    elif shape == "cosine":
+        share = floor + (1 - floor) * (1 + math.cos(math.pi * min(past, 1))) / 2
+    elif shape == "exponential":
+        share = schedule["factor"] ** past
+    else:
+        share = schedule["factor"] ** math.floor(past + 1e-9)
+    return max(share, floor)
 
 
 class Dense:
     """One step by the gradient g of the mean loss; `share` is φ = n / B of the batch."""
 
     def __init__(self, options, weights):
-        self.kind, self.rate = options["optimizer"], options["rate"]
-        self.options = options
+        self.kind, self.options = options["optimizer"], options
         self.first = {name: torch.zeros_like(w) for name, w in weights.items()}
         self.second = {name: torch.zeros_like(w) for name, w in weights.items()}
         self.shares = 0.0
 
     def step(self, weights, gradients, share):
         self.shares += share
+        self.rate = self.options["rate"] * scheduled_share(self.options, self.shares)
+        gradients = self.limited(gradients, share)
         with torch.no_grad():
             for name, w in weights.items():
+                before = w.clone()
                 getattr(self, self.kind)(name, w, gradients[name], share)
+                if self.options.get("clip", "off") == "clippy":
+                    self.clip(w, before)
+
+    def limited(self, gradients, share):
+        """Scaled down so that √φ times the norm of all is no more than `clip_norm`."""
+        most = self.options.get("clip_norm", 0)
+        norm = math.sqrt(share * sum(float((g**2).sum()) for g in gradients.values()))
+        return {name: g * (most / norm) for name, g in gradients.items()} if 0 < most < norm else gradients
+
+    def clip(self, w, before):
+        """Tang et al. 2023: no weight of a block moves by more than a share of its size and a bit."""
+        most = self.options["clip_relative"] * before.abs() + self.options["clip_absolute"]
+        change = w - before
+        scale = min(1.0, float((most / change.abs()).min()))
+        w.copy_(before + scale * change)
 
     def sgd(self, name, w, g, share):
-        w -= self.rate * share * g
+        momentum = self.options.get("momentum", 0.0)
+        keep = momentum**share
+        self.first[name] = keep * self.first[name] + (1 - keep) / (1 - momentum) * g
+        w -= self.rate * share * self.first[name]
 
     def adagrad(self, name, w, g, share):
         self.second[name] += (share * g) ** 2
@@ -44,20 +86,37 @@ class Rows:
     """One step of the touched rows by the gradient of the batch's sum of losses."""
 
     def __init__(self, options, rows):
-        self.kind, self.rate = options["optimizer"], options["rate"]
-        self.options = options
+        self.kind, self.options = options["optimizer"], options
         self.sums = {table: torch.zeros_like(w) for table, w in rows.items()}
         self.first = {table: torch.zeros_like(w) for table, w in rows.items()}
         self.steps = {table: torch.zeros(len(w), 1, dtype=w.dtype) for table, w in rows.items()}
+        self.used = {table: torch.zeros(len(w), 1, dtype=w.dtype) for table, w in rows.items()}
+        self.beta, self.l2 = options.get("beta", 1.0), options.get("l2", 0.0)
         # FTRL's z that a weight which did not start at 0 comes of.
-        damping = options.get("beta", 1.0) / self.rate + options.get("l2", 0.0)
+        damping = self.beta / options["rate"] + self.l2
         self.z = {table: -w.detach() * damping for table, w in rows.items()}
+        self.shares = 0.0
 
-    def step(self, rows, gradients, touched):
+    def step(self, rows, gradients, touched, share):
+        self.shares += share
+        self.rate = self.options["rate"] * scheduled_share(self.options, self.shares)
         with torch.no_grad():
             for table, w in rows.items():
                 if places := touched[table]:
-                    getattr(self, self.kind)(table, w, gradients[table][places], places)
+                    g = gradients[table][places]
+                    self.decay(table, w, places)
+                    if self.l2 > 0 and self.kind != "ftrl":
+                        g = g + self.l2 * w[places]
+                    getattr(self, self.kind)(table, w, g, places)
+
+    def decay(self, table, w, places):
+        """What a row missed since its last use; times of use are kept in 256ths of a step."""
+        now = max(1, int(self.shares * 256))
+        if decay := self.options.get("decay", 0.0):
+            before = self.used[table][places]
+            kept = torch.exp(-self.rate * decay * (now - before) / 256)
+            w[places] *= torch.where(before > 0, kept, torch.ones_like(kept))
+            self.used[table][places] = float(now)
 
     def sgd(self, table, w, g, places):
         w[places] -= self.rate * g
@@ -71,20 +130,26 @@ class Rows:
         w[places] -= self.rate * g / (self.sums[table][places].sqrt() + 1e-10)
 
     def ftrl(self, table, w, g, places):
-        """McMahan et al. 2013, with λ1 = 0."""
-        n, z = self.sums[table][places], self.z[table][places]
-        beta, l2 = self.options.get("beta", 1.0), self.options.get("l2", 0.0)
+        """McMahan et al. 2013, with λ1 = 0; with a schedule or decay, which it knows nothing of, the
+        step that its formula comes to."""
+        n = self.sums[table][places]
+        if self.options.get("schedule") or self.options.get("decay"):
+            self.sums[table][places] = n = n + g**2
+            w[places] -= self.rate * g / (self.beta + n.sqrt() + self.rate * self.l2)
+            return
+        z = self.z[table][places]
         sigma = ((n + g**2).sqrt() - n.sqrt()) / self.rate
         z = z + g - sigma * w[places]
         n = n + g**2
-        w[places] = -z / ((beta + n.sqrt()) / self.rate + l2)
+        w[places] = -z / ((self.beta + n.sqrt()) / self.rate + self.l2)
         self.sums[table][places], self.z[table][places] = n, z
 
     def adam(self, table, w, g, places):
         """Each row counts its own steps."""
+        beta1, beta2 = self.options.get("beta1", 0.9), self.options.get("beta2", 0.999)
         self.steps[table][places] += 1
         t = self.steps[table][places]
-        m = self.first[table][places] = 0.9 * self.first[table][places] + 0.1 * g
-        v = self.sums[table][places] = 0.999 * self.sums[table][places] + 0.001 * g**2
-        m, v = m / (1 - 0.9**t), v / (1 - 0.999**t)
-        w[places] -= self.rate * m / (v.sqrt() + 1e-8)
+        m = self.first[table][places] = beta1 * self.first[table][places] + (1 - beta1) * g
+        v = self.sums[table][places] = beta2 * self.sums[table][places] + (1 - beta2) * g**2
+        m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+        w[places] -= self.rate * m / (v.sqrt() + self.options.get("epsilon", 1e-8))

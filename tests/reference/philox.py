@@ -1,4 +1,6 @@
-"""Philox-4x32-10 (Salmon et al. 2011), by which PCGrad's order is drawn."""
+"""Philox-4x32-10 (Salmon et al. 2011), by which PCGrad's order and random weights are drawn."""
+
+import math
 
 MASK = 0xFFFFFFFF
 
@@ -12,6 +14,12 @@ def philox(seed, stream, counter):
         c = [(b >> 32) ^ c[1] ^ k0, b & MASK, (a >> 32) ^ c[3] ^ k1, a & MASK]
         k0, k1 = (k0 + 0x9E3779B9) & MASK, (k1 + 0xBB67AE85) & MASK
     return c
+
+
+def normal(seed, stream, counter):
+    """A standard normal number (Box and Muller 1958)."""
+    a, b = ((bits + 0.5) / 2**32 for bits in philox(seed, stream, counter)[:2])
+    return math.sqrt(-2 * math.log(a)) * math.cos(2 * math.pi * b)
 
 
 def shuffled(order, seed, task, step):

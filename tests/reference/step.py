@@ -1,15 +1,17 @@
 """One training step after another, from a configuration, weights and batches."""
 
+import copy
 import json
 
 import torch
 
-import balance
 import losses
 import surgery
+from balance import TaskWeights
 from inputs import Inputs
 from network import Network
 from optimisers import Dense, Rows
+from relations import LastShared, Performance, Similarity
 
 
 class Shares:
@@ -43,41 +45,61 @@ class Reference:
         self.network = Network(config, dense, dtype)
         self.dense = Dense(config["train"]["dense"], self.network.weights)
         self.rows = Rows(config["train"]["embedding"], self.inputs.rows)
-        self.balancer = balance.make(config)
+        self.weights = TaskWeights(config)
         self.shares = Shares(len(config["tasks"]))
-        self.norm_sums = [None] * len(config["tasks"])
+        relations = config.get("relations", {})
+        self.every = relations.get("every", 16)
+        self.similarity = Similarity(len(config["tasks"]), relations.get("steps", 1000))
+        self.last_shared = LastShared(len(config["tasks"]))
+        self.performance = Performance(config["tasks"])
         self.steps = 0
+
+    def copy(self):
+        """Between two steps."""
+        self.network.outputs = self.network.gates = []
+        return copy.deepcopy(self)
 
     def step(self, samples):
         """Returns {task: (mean loss, weight)}."""
         tasks, n, full = self.config["tasks"], len(samples), self.config["train"]["batch"]
         z = self.network(self.inputs(samples))
         labels = losses.labels_of(tasks, samples, self.dtype)
-        sums, counts = losses.task_sums(tasks, z, labels, losses.weights_of(samples, self.dtype))
+        row_weights = losses.weights_of(samples, self.dtype)
+        sums, counts = losses.task_sums(tasks, z, labels, row_weights)
         self.shares.add(n, counts)
         norms = counts if n == full else [n * share for share in self.shares.share]
-        weights = list(self.balancer.weights)
-        parts = [None if s is None else w / norm * s for w, norm, s in zip(weights, norms, sums)]
-        parts += self.network.penalties(n / full)
+        weights = self.weights.weights()
+        parts = [
+            None if s is None or w == 0 else w / norm * s for w, norm, s in zip(weights, norms, sums)
+        ]
         leaves = {**self.network.weights, **{"embedding." + t: w for t, w in self.inputs.rows.items()}}
-        if self.balancer.needs_norms:
-            self.add_norms(sums)
+        if self.measures():
+            self.last_shared.add(self.last_gradients(sums, weights))
         if self.config["balance"].get("surgery", "none") == "none":
-            gradients = self.gradients(sum(part for part in parts if part is not None), leaves)
+            value = sum(part for part in parts + self.network.penalties() if part is not None)
+            gradients = self.gradients(value, leaves)
         else:
             gradients = self.operated(parts, leaves, self.network.shared_names())
         share = n / full
         values = [None if s is None else s.item() for s in sums]
+        self.performance.add(z.detach(), labels, row_weights)
         self.balance(values, counts, share)
         self.dense.step(self.network.weights, gradients, share)
         rows = {table: n * gradients["embedding." + table] for table in self.inputs.rows}
-        self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples))
+        self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples), share)
         self.inputs.learned(samples)
         self.steps += 1
         return {
             task["name"]: (None if v is None else v / c, w)
             for task, v, c, w in zip(tasks, values, counts, weights)
         }
+
+    def measures_relations(self):
+        tasks = len(self.config["tasks"])
+        return tasks > 1 and self.every > 0 and self.weights.steps % self.every == 0
+
+    def measures(self):
+        return self.weights.balancer.needs_norms() or self.measures_relations()
 
     @staticmethod
     def gradients(value, leaves):
@@ -87,25 +109,29 @@ class Reference:
             name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in zip(leaves.items(), found)
         }
 
-    def add_norms(self, sums):
-        """Adds up the slopes of each task's sum of losses in the last shared layer."""
+    def last_gradients(self, sums, weights):
+        """Each task's slopes of its sum of losses in the last shared layer, one vector, or None."""
         leaves = {name: self.network.weights[name] for name in self.network.last_shared()}
-        for k, value in enumerate(sums):
-            if value is not None:
-                found = self.gradients(value, leaves)
-                flat = torch.cat([g.ravel() for g in found.values()])
-                self.norm_sums[k] = flat if self.norm_sums[k] is None else self.norm_sums[k] + flat
+        found = [
+            None if value is None or weight == 0 else self.gradients(value, leaves)
+            for value, weight in zip(sums, weights)
+        ]
+        return [None if g is None else torch.cat([part.ravel() for part in g.values()]) for g in found]
 
     def balance(self, values, counts, share):
-        if self.balancer.needs_norms:
-            totals = [a + b for a, b in zip(self.balancer.counts, counts)]
-            self.balancer.norms = [
-                None if g is None else float(torch.linalg.vector_norm(g)) / total
-                for g, total in zip(self.norm_sums, totals)
-            ]
-        self.balancer.add(values, counts, share)
-        if self.balancer.share == 0:
-            self.norm_sums = [None] * len(values)
+        if not self.weights.add(values, counts, share):
+            return
+        norms = figures = None
+        if self.measures():
+            gram = self.last_shared.gram(self.weights.counts)
+            norms = [None if gram[k][k] is None else gram[k][k] ** 0.5 for k in range(len(gram))]
+            if self.measures_relations():
+                self.similarity.add(gram)
+                for k in range(len(gram)):
+                    self.network.set_similarity(k, self.similarity.of(k))
+        if self.weights.balancer.needs_figures():
+            figures = self.performance.take()
+        self.weights.step(norms, figures)
 
     def operated(self, parts, leaves, shared):
         """Task by task; those of shared weights and of rows after surgery, of others summed."""
@@ -134,7 +160,8 @@ class Reference:
 
     def arrays(self):
         """The weights by name, as in a file."""
-        arrays = {name: w.detach().numpy() for name, w in self.network.weights.items()}
+        dense = {**self.network.weights, **self.network.fixed}
+        arrays = {name: w.detach().numpy() for name, w in dense.items()}
         for table, w in self.inputs.rows.items():
             arrays["embedding." + table] = w.detach().numpy()
         return arrays
