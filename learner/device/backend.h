@@ -145,8 +145,12 @@ class Backend {
 
   /// A layer's slopes in its inputs: dx_i = dy_i w_iᵀ. Where x_i is itself the output of a ReLU,
   /// `relu` gives it, and dx_i is 0 where x_i ≤ 0: the slope before that ReLU. Empty: no mask.
-  virtual void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
-                                     Stack<T> dx) = 0;
+  /// `transposed` gives the w_iᵀ [H,D] where somebody keeps them (empty: nobody does): a processor
+  /// would form them for every tile of rows.
+  virtual void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> transposed,
+                                     Stack<const T> relu, Stack<T> dx) = 0;
+  /// to_i = from_iᵀ
+  virtual void transpose(Stack<const T> from, Stack<T> to) = 0;
 
   /// g_t = softmax of each row of u_t; u_t and g_t [B,E], stacks of T.
   virtual void softmax(Stack<const T> u, Stack<T> g) = 0;

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "learner/base/check.h"
+#include "learner/device/column_kernel.h"
 #include "learner/device/gemm.h"
 #include "learner/device/mixture_kernel.h"
 #include "learner/device/panel_product.h"
@@ -24,12 +25,6 @@ void add_bias_and_relu(View<const T> b, int relu, View<T> y) {
     for (int h = both; h < b.cols; ++h) row[h] += b.data[h];
     for (int h = both; h < relu; ++h) row[h] = math::relu(row[h]);
   }
-}
-
-/// y = x w for a w of one column; a library's product would pack more than it multiplies.
-template <class T>
-void times_column(View<const T> x, View<const T> w, View<T> y) {
-  for (int r = 0; r < y.rows; ++r) y(r, 0) = math::gate_slope(x.row(r), w.data, x.cols);
 }
 
 /// db = Σ_rows dy, or db + it: V registers of columns, whose sums stay there for all rows.
@@ -138,7 +133,7 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
   MILLRACE_CHECK(b.first.cols <= y.first.cols && relu <= y.first.cols);
   for (int i = 0; i < y.count; ++i) {
     if (is_column(w.first)) {
-      times_column(x[i], w[i], y[i]);
+      gemm::times_column(best_instruction_set(), x[i], w[i].data, y[i]);
     } else if (!by_library(y.first, x.first.cols, true)) {
       gemm::panel_product(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
                           {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
@@ -162,10 +157,9 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
   MILLRACE_CHECK(dy.has_shape(dw.count, x.first.rows, dw.first.cols));
   for (int i = 0; i < dw.count; ++i) {
     if (is_column(dw.first)) {
-      if (!add) std::fill_n(dw[i].data, dw.first.rows, T(0));
-      for (int r = 0; r < dy.first.rows; ++r) {
-        math::mix_add(dy[i](r, 0), x[i].row(r), dw[i].data, x.first.cols);
-      }
+      // dwᵀ = dyᵀ x
+      gemm::panel_product<T>(x.first.rows, gemm::transposed(dy[i]), gemm::plain(x[i]), add, {},
+                             View<T>(dw[i].data, 1, dw.first.rows));
     } else if (!by_library(dw.first, x.first.rows, false)) {
       gemm::panel_product<T>(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {},
                              dw[i]);
@@ -177,19 +171,24 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
 }
 
 template <class T>
-void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
+void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w,
+                                          Stack<const T> transposed, Stack<const T> relu,
                                           Stack<T> dx) {
   MILLRACE_CHECK(dy.has_shape(dx.count, dx.first.rows, w.first.cols));
   MILLRACE_CHECK(w.has_shape(dx.count, dx.first.cols, dy.first.cols));
+  const bool kept = transposed.first.data != nullptr;
+  MILLRACE_CHECK(!kept || transposed.has_shape(dx.count, dy.first.cols, dx.first.cols));
   const bool masked = relu.first.data != nullptr;
   MILLRACE_CHECK(!masked || relu.has_shape(dx.count, dx.first.rows, dx.first.cols));
   for (int i = 0; i < dx.count; ++i) {
     if (is_column(w.first)) {
-      for (int r = 0; r < dx.first.rows; ++r) {
-        math::mix_set(dy[i](r, 0), w[i].data, dx[i].row(r), dx.first.cols);
-      }
+      gemm::panel_product<T>(1, gemm::plain(dy[i]),
+                             gemm::plain(View<const T>(w[i].data, 1, w.first.rows)), false,
+                             {.mask = relu[i]}, dx[i]);
+      continue;
     } else if (!by_library(dx.first, dy.first.cols, masked)) {
-      gemm::panel_product(dy.first.cols, gemm::plain(dy[i]), gemm::transposed(w[i]), false,
+      gemm::panel_product(dy.first.cols, gemm::plain(dy[i]),
+                          kept ? gemm::plain(transposed[i]) : gemm::transposed(w[i]), false,
                           {.mask = relu[i]}, dx[i]);
       continue;
     } else if constexpr (std::is_same_v<T, float>) {
@@ -197,6 +196,12 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w, S
     }
     if (masked) apply_mask(relu[i], dx[i]);
   }
+}
+
+template <class T>
+void CpuBackend<T>::transpose(Stack<const T> from, Stack<T> to) {
+  MILLRACE_CHECK(from.has_shape(to.count, to.first.cols, to.first.rows));
+  for (int i = 0; i < to.count; ++i) gemm::transpose(from[i], to[i]);
 }
 
 template <class T>

@@ -27,8 +27,9 @@ class CpuBackend final : public Backend<T> {
   void dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu, Stack<T> y) override;
   void dense_weights_backward(Stack<const T> x, Stack<const T> dy, bool add, Stack<T> dw,
                               Stack<T> db) override;
-  void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> relu,
-                             Stack<T> dx) override;
+  void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> transposed,
+                             Stack<const T> relu, Stack<T> dx) override;
+  void transpose(Stack<const T> from, Stack<T> to) override;
   void softmax(Stack<const T> u, Stack<T> g) override;
   void temper(View<const T> rho, T least, Stack<T> u) override;
   void temper_backward(View<const T> rho, T least, Stack<const T> u, bool add, Stack<T> du,

@@ -107,12 +107,12 @@ void CpuBackend<T>::mix_backward(const Mixture<T>& m, Stack<const T> dv, Stack<c
     for (int e = 0; e < E; ++e) {
       slopes.run(e, m.y[e].rows_from(first, rows), dy[e].rows_from(first, rows));
     }
-    for (int r = first; r < first + rows; ++r) {
-      for (int t = 0; t < dv.count; ++t) {
-        T* du_r = du[t].row(r);
-        if (dg.first.data != nullptr) math::mix_add(T(1), dg[t].row(r), du_r, n);
-        math::softmax_backward(m.g[t].row(r), du_r, n);
+    for (int t = 0; t < dv.count; ++t) {
+      const View<T> slope = slopes.du[t];
+      for (int r = 0; dg.first.data != nullptr && r < rows; ++r) {
+        math::mix_add(T(1), dg[t].row(first + r), slope.row(r), n);
       }
+      softmax_rows_backward<T>(slopes.g[t], slope);
     }
   }
 }

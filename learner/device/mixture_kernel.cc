@@ -4,36 +4,12 @@
 #include <cstring>
 #include <type_traits>
 
+#include "learner/device/running_sums.h"
 #include "learner/device/vector.h"
 #include "learner/math/softmax.h"
 
 namespace millrace {
 namespace {
-
-/// The running sums of math::gate_slope, whatever the processor's registers hold.
-constexpr int kSums = 16;
-
-/// In the order of math::gate_slope.
-template <int L, class T>
-MILLRACE_INLINE T total(Vec<T, L> (&sums)[kSums / L]) {
-#pragma GCC unroll 4
-  for (int half = kSums / L / 2; half > 0; half /= 2) {
-#pragma GCC unroll 4
-    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-  }
-  if constexpr (L == 16) {
-    Vec<T, 8> half[2] = {__builtin_shufflevector(sums[0], sums[0], 0, 1, 2, 3, 4, 5, 6, 7),
-                         __builtin_shufflevector(sums[0], sums[0], 8, 9, 10, 11, 12, 13, 14, 15)};
-    return total<8, T>(half);
-  } else if constexpr (L == 8) {
-    const Vec<T, 4> low = __builtin_shufflevector(sums[0], sums[0], 0, 1, 2, 3);
-    const Vec<T, 4> high = __builtin_shufflevector(sums[0], sums[0], 4, 5, 6, 7);
-    const Vec<T, 4> all = low + high;
-    return (all[0] + all[2]) + (all[1] + all[3]);
-  } else {
-    return (sums[0][0] + sums[0][2]) + (sums[0][1] + sums[0][3]);
-  }
-}
 
 // All sums begin with a value, not with a product: of a·b + c·d the compiler may fuse either
 // product with the addition, and need not choose alike for all instruction sets.
@@ -150,32 +126,38 @@ MILLRACE_INLINE void rest_backward(const T* y, const T* const (&dv)[N], const T 
 
 template <int L, int N, bool kGoesOn, class T>
 MILLRACE_INLINE void gates_backward(const Unmixed<T>& at, int first) {
-  const int H = at.y.cols;
+  const int H = at.y.cols, rows = at.y.rows;
   const bool masked = at.masked && first + N == at.dv.count;
-  for (int r = 0; r < at.y.rows; ++r) {
+  const long dv_down = at.dv.first.stride, g_down = at.g.first.stride, a_down = at.a.first.stride;
+  const T *dv[N], *g[N];
+  T* a[N];
+#pragma GCC unroll 4
+  for (int t = 0; t < N; ++t) {
+    dv[t] = at.dv[first + t].data;
+    g[t] = at.g[first + t].data;
+    a[t] = at.a[first + t].data;
+  }
+  for (int r = 0; r < rows; ++r) {
     const T* const y = at.y.row(r);
     T* const dy = at.dy.row(r);
-    const T* dv[N];
     T weight[N];
     Vec<T, L> sums[N][kSums / L] = {};
 #pragma GCC unroll 4
-    for (int t = 0; t < N; ++t) {
-      dv[t] = at.dv[first + t].row(r);
-      weight[t] = at.g[first + t](r, 0);
-    }
+    for (int t = 0; t < N; ++t) weight[t] = g[t][r * g_down];
+    const T* dv_h[N];
+#pragma GCC unroll 4
+    for (int t = 0; t < N; ++t) dv_h[t] = dv[t] + r * dv_down;
     int h = 0;
     for (; h + kSums <= H; h += kSums) {
-      const T* dv_h[N];
-#pragma GCC unroll 4
-      for (int t = 0; t < N; ++t) dv_h[t] = dv[t] + h;
       columns_backward<L, N, kGoesOn, T>(y + h, dv_h, weight, masked, sums, dy + h);
+#pragma GCC unroll 4
+      for (int t = 0; t < N; ++t) dv_h[t] += kSums;
     }
     if (h < H) {
-      for (int t = 0; t < N; ++t) dv[t] += h;
-      rest_backward<L, N, kGoesOn, T>(y + h, dv, weight, H - h, masked, sums, dy + h);
+      rest_backward<L, N, kGoesOn, T>(y + h, dv_h, weight, H - h, masked, sums, dy + h);
     }
 #pragma GCC unroll 4
-    for (int t = 0; t < N; ++t) at.a[first + t](r, 0) = total<L, T>(sums[t]);
+    for (int t = 0; t < N; ++t) a[t][r * a_down] = total<L, T>(sums[t]);
   }
 }
 
@@ -283,6 +265,30 @@ void softmax_rows(View<const T> u, View<T> g) {
 
 template void softmax_rows(View<const float>, View<float>);
 template void softmax_rows(View<const double>, View<double>);
+
+namespace {
+
+/// math::softmax_backward of rows of n values, of n known values where kCount is not 0.
+template <int kCount, class T>
+void softmax_backward_rows(View<const T> g, View<T> a) {
+  for (int r = 0; r < a.rows; ++r) {
+    math::softmax_backward(g.row(r), a.row(r), kCount == 0 ? a.cols : kCount);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void softmax_rows_backward(View<const T> g, View<T> a) {
+  constexpr void (*kOfFew[])(View<const T>, View<T>) = {
+      softmax_backward_rows<0, T>, softmax_backward_rows<1, T>, softmax_backward_rows<2, T>,
+      softmax_backward_rows<3, T>, softmax_backward_rows<4, T>, softmax_backward_rows<5, T>,
+      softmax_backward_rows<6, T>, softmax_backward_rows<7, T>, softmax_backward_rows<8, T>};
+  kOfFew[a.cols <= 8 ? a.cols : 0](g, a);
+}
+
+template void softmax_rows_backward(View<const float>, View<float>);
+template void softmax_rows_backward(View<const double>, View<double>);
 
 template <class T>
 void mix_rows(InstructionSet set, View<const T> g, const View<const T>* y, bool goes_on,

@@ -12,6 +12,10 @@ namespace millrace {
 template <class T>
 void softmax_rows(View<const T> u, View<T> g);
 
+/// a_e ← g_e (a_e − Σ_j g_j a_j) in each row: from slopes in g = softmax(u) to slopes in u.
+template <class T>
+void softmax_rows_backward(View<const T> g, View<T> a);
+
 /// Experts that one call of `mix_rows` adds.
 constexpr int kMixedAtOnce = 16;
 

@@ -107,12 +107,13 @@ T* scratch() {
   return memory.get();
 }
 
-/// Whether `depth` rows `down` apart stay in the first-level cache where they stand: rows a
-/// multiple of lines apart meet in few of its 64 sets of eight lines.
+/// Whether `depth` rows `down` apart, of which `width` columns are read, stay in the first-level
+/// cache where they stand: rows a multiple of lines apart meet in few of its 64 sets of eight
+/// lines, unless they are read whole.
 template <class T>
-bool stays_cached(int depth, long down) {
+bool stays_cached(int depth, int width, long down) {
   const long bytes = down * static_cast<long>(sizeof(T));
-  if (bytes % 64 != 0) return true;
+  if (bytes % 64 != 0 || down <= width) return true;
   return depth <= 4 * (64 / std::gcd(bytes / 64, 64L));
 }
 
@@ -131,7 +132,7 @@ struct Group {
 
   void multiply() const {
     int col = 0;
-    const bool direct = b.across == 1 && (c.rows <= 12 || stays_cached<T>(depth, b.down));
+    const bool direct = b.across == 1 && (c.rows <= 12 || stays_cached<T>(depth, width(), b.down));
     if (direct) {
       const int row_width = kRowRegisters * with.lanes;
       for (; c.rows == 1 && col + row_width <= c.cols; col += row_width) {
@@ -225,6 +226,25 @@ void panel_product(int K, Strided<T> a, Strided<T> b, bool add, const Epilogue<T
   panel_product(best_instruction_set(), K, a, b, add, epilogue, c);
 }
 
+template <class T>
+void transpose(View<const T> from, View<T> to) {
+  constexpr int L = kLanes<T>;
+  const int rows = from.rows / L * L, cols = from.cols / L * L;
+  for (int r = 0; r < rows; r += L) {
+    for (int c = 0; c < cols; c += L) {
+      Vec<T, L> block[L];
+      for (int i = 0; i < L; ++i) load(from.row(r + i) + c, block[i]);
+      kernel::transpose<1, L, T>(block);
+      for (int i = 0; i < L; ++i) store(block[i], to.row(c + i) + r);
+    }
+  }
+  for (int r = 0; r < from.rows; ++r) {
+    for (int c = r < rows ? cols : 0; c < from.cols; ++c) to(c, r) = from(r, c);
+  }
+}
+
+template void transpose(View<const float>, View<float>);
+template void transpose(View<const double>, View<double>);
 template void panel_product(int, Strided<float>, Strided<float>, bool, const Epilogue<float>&,
                             View<float>);
 template void panel_product(int, Strided<double>, Strided<double>, bool, const Epilogue<double>&,

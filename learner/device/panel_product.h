@@ -48,4 +48,8 @@ template <class T>
 void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool add,
                    const Epilogue<T>& epilogue, View<T> c);
 
+/// to = fromᵀ
+template <class T>
+void transpose(View<const T> from, View<T> to);
+
 }  // namespace millrace::gemm

@@ -39,6 +39,9 @@ struct Activations {
   T* memory;
   int max_rows;
   const Pass* pass = nullptr;  ///< Of the last `forward`.
+  /// The transposes of the weights' matrices, each where the block of weights has the matrix; null:
+  /// nobody keeps them.
+  const T* transposed = nullptr;
 
   /// The slab's matrix for the `rows` rows of the present pass; it holds what was last written.
   View<T> view(Slab slab, int rows) const {

@@ -15,6 +15,15 @@ Stack<U> weight_stack(U* block, const Layer& layer, int count) {
           long{layer.inputs} * layer.outputs};
 }
 
+/// Nothing where there is no block; a single column needs no transpose.
+template <class U, class Layer>
+Stack<U> transposed_stack(U* block, const Layer& layer, int count) {
+  if (block == nullptr || layer.outputs == 1) return {};
+  return {{block + layer.weight, layer.outputs, layer.inputs},
+          count,
+          long{layer.inputs} * layer.outputs};
+}
+
 template <class U, class Layer>
 Stack<U> bias_stack(U* block, const Layer& layer, int count) {
   if (!layer.has_bias) return {};
@@ -111,8 +120,18 @@ void MlpBank<T>::backward(const T* weights, Stack<const T> x, bool x_is_relu, St
     if (first && dx.first.data == nullptr) break;
     const bool masked = !first || x_is_relu;
     at.backend.dense_inputs_backward(dy, weight_stack(weights, layer, count_),
+                                     transposed_stack(at.transposed, layer, count_),
                                      masked ? input : Stack<const T>{}, slope);
     dy = slope;
+  }
+}
+
+template <class T>
+void MlpBank<T>::transpose(Backend<T>& backend, const T* weights, T* transposed) const {
+  for (const Layer& layer : layers_) {
+    if (layer.outputs == 1) continue;
+    backend.transpose(weight_stack(weights, layer, count_),
+                      transposed_stack(transposed, layer, count_));
   }
 }
 

@@ -60,6 +60,9 @@ class MlpBank {
                 const Activations<T>& at, T* gradients, bool add, Stack<T> dx,
                 bool last_weights = true) const;
 
+  /// Writes the layers' transposes for `Activations::transposed`.
+  void transpose(Backend<T>& backend, const T* weights, T* transposed) const;
+
   /// Overwrites (`add`: adds to) dw, the slopes of the last layer's weights, [count·D, H] one
   /// member after the other as in the block. Requires: as `backward`.
   void last_weights_backward(Stack<const T> x, Stack<const T> dy, const Activations<T>& at, T* dw,

@@ -51,6 +51,11 @@ class Backbone {
   virtual void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
                              GradientTarget<T> target, bool by_loss, View<T> dx) const = 0;
 
+  /// Writes the transposes of the matrices of weights for `Activations::transposed`; of those that
+  /// only dx needs, only with `inputs`.
+  virtual void transpose(Backend<T>& backend, const T* weights, bool inputs,
+                         T* transposed) const = 0;
+
   /// Names of the slots (weights alone) of the last layer that all tasks share (algorithms 2.7).
   virtual std::vector<std::string> last_shared() const = 0;
 

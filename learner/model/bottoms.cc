@@ -248,9 +248,23 @@ void Bottoms<T>::backward_rest(const T* weights, View<const T> x, const Activati
     }
   }
   if (dx.data != nullptr) {
-    at.backend.dense_inputs_backward(dfirst, View<const T>{weights + weight_, inputs_, columns}, {},
-                                     dx);
+    const T* const transposed = at.transposed;
+    at.backend.dense_inputs_backward(dfirst, View<const T>{weights + weight_, inputs_, columns},
+                                     transposed == nullptr
+                                         ? View<const T>{}
+                                         : View<const T>{transposed + weight_, columns, inputs_},
+                                     {}, dx);
   }
+}
+
+template <class T>
+void Bottoms<T>::transpose(Backend<T>& backend, const T* weights, bool inputs,
+                           T* transposed) const {
+  for (const MlpBank<T>& bank : above_) bank.transpose(backend, weights, transposed);
+  if (!inputs) return;
+  const int columns = count_ * width_;
+  backend.transpose(View<const T>{weights + weight_, inputs_, columns},
+                    View<T>{transposed + weight_, columns, inputs_});
 }
 
 template <class T>

@@ -28,6 +28,7 @@ class Bottoms final : public Backbone<T> {
                     const Activations<T>& at, GradientTarget<T> last_shared) const override;
   void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
                      GradientTarget<T> target, bool by_loss, View<T> dx) const override;
+  void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const override;
   std::vector<std::string> last_shared() const override;
   int context_units() const override { return count_ * width_; }
   void forward_context(const T* weights, View<const T> context, View<T> shared) const override;

@@ -414,7 +414,27 @@ void ExpertLevel<T>::backward_rest(const T* weights, const LevelInputs<const T>&
     if (stream.reads == Stream::Reads::kTask) slope = dx.tasks[stream.task];
     if (stream.reads == Stream::Reads::kGate) slope = dx.gates[stream.task];
     if (slope.data == nullptr) continue;
-    at.backend.dense_inputs_backward(dfirst, stream_weights(weights, stream, 0), {}, slope);
+    const T* const transposed = at.transposed;
+    at.backend.dense_inputs_backward(
+        dfirst, stream_weights(weights, stream, 0),
+        transposed == nullptr
+            ? View<const T>{}
+            : View<const T>{transposed + stream.weight, stream.width, shape_.inputs},
+        {}, slope);
+  }
+}
+
+template <class T>
+void ExpertLevel<T>::transpose(Backend<T>& backend, const T* weights, bool inputs,
+                               T* transposed) const {
+  for (const Stream& stream : streams_) {
+    stream.above.transpose(backend, weights, transposed);
+    if (!inputs) continue;
+    backend.transpose(stream_weights(weights, stream, 0),
+                      View<T>{transposed + stream.weight, stream.width, shape_.inputs});
+  }
+  for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+    if (gates != nullptr) gates->above->transpose(backend, weights, transposed);
   }
 }
 

@@ -79,6 +79,8 @@ class ExpertLevel {
   /// The rest, once; overwrites dx where it is not empty.
   void backward_rest(const T* weights, const LevelInputs<const T>& x, const Activations<T>& at,
                      GradientTarget<T> target, bool by_loss, const LevelInputs<T>& dx) const;
+  /// As `Backbone::transpose`; `inputs`: somebody wants slopes in this level's inputs.
+  void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const;
 
   /// Names of the shared experts' last weights.
   std::vector<std::string> last_shared() const;

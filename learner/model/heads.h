@@ -28,6 +28,10 @@ class Heads {
   Stack<T> backward(const T* weights, Stack<const T> v, View<const T> dz,
                     std::span<const int> towers, const Activations<T>& at,
                     GradientTarget<T> target) const;
+  /// Writes the towers' transposes for `Activations::transposed`.
+  void transpose(Backend<T>& backend, const T* weights, T* transposed) const {
+    towers_.transpose(backend, weights, transposed);
+  }
 
  private:
   MlpBank<T> towers_;

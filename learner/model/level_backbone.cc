@@ -202,6 +202,14 @@ void LevelBackbone<T>::backward_rest(const T* weights, View<const T> x, const Ac
 }
 
 template <class T>
+void LevelBackbone<T>::transpose(Backend<T>& backend, const T* weights, bool inputs,
+                                 T* transposed) const {
+  for (std::size_t j = 0; j < levels_.size(); ++j) {
+    levels_[j].transpose(backend, weights, j > 0 || inputs, transposed);
+  }
+}
+
+template <class T>
 void LevelBackbone<T>::forward_context(const T* weights, View<const T> context,
                                        View<T> shared) const {
   if (groups_.count == 1) {

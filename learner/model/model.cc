@@ -222,6 +222,12 @@ void Model<T>::backward_loss(const T* weights, View<const T> x, Workspace& work,
 }
 
 template <class T>
+void Model<T>::transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const {
+  parts_->backbone->transpose(backend, weights, inputs, transposed);
+  parts_->heads.transpose(backend, weights, transposed);
+}
+
+template <class T>
 void Model<T>::backward_by_loss(const T* weights, View<const T> x, Workspace& work,
                                 std::span<const LossSlope> losses, T* gradients, bool add,
                                 View<T> dx, std::span<T* const> last_shared) const {

@@ -33,6 +33,10 @@ class Model {
         : memory_(backend.allocate(values_per_row * max_rows)),
           at_{backend, memory_.get(), max_rows} {}
 
+    /// Backward passes read the transposes that `Model::transpose` wrote last there, until told of
+    /// another place; null: none. Borrows them.
+    void use_transposed(const T* transposed) { at_.transposed = transposed; }
+
    private:
     friend class Model;
     Buffer<T> memory_;
@@ -75,6 +79,11 @@ class Model {
   /// passes may follow each other.
   void backward(const T* weights, View<const T> x, Workspace& work, View<const T> dz, T* gradients,
                 bool add, View<T> dx) const;
+
+  /// The transposes of the matrices of weights [parameter_count()], which spare a backward pass of
+  /// many tiles from forming them for each (Workspace::use_transposed); the bits are the same.
+  /// `inputs`: for passes that want dx, too.
+  void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const;
 
   /// One loss's slopes in the logits. A loss may reach several towers: a product's reaches all of
   /// its chain.

@@ -11,7 +11,13 @@ namespace millrace {
 struct Chunks {
   static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
   static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
-  static constexpr int kTile = 128;   ///< Rows that go through the net together.
+  /// Rows for which it pays to transpose the weights once (Model::transpose).
+  static constexpr int kTransposed = 256;
+
+  /// Rows that go through a net of so many parameters together. Few, while the weights stay in the
+  /// second-level cache from tile to tile and leave room for the activations of a tile; of larger
+  /// nets each tile reads all weights anew, so that many rows should share them.
+  static int tile(long parameters) { return parameters < 200'000 ? 64 : 256; }
 
   int rows;
   int count;

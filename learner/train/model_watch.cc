@@ -62,7 +62,7 @@ void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t r
 // Gates are measured as they serve.
 void ModelWatch::score_again(const Batch& batch, const float* weights, View<const float> x,
                              Model<float>::Workspace& work) {
-  const int n = std::min(batch.rows, Chunks::kTile), T = model_.tasks();
+  const int n = std::min(batch.rows, Chunks::tile(model_.parameter_count())), T = model_.tasks();
   z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
   model_.forward(weights, x.rows_from(0, n), work, {z_.data(), n, T},
                  {.row_weights = std::span(batch.weights).first(static_cast<std::size_t>(n))});
@@ -77,11 +77,16 @@ void ModelWatch::measure_importance(const Batch& batch, const float* weights, Vi
   dz_.resize(z_.size());
   dx_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(D));
   const View<float> z(z_.data(), n, T), dz(dz_.data(), n, T), dx(dx_.data(), n, D);
-  model_.forward(weights, sample, work, z);
+  const int tile = Chunks::tile(model_.parameter_count());
   for (int k = 0; k < T; ++k) {
     std::fill(dz_.begin(), dz_.end(), 0.0F);
     for (int r = 0; r < n; ++r) dz(r, k) = 1;
-    model_.backward(weights, sample, work, dz, nullptr, false, dx);
+    for (int r = 0; r < n; r += tile) {
+      const int rows = std::min(tile, n - r);
+      model_.forward(weights, sample.rows_from(r, rows), work, z.rows_from(r, rows));
+      model_.backward(weights, sample.rows_from(r, rows), work, dz.rows_from(r, rows), nullptr,
+                      false, dx.rows_from(r, rows));
+    }
     importance_.take(k, sample, dx, by_loss_ ? loss_slopes(batch, k, z) : std::vector<double>());
   }
   importance_.add(batch);

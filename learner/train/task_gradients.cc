@@ -49,7 +49,8 @@ TaskGradients::TaskGradients(const Model<float>& model, const TaskLosses& losses
     if (part.own) own_columns_.push_back({part.from, long{part.width} * (groups.count - 1)});
   }
   const bool surgery = options.surgery != Surgery::kNone;
-  const long T = tasks_, chunks = Chunks(rows).count, tile = std::min(Chunks::kTile, rows);
+  const long T = tasks_, chunks = Chunks(rows).count,
+             tile = std::min(Chunks::tile(model_.parameter_count()), rows);
   if ((surgery || measures) && losses.slope_matrices() > 1) {
     slopes_ = allocate_host<float>(chunks * tile * losses.slope_matrices() * T);
   }
@@ -106,7 +107,8 @@ void TaskGradients::begin(Want want, const std::vector<double>& scale, int rows)
 View<float> TaskGradients::slopes(int chunk, int rows) {
   const int matrices = losses_.slope_matrices();
   if (want_ == Want::kSum || matrices == 1) return {};
-  const long size = long{std::min(Chunks::kTile, most_rows_)} * matrices * tasks_;
+  const long size =
+      long{std::min(Chunks::tile(model_.parameter_count()), most_rows_)} * matrices * tasks_;
   return {slopes_.get() + chunk * size, rows, matrices * tasks_};
 }
 

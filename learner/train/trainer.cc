@@ -49,6 +49,7 @@ struct Trainer::Parts {
   void start_outputs(const Batch& batch);
   void run_chunk(const Chunks& chunks, int chunk, const Batch& batch, bool only_score = false);
   Pass pass_of(const Batch& batch, bool training) const;
+  void transpose_weights(int batch_rows);
   Done finish(const Batch& batch, const LabelShares& next_shares);
   void take_back();
   bool is_bounded();
@@ -61,6 +62,7 @@ struct Trainer::Parts {
 
   Threads threads;
   const Model<float> model;
+  const int tile;  ///< Rows that go through the model together.
   InputLayer inputs;
   Buffer<float> weights;
   DenseUpdater<float> updater;
@@ -85,8 +87,9 @@ struct Trainer::Parts {
   TaskBalancing balancing;
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ChunkMemory> chunk_memory;
-  Buffer<float> x, dx;  ///< [rows, D]
-  Buffer<float> z, dz;  ///< [rows, T]
+  Buffer<float> x, dx;       ///< [rows, D]
+  Buffer<float> z, dz;       ///< [rows, T]
+  Buffer<float> transposed;  ///< Of the weights, for batches of many rows.
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
   std::vector<std::pair<long, float>> biases_before;
   std::vector<std::optional<double>> last_loss;
@@ -101,6 +104,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       options(options_),
       threads(options.train.threads),
       model(schema, options.model),
+      tile(Chunks::tile(model.parameter_count())),
       inputs(schema, options.embeddings, options.train.embedding,
              static_cast<std::uint64_t>(options.train.seed), &threads),
       weights(allocate_host<float>(model.parameter_count())),
@@ -108,7 +112,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       kept(fixed_slots(model.parameters())),
       fixed(kept.size()),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
-            Chunks(options.train.batch).count, std::min(Chunks::kTile, options.train.batch),
+            Chunks(options.train.batch).count, std::min(tile, options.train.batch),
             static_cast<std::uint64_t>(options.train.seed)),
       shares(model.tasks()),
       labels(schema, options.train.labels),
@@ -126,6 +130,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
       z(allocate_host<float>(long{options.train.batch} * model.tasks())),
       dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
+      transposed(allocate_host<float>(
+          options.train.batch < Chunks::kTransposed ? 0 : model.parameter_count())),
       last_loss(schema.tasks().size()) {
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
@@ -133,7 +139,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
   for (int c = 0; c < most_chunks; ++c) {
     ChunkMemory memory{open_device<float>("cpu"), nullptr,
                        allocate_host<float>(model.parameter_count())};
-    memory.work = model.workspace(*memory.backend, std::min(Chunks::kTile, options.train.batch));
+    memory.work = model.workspace(*memory.backend, std::min(tile, options.train.batch));
     chunk_memory.push_back(std::move(memory));
   }
 }
@@ -164,8 +170,8 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& bat
   ChunkMemory& memory = chunk_memory[static_cast<std::size_t>(chunk)];
   const int D = model.inputs(), T = model.tasks(), batch_rows = batch.rows;
   Pass pass = pass_of(batch, !only_score);
-  for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += Chunks::kTile) {
-    const int count = std::min(Chunks::kTile, chunks.end(chunk) - first);
+  for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += tile) {
+    const int count = std::min(tile, chunks.end(chunk) - first);
     const View<float> x_tile = view_of(x, batch_rows, D).rows_from(first, count);
     const View<float> z_tile = view_of(z, batch_rows, T).rows_from(first, count);
     const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
@@ -219,8 +225,20 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   }
   balancing.begin(scale, batch.rows);
   const Chunks chunks(batch.rows);
+  transpose_weights(batch.rows);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
   return finish(batch, next_shares);
+}
+
+void Trainer::Parts::transpose_weights(int batch_rows) {
+  const bool pays = batch_rows >= Chunks::kTransposed;
+  if (pays) {
+    model.transpose(*chunk_memory[0].backend, weights.get(), !inputs.tables().empty(),
+                    transposed.get());
+  }
+  for (ChunkMemory& memory : chunk_memory) {
+    memory.work->use_transposed(pays ? transposed.get() : nullptr);
+  }
 }
 
 // All as it was before the batch.

@@ -92,7 +92,9 @@ class Trainee {
       : model_(shape.inputs, 0, kTasks, shape.model),
         threads_(threads),
         chunks_(rows),
+        tile_(Chunks::tile(model_.parameter_count())),
         weights_(allocate_host<float>(model_.parameter_count())),
+        transposed_(allocate_host<float>(model_.parameter_count())),
         updater_({.rate = 0.001}, model_.parameter_count()),
         x_(rows, shape.inputs, 1),
         y_(rows, kTasks, 2),
@@ -100,7 +102,7 @@ class Trainee {
         dz_(rows, kTasks) {
     model_.initialise(1, {weights_.get(), static_cast<std::size_t>(model_.parameter_count())});
     for (float& y : y_.values) y = y > 1.28f ? 1 : 0;
-    const int tile = std::min(rows, Chunks::kTile);
+    const int tile = std::min(rows, tile_);
     for (int c = 0; c < chunks_.count; ++c) {
       work_.push_back(model_.workspace(*cpu_, tile));
       gradients_.push_back(allocate_host<float>(model_.parameter_count()));
@@ -109,9 +111,13 @@ class Trainee {
   }
 
   void step() {
+    if (chunks_.rows >= Chunks::kTransposed) {
+      model_.transpose(*cpu_, weights_.get(), false, transposed_.get());
+      for (auto& work : work_) work->use_transposed(transposed_.get());
+    }
     threads_.run(chunks_.count, [&](int c) {
-      for (int r = chunks_.begin(c); r < chunks_.end(c); r += Chunks::kTile) {
-        tile(c, r, std::min(Chunks::kTile, chunks_.end(c) - r));
+      for (int r = chunks_.begin(c); r < chunks_.end(c); r += tile_) {
+        tile(c, r, std::min(tile_, chunks_.end(c) - r));
       }
     });
     if (updater_.sum(sums_, threads_)) updater_.step(weights_.get(), sums_[0], 1, threads_);
@@ -120,8 +126,8 @@ class Trainee {
   /// Probabilities of all rows, without a step.
   void score() {
     const FlushDenormals flush;
-    for (int r = 0; r < chunks_.rows; r += Chunks::kTile) {
-      const int rows = std::min(Chunks::kTile, chunks_.rows - r);
+    for (int r = 0; r < chunks_.rows; r += tile_) {
+      const int rows = std::min(tile_, chunks_.rows - r);
       model_.forward(weights_.get(), View<const float>(x_).rows_from(r, rows), *work_[0],
                      z_.view().rows_from(r, rows));
     }
@@ -164,7 +170,8 @@ class Trainee {
   Model<float> model_;
   Threads threads_;
   Chunks chunks_;
-  Buffer<float> weights_;
+  int tile_;
+  Buffer<float> weights_, transposed_;
   DenseUpdater<float> updater_;
   Matrix<float> x_, y_, z_, dz_;
   std::vector<std::unique_ptr<Model<float>::Workspace>> work_;

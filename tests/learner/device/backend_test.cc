@@ -133,11 +133,23 @@ TEST_P(BackendTest, DenseInputsBackward) {
     const OnDevice dy_on(*backend, dy), w_on(*backend, w), x_on(*backend, x),
         dx_on(*backend, Matrix<float>(B, E * D, 4));
 
-    backend->dense_inputs_backward(
-        side_by_side(dy_on.view, E), Stack<float>(w_on.view.rows_from(0, D), E, D * w_on.stride),
-        masked ? side_by_side(x_on.view, E) : Stack<float>{}, side_by_side(dx_on.view, E));
+    const Stack<float> weights(w_on.view.rows_from(0, D), E, D * w_on.stride);
+    const auto relu = masked ? side_by_side(x_on.view, E) : Stack<float>{};
+
+    backend->dense_inputs_backward(side_by_side(dy_on.view, E), weights, {}, relu,
+                                   side_by_side(dx_on.view, E));
 
     EXPECT_LT(distance(dx_on.values(), dx.values), tolerance(H)) << masked;
+
+    // The same from transposes that are kept.
+    const OnDevice wt_on(*backend, Matrix<float>(E * H, D, 5)),
+        again_on(*backend, Matrix<float>(B, E * D, 6));
+    const Stack<float> transposed(wt_on.view.rows_from(0, H), E, H * wt_on.stride);
+    backend->transpose(weights, transposed);
+    backend->dense_inputs_backward(side_by_side(dy_on.view, E), weights, transposed, relu,
+                                   side_by_side(again_on.view, E));
+
+    EXPECT_EQ(again_on.values(), dx_on.values()) << masked;
   }
 }
 

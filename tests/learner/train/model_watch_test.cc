@@ -10,6 +10,7 @@
 #include <random>
 
 #include "learner/device/devices.h"
+#include "learner/train/chunks.h"
 #include "tests/learner/train/stream.h"
 
 namespace millrace {
@@ -58,20 +59,23 @@ TEST(ModelWatch, ImportanceIsWhatScalingAFeatureDoes) {
   const Model<float> model(schema(), model_options);
   std::vector<float> weights(static_cast<std::size_t>(model.parameter_count()));
   model.initialise(3, weights);
-  constexpr int n = 24;
+  constexpr int n = 150;  // more than a tile
   const auto x = as<float>(normals(static_cast<std::size_t>(n * schema().inputs()), 4));
   Batch batch = stream::Source(schema(), 5).next(n);
   for (const auto measure : {ImportanceMeasure::kGradientInput, ImportanceMeasure::kLoss}) {
     EvaluateOptions options;
     options.importance.every = 1;
-    options.importance.rows = 100;
+    options.importance.rows = 200;
     options.importance.measure = measure;
     const auto backend = open_device<float>("cpu");
-    const auto work = model.workspace(*backend, n);
+    const int tile = Chunks::tile(model.parameter_count());
+    ASSERT_LT(tile, n);
+    const auto work = model.workspace(*backend, tile);
     ModelWatch watch(schema(), model, false, options);
     const View<const float> view(x.data(), n, schema().inputs());
     std::vector<float> z(static_cast<std::size_t>(n) * stream::kTasks);
-    model.forward(weights.data(), view, *work, View<float>(z.data(), n, stream::kTasks));
+    model.forward(weights.data(), view.rows_from(0, tile), *work,
+                  View<float>(z.data(), tile, stream::kTasks));
     watch.measure(batch, 32, 0, weights.data(), view, *work);
     const ImportanceReport report = watch.importance();
     ASSERT_EQ(report.rows, std::uint64_t{n});

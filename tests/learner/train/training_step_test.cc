@@ -18,11 +18,13 @@ namespace {
 constexpr int kRows = 1100, kInputs = 20, kTasks = 2;
 
 struct Step {
-  explicit Step(int threads)
-      : pool(threads), weights(static_cast<std::size_t>(model.parameter_count())) {
+  explicit Step(int threads, const ModelOptions& options = {})
+      : pool(threads),
+        model(kInputs, 0, kTasks, options),
+        weights(static_cast<std::size_t>(model.parameter_count())) {
     model.initialise(1, weights);
     for (int c = 0; c < Chunks::kMost; ++c) {
-      work.push_back(model.workspace(*cpu, Chunks::kTile));
+      work.push_back(model.workspace(*cpu, tile));
       gradients.emplace_back(weights.size());
     }
   }
@@ -32,8 +34,8 @@ struct Step {
     const Chunks chunks(kRows);
     pool.run(chunks.count, [&](int c) {
       auto& gradient = gradients[static_cast<std::size_t>(c)];
-      for (int first = chunks.begin(c); first < chunks.end(c); first += Chunks::kTile) {
-        const int rows = std::min(Chunks::kTile, chunks.end(c) - first);
+      for (int first = chunks.begin(c); first < chunks.end(c); first += tile) {
+        const int rows = std::min(tile, chunks.end(c) - first);
         const auto x_tile = x.view().rows_from(first, rows);
         auto& memory = *work[static_cast<std::size_t>(c)];
         model.forward(weights.data(), x_tile, memory, z.view().rows_from(first, rows));
@@ -49,10 +51,18 @@ struct Step {
     return updater.sum(sums, pool);
   }
 
+  /// The backward passes read transposes that are formed once.
+  void transpose() {
+    transposed.resize(weights.size());
+    model.transpose(*cpu, weights.data(), true, transposed.data());
+    for (auto& memory : work) memory->use_transposed(transposed.data());
+  }
+
   Threads pool;
   std::unique_ptr<Backend<float>> cpu = open_device<float>("cpu");
-  Model<float> model{kInputs, 0, kTasks, ModelOptions{}};
-  std::vector<float> weights;
+  Model<float> model;
+  const int tile = Chunks::tile(model.parameter_count());
+  std::vector<float> weights, transposed;
   std::vector<std::unique_ptr<Model<float>::Workspace>> work;
   std::vector<std::vector<float>> gradients;
   DenseUpdater<float> updater{{}, model.parameter_count()};
@@ -69,6 +79,21 @@ TEST(TrainingStep, ThreadsChangeNoBit) {
   }
   EXPECT_EQ(one.weights, two.weights);
   EXPECT_EQ(one.dx.values, two.dx.values);
+}
+
+TEST(TrainingStep, WeightsTransposedOnceChangeNoBit) {
+  for (const auto& choice : Choices<BackboneKind>::all) {
+    SCOPED_TRACE(choice.name);
+    ModelOptions options;
+    options.backbone = choice.value;
+    options.expert_layers = {24, 16};
+    options.gate_layers = {8};
+    Step plain(1, options), transposed(1, options);
+    transposed.transpose();
+    ASSERT_TRUE(plain.backward() && transposed.backward());
+    EXPECT_EQ(plain.gradients[0], transposed.gradients[0]);
+    EXPECT_EQ(plain.dx.values, transposed.dx.values);
+  }
 }
 
 TEST(TrainingStep, ChunksAndTilesGiveTheGradientsOfTheWholeBatch) {
