@@ -8,10 +8,10 @@
 
 #include "learner/data/schema.h"
 #include "learner/evaluate/figures.h"
-#include "learner/relation/report.h"
 #include "learner/evaluate/gate_watch.h"
 #include "learner/evaluate/importance.h"
 #include "learner/evaluate/output_metrics.h"
+#include "learner/relation/report.h"
 #include "learner/train/business.h"
 #include "learner/train/guardrail_report.h"
 
