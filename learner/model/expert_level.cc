@@ -139,7 +139,9 @@ auto ExpertLevel<T>::make_gates(const std::string& kind, int count, int weights,
 
 template <class T>
 int ExpertLevel<T>::task_of(int e) const {
-  return shape_.own_alone && e < shape_.own * shape_.tasks ? e / shape_.own : -1;
+  if (!shape_.own_alone || e >= shape_.own * shape_.tasks) return -1;
+  const int task = e / shape_.own;
+  return shape_.but_first && task == 0 ? -1 : task;
 }
 
 template <class T>
@@ -190,7 +192,10 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
       const std::string kind = shape_.prefix + gates->kind;
       return gates == &gates_ ? kind + "." + std::to_string(t) : kind + ".0";
     };
-    const auto task = [&](int t) { return gates == &gates_ && shape_.gates_alone ? t : -1; };
+    const auto task = [&](int t) {
+      const bool alone = gates == &gates_ && shape_.gates_alone;
+      return alone && !(shape_.but_first && t == 0) ? t : -1;
+    };
     for (int t = 0; t < gates->count; ++t) {
       const auto [stream, column] = gates->places[static_cast<std::size_t>(t)];
       append_first(streams_[static_cast<std::size_t>(stream)], name(t), task(t), column,

@@ -29,7 +29,8 @@ struct LevelShape {
   int shared_gate_weights = 0;  ///< 0: there is no shared gate.
   math::GateReach shared_reach;
   bool own_alone = false;    ///< Only its own task's loss reaches an own expert,
-  bool gates_alone = false;  ///< and a task's gate.
+  bool gates_alone = false;  ///< and a task's gate;
+  bool but_first = false;    ///< but for the first task's, which all losses reach.
 };
 
 /// What a level's streams read, or the slopes in that: T tasks, the shared one (with `one_input`

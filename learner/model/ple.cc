@@ -24,12 +24,12 @@ std::vector<LevelShape> ple_levels(int inputs, int tasks, const ModelOptions& op
       level.shared_gate_weights = shared;
       level.shared_reach.rest = own_all;
     }
-    // Above the first level, what a task's experts and gates lead to reaches the others through a
-    // shared gate over all, or, of the first task, through the shared experts that read it.
-    const bool apart = options.shared_gate == SharedGate::kShared;
+    // Below the top level, what a task's experts and gates lead to reaches the others through a
+    // shared gate over all, or, of the first task alone, through the shared experts that read it.
+    const bool apart = options.shared_gate != SharedGate::kAll;
     level.own_alone = apart || j + 1 == count;
-    level.gates_alone =
-        apart || (options.shared_gate == SharedGate::kAll ? j + 2 >= count : j + 1 == count);
+    level.gates_alone = apart || j + 2 >= count;
+    level.but_first = options.shared_gate == SharedGate::kNone && j + 1 < count;
     levels.push_back(level);
   }
   return levels;

@@ -52,6 +52,7 @@ class Reference:
         self.similarity = Similarity(len(config["tasks"]), relations.get("steps", 1000))
         self.last_shared = LastShared(len(config["tasks"]))
         self.performance = Performance(config["tasks"])
+        self.shared = None
         self.steps = 0
 
     def copy(self):
@@ -79,7 +80,9 @@ class Reference:
             value = sum(part for part in parts + self.network.penalties() if part is not None)
             gradients = self.gradients(value, leaves)
         else:
-            gradients = self.operated(parts, leaves, self.network.shared_names())
+            if self.shared is None:  # the graph is the same in every step
+                self.shared = self.network.shared_names()
+            gradients = self.operated(parts, leaves, self.shared)
         share = n / full
         values = [None if s is None else s.item() for s in sums]
         self.performance.add(z.detach(), labels, row_weights)

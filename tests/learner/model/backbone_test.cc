@@ -171,6 +171,46 @@ TEST(Backbone, ThePlesSharedStreamTakesInWhatItsGateSays) {
   }
 }
 
+// A weight is a task's own (frozen with it, left out of surgery) where that task's output alone
+// depends on it.
+TEST(Backbone, AWeightBelongsToTheOneTaskThatItReaches) {
+  std::vector<ModelOptions> models;
+  for (const BackboneKind kind :
+       {BackboneKind::kSharedBottom, BackboneKind::kMmoe, BackboneKind::kCgc, BackboneKind::kStem,
+        BackboneKind::kSharedSpecific}) {
+    models.push_back(options_of(kind));
+  }
+  models.push_back(options_of(BackboneKind::kMmoe));
+  models.back().one_gate = true;
+  models.push_back(options_of(BackboneKind::kStem));
+  models.back().stem_levels = 3;
+  for (const SharedGate gate : {SharedGate::kAll, SharedGate::kShared, SharedGate::kNone}) {
+    models.push_back(options_of(BackboneKind::kPle));
+    models.back().levels = 3;
+    models.back().shared_gate = gate;
+  }
+  for (ModelOptions& options : models) {
+    options.expert_layers = {16, 8};
+    options.tower_layers = {};
+    options.learn_temperature = options.backbone != BackboneKind::kSharedBottom &&
+                                options.backbone != BackboneKind::kSharedSpecific;
+    Net net(options, 3);
+    std::vector<Matrix<double>> gradients;
+    for (int t = 0; t < 3; ++t) gradients.push_back(net.gradients_of(t));
+    for (const ParameterSlot& slot : net.model.parameters()) {
+      std::vector<int> tasks;
+      for (int t = 0; t < 3; ++t) {
+        const std::vector<double> of = net.values(gradients[static_cast<std::size_t>(t)], slot);
+        if (std::any_of(of.begin(), of.end(), [](double g) { return g != 0; })) tasks.push_back(t);
+      }
+      ASSERT_FALSE(tasks.empty()) << slot.name;
+      EXPECT_EQ(slot.task, tasks.size() == 1 ? tasks[0] : -1)
+          << print_value(options.backbone) << ' ' << print_value(options.shared_gate) << ' '
+          << slot.name;
+    }
+  }
+}
+
 // Algorithms 2.4: Σ_j (Σ_k m_k + m_s)(d_j h + h) + Σ_j Σ_k d_j (m_k + m_s)
 // + Σ_{j<N} d_j (Σ m_k + m_s) + towers, with experts of one layer.
 TEST(Backbone, ThePlesParametersAreAsManyAsItsFormulaSays) {
