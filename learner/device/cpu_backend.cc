@@ -192,7 +192,7 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w,
                           {.mask = relu[i]}, dx[i]);
       continue;
     } else if constexpr (std::is_same_v<T, float>) {
-      gemm::nt(dy[i], w[i], false, dx[i]);
+      kept ? gemm::nn(dy[i], transposed[i], false, dx[i]) : gemm::nt(dy[i], w[i], false, dx[i]);
     }
     if (masked) apply_mask(relu[i], dx[i]);
   }

@@ -130,9 +130,12 @@ void TaskGradients::backward(const float* weights, Model<float>::Workspace& work
     for (const int k : active_) {
       float* block = all(tile.chunk, k);
       if (tile.starts_chunk) std::fill_n(block, model_.parameter_count(), 0.0F);
-      const View<float> dx{input_slopes(k), most_rows_, model_.inputs()};
-      model_.backward_loss(weights, tile.x, work, slope_of(k), block, true,
-                           dx.rows_from(tile.first, tile.x.rows));
+      View<float> dx;
+      if (tile.dx.data != nullptr) {
+        dx = View<float>{input_slopes(k), most_rows_, model_.inputs()}.rows_from(tile.first,
+                                                                                 tile.x.rows);
+      }
+      model_.backward_loss(weights, tile.x, work, slope_of(k), block, true, dx);
     }
     return;
   }
@@ -212,7 +215,8 @@ bool TaskGradients::combine(int chunks, DenseUpdater<float>& updater, Threads& t
                                     ? pcgrad(products, seed_, step)
                                     : cagrad(products, options_.cagrad_radius);
   std::fill_n(gradient, model_.parameter_count(), 0.0F);
-  const long inputs_count = long{dx.rows} * dx.cols;
+  const bool has_rows = !inputs.tables().empty();  // nobody else wants slopes in x
+  const long inputs_count = has_rows ? long{dx.rows} * dx.cols : 0;
   std::fill_n(dx.data, inputs_count, 0.0F);
   for (const int k : active_) {
     const auto share = static_cast<float>(c[static_cast<std::size_t>(k)]);
@@ -222,7 +226,7 @@ bool TaskGradients::combine(int chunks, DenseUpdater<float>& updater, Threads& t
     }
     for (const Run& run : own_) add_scaled(1, own + run.offset, run.count, gradient + run.offset);
     add_scaled(share, input_slopes(k), inputs_count, dx.data);
-    for (int r = 0; r < dx.rows; ++r) {
+    for (int r = 0; has_rows && r < dx.rows; ++r) {
       for (const Run& run : own_columns_) {
         const long at = long{r} * dx.cols + run.offset;
         add_scaled(1 - share, input_slopes(k) + at, run.count, dx.data + at);
