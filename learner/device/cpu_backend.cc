@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "learner/base/check.h"
+#include "learner/device/bf16_product.h"
 #include "learner/device/column_kernel.h"
 #include "learner/device/gemm.h"
 #include "learner/device/mixture_kernel.h"
@@ -126,6 +127,15 @@ void CpuBackend<T>::dropout(View<T> y, T probability, const RandomRows& random) 
 }
 
 template <class T>
+void CpuBackend<T>::multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
+                             const gemm::Epilogue<T>& epilogue, View<T> c) const {
+  if constexpr (std::is_same_v<T, float>) {
+    if (rounds()) return gemm::bf16_product(K, a, b, add, epilogue, c);
+  }
+  gemm::panel_product(K, a, b, add, epilogue, c);
+}
+
+template <class T>
 void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, int relu,
                           Stack<T> y) {
   MILLRACE_CHECK(x.has_shape(y.count, y.first.rows, w.first.rows));
@@ -134,9 +144,9 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
   for (int i = 0; i < y.count; ++i) {
     if (is_column(w.first)) {
       gemm::times_column(best_instruction_set(), x[i], w[i].data, y[i]);
-    } else if (!by_library(y.first, x.first.cols, true)) {
-      gemm::panel_product(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
-                          {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
+    } else if (rounds() || !by_library(y.first, x.first.cols, true)) {
+      multiply(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
+               {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
       continue;
     } else if constexpr (std::is_same_v<T, float>) {
       gemm::nn(x[i], w[i], false, y[i]);
@@ -160,9 +170,8 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
       // dwᵀ = dyᵀ x
       gemm::panel_product<T>(x.first.rows, gemm::transposed(dy[i]), gemm::plain(x[i]), add, {},
                              View<T>(dw[i].data, 1, dw.first.rows));
-    } else if (!by_library(dw.first, x.first.rows, false)) {
-      gemm::panel_product<T>(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {},
-                             dw[i]);
+    } else if (rounds() || !by_library(dw.first, x.first.rows, false)) {
+      multiply(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {}, dw[i]);
     } else if constexpr (std::is_same_v<T, float>) {
       gemm::tn(x[i], dy[i], add, dw[i]);
     }
@@ -186,10 +195,10 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w,
                              gemm::plain(View<const T>(w[i].data, 1, w.first.rows)), false,
                              {.mask = relu[i]}, dx[i]);
       continue;
-    } else if (!by_library(dx.first, dy.first.cols, masked)) {
-      gemm::panel_product(dy.first.cols, gemm::plain(dy[i]),
-                          kept ? gemm::plain(transposed[i]) : gemm::transposed(w[i]), false,
-                          {.mask = relu[i]}, dx[i]);
+    } else if (rounds() || !by_library(dx.first, dy.first.cols, masked)) {
+      multiply(dy.first.cols, gemm::plain(dy[i]),
+               kept ? gemm::plain(transposed[i]) : gemm::transposed(w[i]), false, {.mask = relu[i]},
+               dx[i]);
       continue;
     } else if constexpr (std::is_same_v<T, float>) {
       kept ? gemm::nn(dy[i], transposed[i], false, dx[i]) : gemm::nt(dy[i], w[i], false, dx[i]);

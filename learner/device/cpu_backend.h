@@ -1,8 +1,11 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 
 #include "learner/device/backend.h"
+#include "learner/device/devices.h"
+#include "learner/device/panel_product.h"
 
 namespace millrace {
 
@@ -12,6 +15,8 @@ namespace millrace {
 template <class T>
 class CpuBackend final : public Backend<T> {
  public:
+  explicit CpuBackend(Products products) : products_(products) {}
+
   std::string_view name() const override { return "cpu"; }
   Buffer<T> allocate(long count) override { return allocate_host<T>(count); }
   void upload(View<const T> host, View<T> device) override { copy(host, device); }
@@ -39,6 +44,15 @@ class CpuBackend final : public Backend<T> {
   void mix(const Mixture<T>& mixture, Stack<T> v) override;
   void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg, bool relu,
                     bool add, Stack<T> du, ExpertStack<T> dy) override;
+
+ private:
+  /// Whether products are bf16's.
+  bool rounds() const { return std::is_same_v<T, float> && products_ == Products::kBf16; }
+  /// c = epilogue(a b), or of c + a b: by bf16, or by our own product of floats.
+  void multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
+                const gemm::Epilogue<T>& epilogue, View<T> c) const;
+
+  const Products products_;
 };
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -22,6 +23,7 @@ Buffer<T> allocate_host(long count) {
   return Buffer<T>(static_cast<T*>(memory), [](T* p) { std::free(p); });
 }
 
+template Buffer<std::uint32_t> allocate_host(long);
 template Buffer<float> allocate_host(long);
 template Buffer<double> allocate_host(long);
 

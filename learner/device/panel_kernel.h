@@ -10,12 +10,13 @@
 /// the lanes of a register, T the type of an element.
 namespace millrace::gemm::kernel {
 
-/// A few columns of a product for all of its rows: c = finish(a b), or finish(c + a b).
-template <class T>
+/// A few columns of a product for all of its rows: c = finish(a b), or finish(c + a b). F is the
+/// type of the factors, of which a `Multiply` adds products to sums of T.
+template <class T, class F = T>
 struct Column {
-  const T* a;  ///< Element (r, k) at a[r·a_down + k·a_across].
+  const F* a;  ///< Element (r, k) at a[r·a_down + k·a_across].
   long a_down, a_across;
-  const T* b;  ///< Rows of as many values as the tile is wide, b_down apart.
+  const F* b;  ///< Rows of as many values as the tile is wide, b_down apart.
   long b_down;
   int depth;
   T* c;
@@ -30,16 +31,24 @@ struct Column {
   long mask_down;
 };
 
+/// sum += a b, of the elements' own type.
+struct MultiplyAdd {
+  template <class F, class B, class Sum>
+  MILLRACE_INLINE static void run(F a, const B& b, Sum& sum) {
+    sum += a * b;
+  }
+};
+
 /// Columns of a tile that is not finished alike in all of them, or of which some are not c's.
-template <int R, int W, class T>
-MILLRACE_INLINE void start_partly(const Column<T>& to, int row, T (&values)[R][W]) {
+template <int R, int W, class T, class F>
+MILLRACE_INLINE void start_partly(const Column<T, F>& to, int row, T (&values)[R][W]) {
   for (int r = 0; r < R; ++r) {
     for (int h = 0; h < W; ++h) values[r][h] = T(0);
     for (int h = 0; to.add && h < to.cols; ++h) values[r][h] = to.c[(row + r) * to.c_down + h];
   }
 }
-template <int R, int W, class T>
-MILLRACE_INLINE void finish_partly(const Column<T>& to, int row, T (&values)[R][W]) {
+template <int R, int W, class T, class F>
+MILLRACE_INLINE void finish_partly(const Column<T, F>& to, int row, T (&values)[R][W]) {
   for (int r = 0; r < R; ++r) {
     T* const v = values[r];
     const int biased = std::min(to.biased, to.cols), relu = std::min(to.relu, to.cols);
@@ -56,8 +65,8 @@ MILLRACE_INLINE void finish_partly(const Column<T>& to, int row, T (&values)[R][
 
 /// R rows of V registers, summed while they are in registers. `kWhole`: all columns are c's and are
 /// finished alike.
-template <int L, int R, int V, bool kWhole, class T>
-MILLRACE_INLINE void tile(const Column<T> job, int row) {
+template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
+MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
   constexpr int W = V * L;
   Vec<T, L> sums[R][V];
   T* const c = job.c + row * job.c_down;
@@ -86,19 +95,19 @@ MILLRACE_INLINE void tile(const Column<T> job, int row) {
   // can hold without another register.
   constexpr int kPointers = (R + 2) / 3;
   const long down = job.a_down, across = job.a_across, b_down = job.b_down;
-  const T* a[kPointers];
+  const F* a[kPointers];
 #pragma GCC unroll 16
   for (int p = 0; p < kPointers; ++p) a[p] = job.a + (row + 3 * p) * down;
-  const T* b = job.b;
+  const F* b = job.b;
   for (int k = 0; k < job.depth; ++k) {
-    Vec<T, L> b_k[V];
+    Vec<F, L> b_k[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) load(b + v * L, b_k[v]);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const T factor = a[r / 3][r % 3 * down];
+      const F factor = a[r / 3][r % 3 * down];
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sums[r][v] += factor * b_k[v];
+      for (int v = 0; v < V; ++v) Multiply::run(factor, b_k[v], sums[r][v]);
     }
     b += b_down;
 #pragma GCC unroll 16
@@ -151,27 +160,28 @@ MILLRACE_INLINE void tile(const Column<T> job, int row) {
 }
 
 /// All rows of V registers of columns, R at a time and the last ones in tiles of 4, 2 and 1.
-template <int L, int R, int V, bool kWhole, class T>
-MILLRACE_INLINE void tiles(const Column<T> job) {
+template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
+MILLRACE_INLINE void tiles(const Column<T, F> job) {
   int row = 0;
-  for (; row + R <= job.rows; row += R) tile<L, R, V, kWhole>(job, row);
+  for (; row + R <= job.rows; row += R) tile<L, R, V, kWhole, Multiply>(job, row);
   if constexpr (R > 4) {
-    for (; row + 4 <= job.rows; row += 4) tile<L, 4, V, kWhole>(job, row);
+    for (; row + 4 <= job.rows; row += 4) tile<L, 4, V, kWhole, Multiply>(job, row);
   }
   if constexpr (R > 2) {
-    for (; row + 2 <= job.rows; row += 2) tile<L, 2, V, kWhole>(job, row);
+    for (; row + 2 <= job.rows; row += 2) tile<L, 2, V, kWhole, Multiply>(job, row);
   }
   if constexpr (R > 1) {
-    if (row < job.rows) tile<L, 1, V, kWhole>(job, row);
+    if (row < job.rows) tile<L, 1, V, kWhole, Multiply>(job, row);
   }
 }
 
-template <int L, int R, int V, class T>
-MILLRACE_INLINE void columns(const Column<T> job) {
+template <int L, int R, int V, class Multiply = MultiplyAdd, class T, class F>
+MILLRACE_INLINE void columns(const Column<T, F> job) {
   constexpr int W = V * L;
   const auto alike = [&](int reach) { return reach <= 0 || reach >= W; };
-  if (job.cols == W && alike(job.biased) && alike(job.relu)) return tiles<L, R, V, true>(job);
-  return tiles<L, R, V, false>(job);
+  if (job.cols == W && alike(job.biased) && alike(job.relu))
+    return tiles<L, R, V, true, Multiply>(job);
+  return tiles<L, R, V, false, Multiply>(job);
 }
 
 /// Of the 2×2 blocks of `step` lanes that a and b hold, the two off the diagonal change places.

@@ -137,7 +137,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
   const int most_chunks = Chunks(options.train.batch).count;
   for (int c = 0; c < most_chunks; ++c) {
-    ChunkMemory memory{open_device<float>("cpu"), nullptr,
+    ChunkMemory memory{open_device<float>("cpu", options.train.products), nullptr,
                        allocate_host<float>(model.parameter_count())};
     memory.work = model.workspace(*memory.backend, std::min(tile, options.train.batch));
     chunk_memory.push_back(std::move(memory));

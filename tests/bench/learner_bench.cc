@@ -3,11 +3,12 @@
 //   large  S2: 1000 → 4 × [256,256] → [128,64]
 //   ple2   S3: two levels of 2 own and 2 shared experts [64,64], 100 inputs, 2 tasks
 // A step is forward, cross-entropy and its slopes, backward, and Adam, on one thread; of 4,096 rows
-// on two threads as well, which must give the same bits.
+// on two threads as well, which must give the same bits. `train bf16`: products of bf16, where the
+// processor has them; its share is of the limit of f32, too.
 //
 //   cmake --build --preset release --target learner_bench
-//   build/release/tests/bench/learner_bench [--only small|large|ple2] [--batch N] [--seconds S]
-//       [--json]
+//   build/release/tests/bench/learner_bench [--only small|large|ple2] [--batch N [--bf16]]
+//       [--seconds S] [--json]
 //
 // Beside it: torch_mtl.py --only small (and large, ple); the JSON of both has the same form. A time
 // is the 20th percentile of blocks of at least 100 ms: neighbours take the core for seconds, and a
@@ -42,6 +43,7 @@ struct Arguments {
   int batch = 0;  ///< For a profile: only steps of so many rows, no limit; 0: everything.
   double seconds = 4;
   bool json = false;
+  bool bf16 = false;  ///< With `batch`.
 };
 
 struct Figure {
@@ -88,8 +90,9 @@ constexpr int kTasks = 2;
 /// A trainer's dense part over one batch that stays the same.
 class Trainee {
  public:
-  Trainee(const Shape& shape, int rows, int threads)
-      : model_(shape.inputs, 0, kTasks, shape.model),
+  Trainee(const Shape& shape, int rows, int threads, Products products = Products::kF32)
+      : cpu_(open_device<float>("cpu", products)),
+        model_(shape.inputs, 0, kTasks, shape.model),
         threads_(threads),
         chunks_(rows),
         tile_(Chunks::tile(model_.parameter_count())),
@@ -166,7 +169,7 @@ class Trainee {
                     sums_[static_cast<std::size_t>(chunk)], first > chunks_.begin(chunk), {});
   }
 
-  std::unique_ptr<Backend<float>> cpu_ = open_device<float>("cpu");
+  std::unique_ptr<Backend<float>> cpu_;
   Model<float> model_;
   Threads threads_;
   Chunks chunks_;
@@ -232,13 +235,17 @@ void check_bits(const Shape& shape, int rows) {
 }
 
 void run_shape(const Arguments& arguments, const Shape& shape, std::vector<Figure>& figures) {
-  const auto train = [&](int rows, int threads) {
-    Trainee trainee(shape, rows, threads);
+  const auto train = [&](int rows, int threads, Products products = Products::kF32) {
+    Trainee trainee(shape, rows, threads, products);
     const double time = measure(arguments.seconds, [&] { trainee.step(); });
+    const char* what = products == Products::kBf16 ? "train bf16" : "train";
     figures.push_back(
-        {shape.name, "train", rows, time * 1e3, rows * trainee.row_gigaflops(true), threads});
+        {shape.name, what, rows, time * 1e3, rows * trainee.row_gigaflops(true), threads});
   };
-  if (arguments.batch > 0) return train(arguments.batch, 1);
+  if (arguments.batch > 0) {
+    return train(arguments.batch, 1, arguments.bf16 ? Products::kBf16 : Products::kF32);
+  }
+  if (has_fast_bf16()) train(1024, 1, Products::kBf16);
   train(1, 1);
   train(1024, 1);
   train(4096, 1);
@@ -276,6 +283,8 @@ Arguments parse(int count, char** words) {
     const bool has_value = i + 1 < count;
     if (std::strcmp(words[i], "--json") == 0) {
       arguments.json = true;
+    } else if (std::strcmp(words[i], "--bf16") == 0) {
+      arguments.bf16 = true;
     } else if (std::strcmp(words[i], "--only") == 0 && has_value) {
       arguments.only = words[++i];
     } else if (std::strcmp(words[i], "--batch") == 0 && has_value) {
@@ -284,7 +293,8 @@ Arguments parse(int count, char** words) {
       arguments.seconds = std::strtod(words[++i], nullptr);
     } else {
       std::fprintf(stderr,
-                   "usage: %s [--only small|large|ple2] [--batch N] [--seconds S] [--json]\n",
+                   "usage: %s [--only small|large|ple2] [--batch N [--bf16]] [--seconds S] "
+                   "[--json]\n",
                    words[0]);
       std::exit(2);
     }

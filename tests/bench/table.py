@@ -10,6 +10,8 @@ from pathlib import Path
 # Multiply-adds of one row of S4's step: 416 inputs → 4 × 64 + 2 × 4 units, experts' second layers and
 # towers; forward, weight gradients, and input gradients everywhere.
 SPARSE_GIGAFLOPS = 2e-9 * 3 * (416 * 264 + 4 * 64 * 64 + 2 * (64 * 32 + 32 * 16 + 16))
+# The same of S2: 1000 → 4 × 256 + 2 × 4 units; no input gradients of the first layer.
+LARGE_GIGAFLOPS = 2e-9 * (2 * 1000 * 1032 + 3 * (4 * 256 * 256 + 2 * (256 * 128 + 128 * 64 + 64)))
 NAMES = {"small": "S1, small MMoE", "large": "S2, large MMoE", "ple2": "S3, PLE", "sparse": "S4, sparse"}
 # step: share of the limit, times PyTorch's best
 STEPS = [("small", 1024, 0.85, 1.75), ("large", 1024, 0.88, 1.15), ("ple2", 1024, 0.85, 2.4), ("sparse", 4096, 0.70, 2.3)]
@@ -51,7 +53,7 @@ def print_steps(ours, peer, shares, limit):
         print(line)
 
 
-def print_others(ours, onnx):
+def print_others(ours, onnx, limit):
     def line(label, value, unit, bar, most):
         if value is not None:
             print(f"{label:<48}{value:>9.3f} {unit:<3} bar {bar:<6} {verdict(value, bar, most)}")
@@ -62,6 +64,8 @@ def print_others(ours, onnx):
         if peer and ms:
             line(f"score 100 candidates, {name}: ONNX Runtime {peer:.3f} ms over {ms:.3f}", peer / ms, "x", bar, False)
     one = ours.get(("small", "train", 1, 1))
+    bf16 = ours.get(("large", "train bf16", 1024, 1))
+    line("S2 with bf16 products, over the f32 limit's time", bf16 and bf16 / (LARGE_GIGAFLOPS * 1024 / limit * 1e3), "x", 0.65, True)
     line("a step of one row, S1", one and one * 1e3, "us", 35, True)
     for name in ("small", "large", "ple2"):
         one, two = ours.get((name, "train", 4096, 1)), ours.get((name, "train", 4096, 2))
@@ -88,7 +92,7 @@ def main():
     print(f"matrix limit: {limit:.1f} GF/s, the best single product of {learner[0]['products']}")
     print_steps(ours, peer, shares, limit)
     print()
-    print_others(ours, onnx)
+    print_others(ours, onnx, limit)
     print(f"\n{'everything measured':<34}{'ms':>12}{'rows/s':>12}{'peer':>12}{'ratio':>8}")
     for (name, what, batch, threads), ms in ours.items():
         other = peer.get((name, what, batch, threads))

@@ -48,6 +48,37 @@ TEST(Trainer, ThreadsChangeNoBit) {
   EXPECT_THAT(differences(state_of(one), state_of(two)), ::testing::IsEmpty());
 }
 
+// Rounded factors cost less than another draw of the initial weights does.
+TEST(Trainer, ProductsOfBf16LearnAsWellAndAnyThreadsGiveTheirBits) {
+  constexpr int kSeeds = 5;
+  double sum = 0, squares = 0, apart = 0;
+  for (int seed = 1; seed <= kSeeds; ++seed) {
+    LearnerOptions options = stream::options(256);
+    options.train.seed = seed;
+    options.model.expert_layers = {32, 16};
+    Trainer exact("m", schema(), options);
+    options.train.products = Products::kBf16;
+    Trainer rounded("m", schema(), options);
+    options.train.threads = 2;
+    Trainer threads("m", schema(), options);
+    stream::Source source(schema(), 3);
+    for (int step = 0; step < 60; ++step) {
+      const Batch batch = source.next(256);
+      for (Trainer* trainer : {&exact, &rounded, &threads}) trainer->train(batch);
+    }
+    EXPECT_THAT(differences(state_of(rounded), state_of(threads)), ::testing::IsEmpty());
+    EXPECT_THAT(differences(state_of(rounded), state_of(exact)),
+                ::testing::Not(::testing::IsEmpty()));
+    const double loss = *exact.report().tasks[stream::kClick].all.log_loss;
+    sum += loss;
+    squares += loss * loss;
+    apart += std::fabs(*rounded.report().tasks[stream::kClick].all.log_loss - loss);
+  }
+  const double spread = std::sqrt(squares / kSeeds - sum / kSeeds * (sum / kSeeds));
+  EXPECT_GT(apart, 0);
+  EXPECT_LT(apart / kSeeds, spread);
+}
+
 TEST(Trainer, ARestartAnywhereChangesNoBit) {
   LearnerOptions options = stream::options(kBatch);
   options.embeddings.expire_after = Duration{4'000};

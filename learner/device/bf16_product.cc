@@ -1,0 +1,295 @@
+#include "learner/device/bf16_product.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "learner/base/check.h"
+#include "learner/device/memory.h"
+#include "learner/device/panel_kernel.h"
+
+namespace millrace::gemm {
+namespace {
+
+/// Two neighbours along the depth, the even one in the lower half.
+using Pair = std::uint32_t;
+using Job = kernel::Column<float, Pair>;
+constexpr Pair kHigh = 0xffff0000U;
+
+/// What AVX512_BF16 does, in floats, where a product of two such numbers is exact.
+struct AddPairs {
+  template <class B, class Sum>
+  MILLRACE_INLINE static void run(Pair a, const B& b, Sum& sum) {
+    const B high = b & kHigh, low = b << 16;
+    Sum factors;
+    std::memcpy(&factors, &high, sizeof factors);
+    sum += std::bit_cast<float>(a & kHigh) * factors;
+    std::memcpy(&factors, &low, sizeof factors);
+    sum += std::bit_cast<float>(a << 16) * factors;
+  }
+};
+
+template <int R, int V>
+void columns_emulated(const Job& job) {
+  kernel::columns<8, R, V, AddPairs>(job);
+}
+
+/// Columns of 1, 2, … `widest` registers of `lanes` floats.
+struct Kernels {
+  int lanes, widest;
+  std::array<void (*)(const Job&), 4> columns;
+};
+constexpr Kernels kEmulated{
+    8, 2, {columns_emulated<8, 1>, columns_emulated<4, 2>, nullptr, nullptr}};
+
+#if defined(__x86_64__)
+#define MILLRACE_AVX512_BF16 [[gnu::target("arch=x86-64-v4,avx512bf16,prefer-vector-width=512")]]
+/// The compiler's own function would have to be called where AVX512_BF16 is known to be there, and
+/// this one is inlined into such functions only.
+struct AddPairsByProcessor {
+  template <class B, class Sum>
+  MILLRACE_INLINE static void run(Pair a, const B& b, Sum& sum) {
+    const B factors = B{} + a;
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(factors), "v"(b));
+  }
+};
+template <int R, int V>
+MILLRACE_AVX512_BF16 void columns_by_processor(const Job& job) {
+  kernel::columns<16, R, V, AddPairsByProcessor>(job);
+}
+constexpr Kernels kProcessor{16,
+                             4,
+                             {columns_by_processor<12, 1>, columns_by_processor<12, 2>,
+                              columns_by_processor<8, 3>, columns_by_processor<6, 4>}};
+#undef MILLRACE_AVX512_BF16
+#endif
+
+const Kernels& kernels(Bf16Unit unit) {
+#if defined(__x86_64__)
+  if (unit == Bf16Unit::kProcessor) return kProcessor;
+#endif
+  return kEmulated;
+}
+
+/// The bits of numbers, which become those whose upper half is the nearest bfloat16. A NaN stays
+/// one.
+template <class Bits>
+MILLRACE_INLINE void round_all(Bits& x) {
+  const Bits nearest = x + (0x7fffU + ((x >> 16) & 1U));
+  x = (x & 0x7fffffffU) > 0x7f800000U ? (x | 0x400000U) : nearest;
+}
+
+MILLRACE_INLINE Pair pair_of(float even, float odd) {
+  auto low = std::bit_cast<std::uint32_t>(even), high = std::bit_cast<std::uint32_t>(odd);
+  round_all(low);
+  round_all(high);
+  return low >> 16 | (high & kHigh);
+}
+
+/// Pairs of rows k and k + 1; `odd` null: of row k and nothing. Pair c goes to the column c % W of
+/// panel c / W, of which each is `panel` after the one before. L pairs at a time; L divides W. What
+/// stands `ahead` values on is fetched meanwhile.
+template <int L>
+MILLRACE_INLINE void pair_rows(const float* even, const float* odd, int cols, int W, long panel,
+                               long ahead, Pair* to) {
+  for (int first = 0; first < cols; first += W, to += panel) {
+    const int end = std::min(W, cols - first);
+    int c = 0;
+    for (; odd != nullptr && c + L <= end; c += L) {
+      Vec<Pair, L> low, high;
+      __builtin_prefetch(even + first + c + ahead);
+      __builtin_prefetch(odd + first + c + ahead);
+      load(even + first + c, low);
+      load(odd + first + c, high);
+      round_all(low);
+      round_all(high);
+      low = low >> 16 | (high & kHigh);
+      store(low, to + c);
+    }
+    for (; c < end; ++c) {
+      to[c] = pair_of(even[first + c], odd == nullptr ? 0 : odd[first + c]);
+    }
+  }
+}
+
+/// Pairs of neighbours in a row of `count` values, L values at a time.
+template <int L>
+MILLRACE_INLINE void pair_neighbours(const float* from, int count, Pair* to) {
+  int k = 0;
+  for (; k + L <= count; k += L) {
+    Vec<Pair, L> bits;
+    load(from + k, bits);
+    round_all(bits);
+    Vec<std::uint64_t, L / 2> both;
+    std::memcpy(&both, &bits, sizeof both);
+    both = ((both >> 16) & 0xffffU) | ((both >> 32) & std::uint64_t{kHigh});
+    const auto pairs = __builtin_convertvector(both, Vec<Pair, L / 2>);
+    store(pairs, to + k / 2);
+  }
+  for (; k < count; k += 2) to[k / 2] = pair_of(from[k], k + 1 < count ? from[k + 1] : 0);
+}
+
+/// The functions that are compiled for one instruction set each.
+struct Packing {
+  void (*rows)(const float*, const float*, int, int, long, long, Pair*);
+  void (*neighbours)(const float*, int, Pair*);
+};
+void rows_avx2(const float* even, const float* odd, int cols, int W, long panel, long ahead,
+               Pair* to) {
+  pair_rows<8>(even, odd, cols, W, panel, ahead, to);
+}
+void neighbours_avx2(const float* from, int count, Pair* to) {
+  pair_neighbours<8>(from, count, to);
+}
+#if defined(__x86_64__)
+MILLRACE_AVX512 void rows_avx512(const float* even, const float* odd, int cols, int W, long panel,
+                                 long ahead, Pair* to) {
+  pair_rows<16>(even, odd, cols, W, panel, ahead, to);
+}
+MILLRACE_AVX512 void neighbours_avx512(const float* from, int count, Pair* to) {
+  pair_neighbours<16>(from, count, to);
+}
+#endif
+Packing packing() {
+#if defined(__x86_64__)
+  if (best_instruction_set() == InstructionSet::kAvx512) return {rows_avx512, neighbours_avx512};
+#endif
+  return {rows_avx2, neighbours_avx2};
+}
+
+/// Memory of this thread that only grows. One of these for each purpose.
+template <class T, int kPurpose>
+T* scratch(long count) {
+  thread_local Buffer<T> memory = allocate_host<T>(0);
+  thread_local long size = 0;
+  if (size < count) {
+    memory = allocate_host<T>(count);
+    size = count;
+  }
+  return memory.get();
+}
+
+/// Pairs of rows and columns of b that are packed together: rows are read in long runs, and a panel
+/// of them stays in the nearer caches while all rows of a pass by.
+constexpr int kDepth = 256;
+constexpr int kGroup = 512;
+
+/// The rounded a.
+struct Left {
+  const Pair* data;
+  long down, across;
+  Left from(int pair) const { return {data + pair * across, down, across}; }
+};
+
+/// A group of columns over one block of the depth, from the first of each on.
+struct Group {
+  const Kernels& with;
+  Left a;
+  Strided<float> b;
+  int values;  ///< Rows of b, two a pair.
+  bool add;
+  const Epilogue<float>& epilogue;  ///< Empty where the sum is not complete yet.
+  View<float> c;
+  int first;  ///< Of its columns among all that the epilogue knows.
+
+  void multiply(const Packing& pack) const {
+    const int W = with.lanes * with.widest, pairs = (values + 1) / 2;
+    Pair* const panels = scratch<Pair, 2>(long{kDepth} * kGroup);
+    // Of the last panel not all columns may be c's.
+    if (c.cols % W != 0) {
+      std::fill_n(panels + long{pairs} * (c.cols / W * W), long{pairs} * W, Pair{0});
+    }
+    for (int p = 0; p < pairs; ++p) {
+      const float* const even = b.data + 2L * p * b.down;
+      const float* const odd = 2 * p + 1 < values ? even + b.down : nullptr;
+      pack.rows(even, odd, c.cols, W, long{pairs} * W, 4 * b.down, panels + long{p} * W);
+    }
+    for (int h = 0; h < c.cols; h += W) call(panels + long{pairs} * h, pairs, h);
+  }
+
+  void call(const Pair* panel, int pairs, int h) const {
+    const int at = first + h, W = with.lanes * with.widest, cols = std::min(W, c.cols - h);
+    const auto reach = [&](int end) { return std::max(0, end - at); };
+    const View<const float> mask = epilogue.mask;
+    with.columns[static_cast<std::size_t>((cols - 1) / with.lanes)](
+        {.a = a.data,
+         .a_down = a.down,
+         .a_across = a.across,
+         .b = panel,
+         .b_down = W,
+         .depth = pairs,
+         .c = c.data + h,
+         .c_down = c.stride,
+         .rows = c.rows,
+         .cols = cols,
+         .add = add,
+         .bias = epilogue.bias + (reach(epilogue.biased) > 0 ? at : 0),
+         .biased = reach(epilogue.biased),
+         .relu = reach(epilogue.relu),
+         .mask = mask.data != nullptr ? mask.data + at : nullptr,
+         .mask_down = mask.stride});
+  }
+};
+
+}  // namespace
+
+std::vector<Bf16Unit> bf16_units() {
+  std::vector<Bf16Unit> units{Bf16Unit::kEmulated};
+#if defined(__x86_64__)
+  if (best_instruction_set() == InstructionSet::kAvx512 && __builtin_cpu_supports("avx512bf16")) {
+    units.push_back(Bf16Unit::kProcessor);
+  }
+#endif
+  return units;
+}
+
+void bf16_product(Bf16Unit unit, int K, Strided<float> a, Strided<float> b, bool add,
+                  const Epilogue<float>& epilogue, View<float> c) {
+  MILLRACE_CHECK((a.across == 1 || a.down == 1) && (b.across == 1 || b.down == 1));
+  const Kernels& with = kernels(unit);
+  const Packing pack = packing();
+  const int M = c.rows, N = c.cols, pairs = (K + 1) / 2;
+  if (b.across != 1) {
+    float* const rows = scratch<float, 0>(long{K} * N);
+    transpose(View<const float>(b.data, N, K, b.across), View<float>(rows, K, N));
+    b = {rows, N, 1};
+  }
+  // a by rows of pairs, or by pairs of rows; rows an odd number of cache lines long.
+  const bool by_rows = a.across == 1;
+  const long stride = (long{by_rows ? pairs : M} + 15) / 16 * 16 | 16;
+  Pair* const left = scratch<Pair, 1>((by_rows ? M : pairs) * stride);
+  for (int m = 0; by_rows && m < M; ++m) pack.neighbours(a.data + m * a.down, K, left + m * stride);
+  for (int p = 0; !by_rows && p < pairs; ++p) {
+    const float* const even = a.data + 2L * p * a.across;
+    pack.rows(even, 2 * p + 1 < K ? even + a.across : nullptr, M, M, 0, 4 * a.across,
+              left + p * stride);
+  }
+  const Left rows{left, by_rows ? stride : 1, by_rows ? 1 : stride};
+  const int blocks = std::max(1, (pairs + kDepth - 1) / kDepth);
+  const int depth = std::max(1, (pairs + blocks - 1) / blocks);
+  const Epilogue<float> none;
+  for (int col = 0; col < N; col += kGroup) {
+    const int cols = std::min(kGroup, N - col);
+    for (int first = 0; first < pairs || first == 0; first += depth) {
+      const int count = std::min(depth, pairs - first);
+      Group{.with = with,
+            .a = rows.from(first),
+            .b = {b.data + 2L * first * b.down + col, b.down, 1},
+            .values = std::min(2 * count, K - 2 * first),
+            .add = add || first > 0,
+            .epilogue = first + count == pairs ? epilogue : none,
+            .c = c.cols_from(col, cols),
+            .first = col}
+          .multiply(pack);
+    }
+  }
+}
+
+void bf16_product(int K, Strided<float> a, Strided<float> b, bool add,
+                  const Epilogue<float>& epilogue, View<float> c) {
+  static const Bf16Unit best = bf16_units().back();
+  bf16_product(best, K, a, b, add, epilogue, c);
+}
+
+}  // namespace millrace::gemm

@@ -1,0 +1,94 @@
+// Products of factors rounded to bfloat16 against plain loops over rounded factors, at every
+// remainder, and the same bits by the processor's instruction as by floats.
+#include "learner/device/bf16_product.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "learner/device/threads.h"
+#include "tests/support/numeric.h"
+
+namespace millrace::gemm {
+namespace {
+
+/// The nearest number with eight bits of mantissa, to even in the middle.
+double nearest(float value) {
+  if (value == 0 || !std::isfinite(value)) return value;
+  int exponent = 0;
+  const double mantissa = std::frexp(double{value}, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+}
+
+Matrix<float> transposed_of(const Matrix<float>& from) {
+  Matrix<float> to(from.cols, from.rows);
+  for (int r = 0; r < from.rows; ++r) {
+    for (int c = 0; c < from.cols; ++c) to(c, r) = from(r, c);
+  }
+  return to;
+}
+
+void check(int M, int N, int K, bool add, bool finished) {
+  SCOPED_TRACE(std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K) + " add " +
+               std::to_string(add) + " finished " + std::to_string(finished));
+  const FlushDenormals flush;
+  const Matrix<float> a(M, K, 1), b(K, N, 2), bias(1, N, 3), mask(M, N, 4), before(M, N, 5);
+  Matrix<double> expected(M, N);
+  for (int m = 0; m < M; ++m) {
+    for (int n = 0; n < N; ++n) {
+      double sum = add ? double{before(m, n)} : 0;
+      for (int k = 0; k < K; ++k) sum += nearest(a(m, k)) * nearest(b(k, n));
+      if (finished) sum = mask(m, n) > 0 ? std::fmax(sum + double{bias(0, n)}, 0) : 0;
+      expected(m, n) = sum;
+    }
+  }
+  const Epilogue<float> epilogue =
+      finished ? Epilogue<float>{bias.values.data(), N, N, mask.view()} : Epilogue<float>{};
+  const Matrix<float> a_by_columns = transposed_of(a), b_by_columns = transposed_of(b);
+  std::vector<float> first;
+  for (const Bf16Unit unit : bf16_units()) {
+    for (const Strided<float> left : {plain(a.view()), transposed(a_by_columns.view())}) {
+      for (const Strided<float> right : {plain(b.view()), transposed(b_by_columns.view())}) {
+        Matrix<float> c = before;
+        bf16_product(unit, K, left, right, add, epilogue, c.view());
+        if (first.empty()) first = c.values;
+        EXPECT_EQ(c.values, first);
+      }
+    }
+  }
+  EXPECT_LT(distance(first, expected.values), 1e-5);
+}
+
+TEST(Bf16Product, EqualsPlainLoopsOverRoundedFactors) {
+  for (const bool add : {false, true}) {
+    for (const bool finished : {false, true}) {
+      for (int M = 1; M <= 14; ++M) check(M, 33, 19, add, finished);
+      for (int N = 1; N <= 70; ++N) check(7, N, 6, add, finished);
+      for (int K = 1; K <= 40; ++K) check(5, 17, K, add, finished);
+      check(13, 130, 1100, add, finished);
+    }
+  }
+}
+
+TEST(Bf16Product, WhatIsNotFiniteStaysSo) {
+  for (const float value :
+       {std::numeric_limits<float>::infinity(), std::bit_cast<float>(0x7fffffffU),
+        std::bit_cast<float>(0x7f800001U), std::numeric_limits<float>::max()}) {
+    for (const Bf16Unit unit : bf16_units()) {
+      const Matrix<float> b(20, 20, 2);
+      Matrix<float> a(20, 20, 1), c(20, 20);
+      a(3, 17) = value;
+      bf16_product(unit, 20, plain(View<const float>(a)), plain(b.view()), false, {}, c.view());
+      for (int n = 0; n < 20; ++n)
+        EXPECT_FALSE(std::isfinite(c(3, n)) && std::fabs(c(3, n)) < 1e30);
+      EXPECT_TRUE(std::isfinite(c(2, 0)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::gemm
