@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint64_t kStream = 0x7063677261640000;  // "pcgrad"
 // Keeps coefficients in a float's range where a gradient all but vanishes.
 constexpr double kEpsilon = 1e-20;
+// A mixture of gradients that is no longer than this share of the longest of them is 0, but for the
+// rounding of floats: its direction says nothing.
+constexpr double kRounding = 1e-5;
 
 std::vector<int> present_tasks(const Gram& gram) {
   std::vector<int> present;
@@ -167,8 +170,10 @@ std::vector<double> cagrad(const Gram& gram, double radius) {
   Simplex simplex(gram, present, radius);
   simplex.minimise();
   const double norm = simplex.norm();
+  double longest = 0;
+  for (const int k : present) longest = std::max(longest, std::sqrt(gram(k, k)));
   // Gradients that cancel out leave no direction to move the mean by.
-  const bool has_direction = norm > 1e-12 * simplex.mean_norm();
+  const bool has_direction = norm > kRounding * longest;
   const double along = has_direction ? simplex.root() / norm : 0;
   for (std::size_t k = 0; k < present.size(); ++k) {
     const double mean = 1 / static_cast<double>(present.size());

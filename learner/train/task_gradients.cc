@@ -10,21 +10,18 @@
 namespace millrace {
 namespace {
 
-// ⟨a, b⟩: short sums in float, side by side for the compiler, and these in double.
+// ⟨a, b⟩ in double, side by side for the compiler: what is left of gradients that cancel out is
+// compared with 0.
 double dot(const float* a, const float* b, long count) {
-  constexpr long kBlock = 256, kLanes = 16;
-  double sum = 0;
-  for (long first = 0; first < count; first += kBlock) {
-    const long n = std::min(kBlock, count - first);
-    const float *x = a + first, *y = b + first;
-    float lanes[kLanes] = {};
-    long i = 0;
-    for (; i + kLanes <= n; i += kLanes) {
-      for (long l = 0; l < kLanes; ++l) lanes[l] += x[i + l] * y[i + l];
-    }
-    for (; i < n; ++i) lanes[i % kLanes] += x[i] * y[i];
-    for (const float lane : lanes) sum += double{lane};
+  constexpr long kLanes = 16;
+  double lanes[kLanes] = {};
+  long i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (long l = 0; l < kLanes; ++l) lanes[l] += double{a[i + l]} * double{b[i + l]};
   }
+  for (; i < count; ++i) lanes[i % kLanes] += double{a[i]} * double{b[i]};
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
   return sum;
 }
 

@@ -36,12 +36,12 @@ def least_on_simplex(gram, radius):
     gram = gram / gram.diagonal().max()
     mean = gram.mean(1)
     root = radius * np.sqrt(max(mean.mean(), 0))
+    near = descended(gram, mean, root)  # where a mixture is 0 the slopes say nothing
     if len(gram) <= MOST_SUPPORTS:
         sizes = range(2, len(gram) + 1)
         supports = itertools.chain(*(itertools.combinations(range(len(gram)), size) for size in sizes))
-        candidates = list(np.eye(len(gram)))
+        candidates = [*np.eye(len(gram)), near]
     else:
-        near = descended(gram, mean, root)
         supports, candidates = [np.flatnonzero(near > 1e-7)], [near]
     for support in map(list, supports):
         candidates += points_of(support, gram, mean, root)
@@ -67,7 +67,7 @@ def points_of(support, gram, mean, root):
     return found
 
 
-def descended(gram, mean, root, steps=20_000):
+def descended(gram, mean, root, steps=5_000):
     """Near the minimum: weight moves from where F's slope is largest to where it is least, to where
     the slope along that line is 0 (by halving)."""
     w = np.full(len(gram), 1 / len(gram))
@@ -75,7 +75,7 @@ def descended(gram, mean, root, steps=20_000):
         product = gram @ w
         slopes = mean + root * product / np.sqrt(max(w @ product, 1e-300))
         to, from_ = int(slopes.argmin()), int(np.where(w > 0, slopes, -np.inf).argmax())
-        if slopes[from_] - slopes[to] < 1e-13:
+        if slopes[from_] - slopes[to] < 1e-13 or w @ product < 1e-18:
             break
         line = product[to] - product[from_]
         bend = gram[to, to] - 2 * gram[to, from_] + gram[from_, from_]
@@ -97,7 +97,8 @@ def cagrad(gradients, radius):
     stack = torch.stack(present)
     gram = (stack @ stack.T).double().numpy()
     w, n = least_on_simplex(gram, radius), len(present)
-    length, mean = np.sqrt(w @ gram @ w), np.sqrt(max(gram.mean(), 0))
-    along = radius * mean / length if length > 1e-12 * mean else 0.0
+    length, mean = np.sqrt(max(w @ gram @ w, 0)), np.sqrt(max(gram.mean(), 0))
+    # What is left of gradients that cancel out has no direction.
+    along = radius * mean / length if length > 1e-5 * np.sqrt(gram.diagonal().max()) else 0.0
     direction = (1 / n + along * w) / (1 + radius**2)
     return (torch.tensor(direction, dtype=stack.dtype)[:, None] * stack).sum(0)

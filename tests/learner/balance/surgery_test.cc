@@ -161,6 +161,19 @@ TEST(Surgery, GradientsThatCancelOutStayFinite) {
   for (const double value : cagrad(opposite, 0.5)) EXPECT_TRUE(std::isfinite(value));
 }
 
+// Three tasks on one line, in conflict, as in a batch of one row: a mixture of them is 0. In floats
+// something is left of it, whose direction is that of the rounding.
+TEST(CaGrad, WhatRoundingLeavesHasNoDirection) {
+  const std::vector<Vector> line{{0.3, -0.6, 0.9}, {-0.1, 0.2, -0.3}, {-0.7, 1.4, -2.1}, {4, 3, 1}};
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    std::vector<Vector> g = draw(4, 3, seed);
+    for (std::size_t k = 0; k < 4; ++k) {
+      for (std::size_t i = 0; i < 3; ++i) g[k][i] = line[k][i] * (1 + 6e-8 * g[k][i]);
+    }
+    for (const double c : cagrad(gram_of(g), 0.5)) EXPECT_NEAR(c, 0.25 / 1.25, 1e-9) << seed;
+  }
+}
+
 TEST(Surgery, ATaskWithoutGradientTakesNoPart) {
   const std::vector<Vector> g = draw(3, 4, 9);
   const std::vector<Vector> with{g[0], Vector(4), g[1], g[2]};
