@@ -19,8 +19,8 @@ import draw
 import tensor_file
 
 STEPS = 60
-BATCHES = 24
-SIGNS = 3
+BATCHES = 14
+SIGNS = 2
 
 FEATURES = [
     {"name": "user", "type": "categorical", "dimension": 3, "context": True},
@@ -54,6 +54,10 @@ MODELS = {
 }
 
 
+COMMON = ("events", "features", "tasks")  # of all cases' configurations
+COMMON_FILE = "common.part"
+
+
 def config(case):
     chosen = draw.config(draw.generator("reference"), {**case, "backbone": "mmoe"})
     balance = draw.balance(draw.generator("reference"), case["balancer"], case["surgery"], TASKS)
@@ -66,8 +70,10 @@ def config(case):
 
 def cases():
     """Every backbone with some balancers, every other value with an MMoE."""
-    some = [{}, {"balancer": "gradnorm"}, {"surgery": "pcgrad"}]
+    some = [{}, {"surgery": "pcgrad"}]
     chosen = [draw.case(backbone=name, **more) for name in MODELS for more in some]
+    kinds = {MODELS[name]["backbone"] for name in MODELS}
+    chosen += [draw.case(backbone=name, balancer="gradnorm") for name in MODELS if name in kinds]
     for factor in ("balancer", "surgery", "dense", "rows", "rates"):
         chosen += [draw.case(**{factor: value}) for value in draw.FACTORS[factor]]
     combined = {"balancer": "uncertainty", "surgery": "cagrad"}
@@ -107,8 +113,12 @@ def main():
     with open(os.path.join(options.out, "batches.jsonl"), "w") as file:
         for row in itertools.chain.from_iterable(batches):
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
+    with open(os.path.join(options.out, COMMON_FILE), "w") as file:
+        json.dump({key: config(draw.case())[key] for key in COMMON}, file, indent=1)
+        file.write("\n")
     for case in cases():
         start = os.path.join(options.out, case["backbone"] + ".safetensors")
+        # The draw of weights is the same in all cases of a backbone.
         try:
             with tempfile.TemporaryDirectory() as folder:
                 paths, _ = compare.write_case(
@@ -119,14 +129,15 @@ def main():
             print(name_of(case), "refused:", refusal, flush=True)
             continue
         reference, _ = compare.run_reference(config(case), batches, start, STEPS, torch.float64)
-        expected = {name: figures(array) for name, array in reference.arrays().items()}
+        arrays = reference.arrays()
         with open(os.path.join(options.out, name_of(case) + ".json"), "w") as file:
-            content = {"start": os.path.basename(start), "steps": STEPS, "config": config(case)}
+            own = {key: value for key, value in config(case).items() if key not in COMMON}
+            content = {"start": os.path.basename(start), "steps": STEPS, "config": own}
             lines = ",\n".join(
-                f'  "{name}": [{", ".join(f"{value:.9g}" for value in values)}]'
-                for name, values in expected.items()
+                f'  [{", ".join(f"{value:.6g}" for value in figures(arrays[name]))}]'
+                for name in tensor_file.read(start)[0]
             )
-            file.write(json.dumps(content)[:-1] + ',\n "expected": {\n' + lines + "\n }}\n")
+            file.write(json.dumps(content)[:-1] + ',\n "expected": [\n' + lines + "\n ]}\n")
         print(name_of(case), flush=True)
 
 
