@@ -1,5 +1,5 @@
-// Sixty steps of every backbone, balancer, optimiser and schedule against PyTorch in double: numbers
-// tests/reference/make_reference.py wrote, from the same weights and batches, full and
+// Sixty steps of every backbone, balancer, optimiser and schedule against PyTorch in double:
+// numbers that tests/reference/make_reference.py wrote, from the same weights and batches, full and
 // partial.
 #include <gtest/gtest.h>
 
