@@ -148,6 +148,9 @@ std::vector<double> pcgrad(const Gram& gram, std::uint64_t seed, std::uint64_t s
       own[at(j)] -= take;
       for (const int k : present) product[at(k)] -= take * gram(j, k);
     }
+    double square = 0;  // ‖h‖²
+    for (const int k : present) square += own[at(k)] * product[at(k)];
+    if (!(square > kRounding * kRounding * gram(i, i))) continue;
     for (const int k : present) total[at(k)] += own[at(k)];
   }
   return total;

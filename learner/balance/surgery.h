@@ -36,7 +36,8 @@ class Gram {
 ///   for each i: h = g_i; for j ≠ i in random order: if ⟨h, g_j⟩ < 0: h ← h − ⟨h, g_j⟩ / ‖g_j‖² g_j
 ///   Σ_i h_i = Σ_k c_k g_k
 ///
-/// Returns c [T]. The order is drawn for each i by Philox of `seed` and `step`. Tasks without
+/// Returns c [T]. An h below 1e-5 of ‖g_i‖ is the rounding of floats, and left out: Adam would make
+/// whole steps of it. The order is drawn for each i by Philox of `seed` and `step`. Tasks without
 /// gradient (⟨g_k, g_k⟩ = 0: absent) take no part: c_k = 0. Cost: O(T³).
 std::vector<double> pcgrad(const Gram& gram, std::uint64_t seed, std::uint64_t step);
 
@@ -46,6 +47,7 @@ std::vector<double> pcgrad(const Gram& gram, std::uint64_t seed, std::uint64_t s
 ///   w = argmin over the simplex of F(w) = ⟨g_w, g_0⟩ + √φ ‖g_w‖,  g_w = Σ w_k g_k, φ = r² ‖g_0‖²
 ///   d = (g_0 + √φ / ‖g_w‖ g_w) / (1 + r²) = Σ_k c_k g_k
 ///
+/// A g_w below 1e-5 of the longest gradient is the rounding of floats: d = g_0 / (1 + r²).
 /// Returns c [T]. This is of the mean, where PCGrad is of the sum. Tasks without gradient take no
 /// part, in the mean neither. Two tasks: a convex search in one number; more: pairwise Frank–Wolfe
 /// with exact steps (Lacoste-Julien and Jaggi 2015), to a gap of 1e-12 of ‖g_0‖ · max ‖g_k‖ or 10 T

@@ -22,7 +22,8 @@ def pcgrad(gradients, seed, step):
             product = h @ gradients[j]
             if product < 0:
                 h -= product / (gradients[j] @ gradients[j]) * gradients[j]
-        total += h
+        if h @ h > 1e-10 * (gradients[i] @ gradients[i]):  # not only the rounding of floats
+            total += h
     return total
 
 
