@@ -187,7 +187,8 @@ struct Group {
   const Kernels& with;
   Left a;
   Strided<float> b;
-  int values;  ///< Rows of b, two a pair.
+  const Pair* b_pairs;  ///< Null: not kept.
+  int values;           ///< Rows of b, two a pair.
   bool add;
   const Epilogue<float>& epilogue;  ///< Empty where the sum is not complete yet.
   View<float> c;
@@ -201,11 +202,26 @@ struct Group {
       std::fill_n(panels + long{pairs} * (c.cols / W * W), long{pairs} * W, Pair{0});
     }
     for (int p = 0; p < pairs; ++p) {
+      if (b_pairs != nullptr) {
+        copy(b_pairs + p * b.down, W, long{pairs} * W, panels + long{p} * W);
+        continue;
+      }
       const float* const even = b.data + 2L * p * b.down;
       const float* const odd = 2 * p + 1 < values ? even + b.down : nullptr;
       pack.rows(even, odd, c.cols, W, long{pairs} * W, 4 * b.down, panels + long{p} * W);
     }
     for (int h = 0; h < c.cols; h += W) call(panels + long{pairs} * h, pairs, h);
+  }
+
+  /// One row of pairs to the panels.
+  void copy(const Pair* from, int W, long panel, Pair* to) const {
+    for (int h = 0; h < c.cols; h += W, to += panel) {
+      __builtin_prefetch(from + h + 4 * b.down);
+      __builtin_prefetch(from + h + 4 * b.down + 16);
+      __builtin_prefetch(from + h + 4 * b.down + 32);
+      __builtin_prefetch(from + h + 4 * b.down + 48);
+      std::memcpy(to, from + h, static_cast<std::size_t>(std::min(W, c.cols - h)) * sizeof(Pair));
+    }
   }
 
   void call(const Pair* panel, int pairs, int h) const {
@@ -245,8 +261,9 @@ std::vector<Bf16Unit> bf16_units() {
 }
 
 void bf16_product(Bf16Unit unit, int K, Strided<float> a, Strided<float> b, bool add,
-                  const Epilogue<float>& epilogue, View<float> c) {
+                  const Epilogue<float>& epilogue, View<float> c, const Pair* b_pairs) {
   MILLRACE_CHECK((a.across == 1 || a.down == 1) && (b.across == 1 || b.down == 1));
+  MILLRACE_CHECK(b_pairs == nullptr || b.across == 1);
   const Kernels& with = kernels(unit);
   const Packing pack = packing();
   const int M = c.rows, N = c.cols, pairs = (K + 1) / 2;
@@ -276,6 +293,7 @@ void bf16_product(Bf16Unit unit, int K, Strided<float> a, Strided<float> b, bool
       Group{.with = with,
             .a = rows.from(first),
             .b = {b.data + 2L * first * b.down + col, b.down, 1},
+            .b_pairs = b_pairs == nullptr ? nullptr : b_pairs + first * b.down + col,
             .values = std::min(2 * count, K - 2 * first),
             .add = add || first > 0,
             .epilogue = first + count == pairs ? epilogue : none,
@@ -287,9 +305,17 @@ void bf16_product(Bf16Unit unit, int K, Strided<float> a, Strided<float> b, bool
 }
 
 void bf16_product(int K, Strided<float> a, Strided<float> b, bool add,
-                  const Epilogue<float>& epilogue, View<float> c) {
+                  const Epilogue<float>& epilogue, View<float> c, const Pair* b_pairs) {
   static const Bf16Unit best = bf16_units().back();
-  bf16_product(best, K, a, b, add, epilogue, c);
+  bf16_product(best, K, a, b, add, epilogue, c, b_pairs);
+}
+
+void bf16_pairs(View<const float> b, Pair* pairs) {
+  const Packing pack = packing();
+  for (int k = 0; k < b.rows; k += 2) {
+    pack.rows(b.row(k), k + 1 < b.rows ? b.row(k + 1) : nullptr, b.cols, b.cols, 0, 4 * b.stride,
+              pairs + k / 2 * b.stride);
+  }
 }
 
 }  // namespace millrace::gemm

@@ -128,11 +128,24 @@ void CpuBackend<T>::dropout(View<T> y, T probability, const RandomRows& random) 
 
 template <class T>
 void CpuBackend<T>::multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
-                             const gemm::Epilogue<T>& epilogue, View<T> c) const {
+                             const gemm::Epilogue<T>& epilogue, View<T> c,
+                             const std::uint32_t* b_pairs) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (rounds()) return gemm::bf16_product(K, a, b, add, epilogue, c);
+    if (rounds()) return gemm::bf16_product(K, a, b, add, epilogue, c, b_pairs);
   }
   gemm::panel_product(K, a, b, add, epilogue, c);
+}
+
+template <class T>
+const std::uint32_t* CpuBackend<T>::rounded(View<const T> w) const {
+  const long at = w.data - rounded_.weights;
+  const bool kept = rounded_.weights != nullptr && 0 <= at && at < rounded_.count;
+  return kept ? rounded_.pairs + at : nullptr;
+}
+
+template <class T>
+void CpuBackend<T>::round_rows(View<const T> w, std::uint32_t* pairs) {
+  if constexpr (std::is_same_v<T, float>) gemm::bf16_pairs(w, pairs);
 }
 
 template <class T>
@@ -146,7 +159,7 @@ void CpuBackend<T>::dense(Stack<const T> x, Stack<const T> w, Stack<const T> b, 
       gemm::times_column(best_instruction_set(), x[i], w[i].data, y[i]);
     } else if (rounds() || !by_library(y.first, x.first.cols, true)) {
       multiply(x.first.cols, gemm::plain(x[i]), gemm::plain(w[i]), false,
-               {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i]);
+               {.bias = b[i].data, .biased = b.first.cols, .relu = relu}, y[i], rounded(w[i]));
       continue;
     } else if constexpr (std::is_same_v<T, float>) {
       gemm::nn(x[i], w[i], false, y[i]);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 
@@ -34,6 +35,10 @@ class CpuBackend final : public Backend<T> {
                               Stack<T> db) override;
   void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> transposed,
                              Stack<const T> relu, Stack<T> dx) override;
+  void round_rows(View<const T> w, std::uint32_t* pairs) override;
+  void use_rounded(const T* weights, long count, const std::uint32_t* pairs) override {
+    rounded_ = {weights, count, pairs};
+  }
   void transpose(Stack<const T> from, Stack<T> to) override;
   void softmax(Stack<const T> u, Stack<T> g) override;
   void temper(View<const T> rho, T least, Stack<T> u) override;
@@ -48,11 +53,22 @@ class CpuBackend final : public Backend<T> {
  private:
   /// Whether products are bf16's.
   bool rounds() const { return std::is_same_v<T, float> && products_ == Products::kBf16; }
-  /// c = epilogue(a b), or of c + a b: by bf16, or by our own product of floats.
+  /// c = epilogue(a b), or of c + a b: by bf16 (with b's pairs, if they are kept), or by our own
+  /// product of floats.
   void multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
-                const gemm::Epilogue<T>& epilogue, View<T> c) const;
+                const gemm::Epilogue<T>& epilogue, View<T> c,
+                const std::uint32_t* b_pairs = nullptr) const;
+
+  struct Rounded {
+    const T* weights = nullptr;
+    long count = 0;
+    const std::uint32_t* pairs = nullptr;
+  };
+  /// The pairs of a matrix; null where nobody keeps them.
+  const std::uint32_t* rounded(View<const T> w) const;
 
   const Products products_;
+  Rounded rounded_;
 };
 
 }  // namespace millrace

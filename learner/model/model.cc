@@ -228,6 +228,15 @@ void Model<T>::transpose(Backend<T>& backend, const T* weights, bool inputs, T* 
 }
 
 template <class T>
+void Model<T>::round(Backend<T>& backend, const T* weights, std::uint32_t* pairs) const {
+  for (const ParameterSlot& slot : parts_->slots) {
+    if (slot.rows == 1) continue;  // no matrix
+    backend.round_rows({weights + slot.offset, slot.rows, slot.cols, slot.stride},
+                       pairs + slot.offset);
+  }
+}
+
+template <class T>
 void Model<T>::backward_by_loss(const T* weights, View<const T> x, Workspace& work,
                                 std::span<const LossSlope> losses, T* gradients, bool add,
                                 View<T> dx, std::span<T* const> last_shared) const {

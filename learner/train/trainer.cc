@@ -49,7 +49,7 @@ struct Trainer::Parts {
   void start_outputs(const Batch& batch);
   void run_chunk(const Chunks& chunks, int chunk, const Batch& batch, bool only_score = false);
   Pass pass_of(const Batch& batch, bool training) const;
-  void transpose_weights(int batch_rows);
+  void prepare_weights(int batch_rows);
   Done finish(const Batch& batch, const LabelShares& next_shares);
   void take_back();
   bool is_bounded();
@@ -87,9 +87,10 @@ struct Trainer::Parts {
   TaskBalancing balancing;
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ChunkMemory> chunk_memory;
-  Buffer<float> x, dx;       ///< [rows, D]
-  Buffer<float> z, dz;       ///< [rows, T]
-  Buffer<float> transposed;  ///< Of the weights, for batches of many rows.
+  Buffer<float> x, dx;            ///< [rows, D]
+  Buffer<float> z, dz;            ///< [rows, T]
+  Buffer<float> transposed;       ///< Of the weights, for batches of many rows.
+  Buffer<std::uint32_t> rounded;  ///< The same, in pairs of bf16.
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
   std::vector<std::pair<long, float>> biases_before;
   std::vector<std::optional<double>> last_loss;
@@ -132,6 +133,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
       transposed(allocate_host<float>(
           options.train.batch < Chunks::kTransposed ? 0 : model.parameter_count())),
+      rounded(allocate_host<std::uint32_t>(
+          options.train.products == Products::kBf16 ? model.parameter_count() + 64 : 0)),
       last_loss(schema.tasks().size()) {
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
@@ -225,19 +228,26 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   }
   balancing.begin(scale, batch.rows);
   const Chunks chunks(batch.rows);
-  transpose_weights(batch.rows);
+  prepare_weights(batch.rows);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
+  // What comes next may read other weights.
+  for (ChunkMemory& memory : chunk_memory) memory.backend->use_rounded(nullptr, 0, nullptr);
   return finish(batch, next_shares);
 }
 
-void Trainer::Parts::transpose_weights(int batch_rows) {
+// What all tiles read of the weights in another form than they stand.
+void Trainer::Parts::prepare_weights(int batch_rows) {
   const bool pays = batch_rows >= Chunks::kTransposed;
+  const bool rounds = pays && options.train.products == Products::kBf16;
+  if (rounds) model.round(*chunk_memory[0].backend, weights.get(), rounded.get());
   if (pays) {
     model.transpose(*chunk_memory[0].backend, weights.get(), !inputs.tables().empty(),
                     transposed.get());
   }
   for (ChunkMemory& memory : chunk_memory) {
     memory.work->use_transposed(pays ? transposed.get() : nullptr);
+    memory.backend->use_rounded(rounds ? weights.get() : nullptr, model.parameter_count(),
+                                rounded.get());
   }
 }
 

@@ -98,6 +98,8 @@ class Trainee {
         tile_(Chunks::tile(model_.parameter_count())),
         weights_(allocate_host<float>(model_.parameter_count())),
         transposed_(allocate_host<float>(model_.parameter_count())),
+        rounded_(allocate_host<std::uint32_t>(model_.parameter_count() + 64)),
+        rounds_(products == Products::kBf16),
         updater_({.rate = 0.001}, model_.parameter_count()),
         x_(rows, shape.inputs, 1),
         y_(rows, kTasks, 2),
@@ -117,6 +119,10 @@ class Trainee {
     if (chunks_.rows >= Chunks::kTransposed) {
       model_.transpose(*cpu_, weights_.get(), false, transposed_.get());
       for (auto& work : work_) work->use_transposed(transposed_.get());
+      if (rounds_) {
+        model_.round(*cpu_, weights_.get(), rounded_.get());
+        cpu_->use_rounded(weights_.get(), model_.parameter_count(), rounded_.get());
+      }
     }
     threads_.run(chunks_.count, [&](int c) {
       for (int r = chunks_.begin(c); r < chunks_.end(c); r += tile_) {
@@ -175,6 +181,8 @@ class Trainee {
   Chunks chunks_;
   int tile_;
   Buffer<float> weights_, transposed_;
+  Buffer<std::uint32_t> rounded_;
+  const bool rounds_;
   DenseUpdater<float> updater_;
   Matrix<float> x_, y_, z_, dz_;
   std::vector<std::unique_ptr<Model<float>::Workspace>> work_;

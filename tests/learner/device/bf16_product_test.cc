@@ -61,6 +61,14 @@ void check(int M, int N, int K, bool add, bool finished) {
     }
   }
   EXPECT_LT(distance(first, expected.values), 1e-5);
+  // Pairs that are kept.
+  std::vector<std::uint32_t> pairs(static_cast<std::size_t>(K) * static_cast<std::size_t>(N) + 64);
+  bf16_pairs(b.view(), pairs.data());
+  for (const Bf16Unit unit : bf16_units()) {
+    Matrix<float> c = before;
+    bf16_product(unit, K, plain(a.view()), plain(b.view()), add, epilogue, c.view(), pairs.data());
+    EXPECT_EQ(c.values, first);
+  }
 }
 
 TEST(Bf16Product, EqualsPlainLoopsOverRoundedFactors) {
