@@ -21,6 +21,7 @@
 #include "learner/train/label_tools.h"
 #include "learner/train/model_watch.h"
 #include "learner/train/output_start.h"
+#include "learner/train/prepared_weights.h"
 #include "learner/train/task_balancing.h"
 #include "learner/train/task_losses.h"
 #include "learner/train/task_metrics.h"
@@ -49,7 +50,6 @@ struct Trainer::Parts {
   void start_outputs(const Batch& batch);
   void run_chunk(const Chunks& chunks, int chunk, const Batch& batch, bool only_score = false);
   Pass pass_of(const Batch& batch, bool training) const;
-  void prepare_weights(int batch_rows);
   Done finish(const Batch& batch, const LabelShares& next_shares);
   void take_back();
   bool is_bounded();
@@ -87,10 +87,9 @@ struct Trainer::Parts {
   TaskBalancing balancing;
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ChunkMemory> chunk_memory;
-  Buffer<float> x, dx;            ///< [rows, D]
-  Buffer<float> z, dz;            ///< [rows, T]
-  Buffer<float> transposed;       ///< Of the weights, for batches of many rows.
-  Buffer<std::uint32_t> rounded;  ///< The same, in pairs of bf16.
+  Buffer<float> x, dx;  ///< [rows, D]
+  Buffer<float> z, dz;  ///< [rows, T]
+  PreparedWeights prepared;
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
   std::vector<std::pair<long, float>> biases_before;
   std::vector<std::optional<double>> last_loss;
@@ -131,10 +130,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
       z(allocate_host<float>(long{options.train.batch} * model.tasks())),
       dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
-      transposed(allocate_host<float>(
-          options.train.batch < Chunks::kTransposed ? 0 : model.parameter_count())),
-      rounded(allocate_host<std::uint32_t>(
-          options.train.products == Products::kBf16 ? model.parameter_count() + 64 : 0)),
+      prepared(model, options.train.batch, options.train.products),
       last_loss(schema.tasks().size()) {
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
@@ -228,27 +224,12 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   }
   balancing.begin(scale, batch.rows);
   const Chunks chunks(batch.rows);
-  prepare_weights(batch.rows);
+  prepared.prepare(*chunk_memory[0].backend, weights.get(), batch.rows, !inputs.tables().empty());
+  for (ChunkMemory& memory : chunk_memory) prepared.share(*memory.backend, *memory.work);
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
   // What comes next may read other weights.
-  for (ChunkMemory& memory : chunk_memory) memory.backend->use_rounded(nullptr, 0, nullptr);
+  for (ChunkMemory& memory : chunk_memory) prepared.forget(*memory.backend, *memory.work);
   return finish(batch, next_shares);
-}
-
-// What all tiles read of the weights in another form than they stand.
-void Trainer::Parts::prepare_weights(int batch_rows) {
-  const bool pays = batch_rows >= Chunks::kTransposed;
-  const bool rounds = pays && options.train.products == Products::kBf16;
-  if (rounds) model.round(*chunk_memory[0].backend, weights.get(), rounded.get());
-  if (pays) {
-    model.transpose(*chunk_memory[0].backend, weights.get(), !inputs.tables().empty(),
-                    transposed.get());
-  }
-  for (ChunkMemory& memory : chunk_memory) {
-    memory.work->use_transposed(pays ? transposed.get() : nullptr);
-    memory.backend->use_rounded(rounds ? weights.get() : nullptr, model.parameter_count(),
-                                rounded.get());
-  }
 }
 
 // All as it was before the batch.

@@ -33,6 +33,7 @@
 #include "learner/model/model.h"
 #include "learner/train/chunks.h"
 #include "learner/train/dense_optimizer.h"
+#include "learner/train/prepared_weights.h"
 #include "tests/support/numeric.h"
 
 namespace millrace {
@@ -97,9 +98,7 @@ class Trainee {
         chunks_(rows),
         tile_(Chunks::tile(model_.parameter_count())),
         weights_(allocate_host<float>(model_.parameter_count())),
-        transposed_(allocate_host<float>(model_.parameter_count())),
-        rounded_(allocate_host<std::uint32_t>(model_.parameter_count() + 64)),
-        rounds_(products == Products::kBf16),
+        prepared_(model_, rows, products),
         updater_({.rate = 0.001}, model_.parameter_count()),
         x_(rows, shape.inputs, 1),
         y_(rows, kTasks, 2),
@@ -116,14 +115,8 @@ class Trainee {
   }
 
   void step() {
-    if (chunks_.rows >= Chunks::kTransposed) {
-      model_.transpose(*cpu_, weights_.get(), false, transposed_.get());
-      for (auto& work : work_) work->use_transposed(transposed_.get());
-      if (rounds_) {
-        model_.round(*cpu_, weights_.get(), rounded_.get());
-        cpu_->use_rounded(weights_.get(), model_.parameter_count(), rounded_.get());
-      }
-    }
+    prepared_.prepare(*cpu_, weights_.get(), chunks_.rows, false);
+    for (auto& work : work_) prepared_.share(*cpu_, *work);
     threads_.run(chunks_.count, [&](int c) {
       for (int r = chunks_.begin(c); r < chunks_.end(c); r += tile_) {
         tile(c, r, std::min(tile_, chunks_.end(c) - r));
@@ -180,9 +173,8 @@ class Trainee {
   Threads threads_;
   Chunks chunks_;
   int tile_;
-  Buffer<float> weights_, transposed_;
-  Buffer<std::uint32_t> rounded_;
-  const bool rounds_;
+  Buffer<float> weights_;
+  PreparedWeights prepared_;
   DenseUpdater<float> updater_;
   Matrix<float> x_, y_, z_, dz_;
   std::vector<std::unique_ptr<Model<float>::Workspace>> work_;
