@@ -41,14 +41,26 @@ function(millrace_library folder)
     list(FILTER sources EXCLUDE REGEX ${pattern})
     list(FILTER headers EXCLUDE REGEX ${pattern})
   endforeach()
-  list(TRANSFORM headers PREPEND ${view}/)
-  list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/)
   # Headers named *_inner.h wrap a third-party library and are not part of the public face.
   list(FILTER headers EXCLUDE REGEX "_inner\\.h$")
+  # Each public header compiles by itself. One with a source does where that is compiled, which
+  # includes it first (tests/structure/layering_test); the others are compiled to see it.
+  set(alone ${headers})
+  foreach(source IN LISTS sources)
+    string(REGEX REPLACE "\\.cc$" ".h" header ${source})
+    list(REMOVE_ITEM alone ${header})
+  endforeach()
+  list(REMOVE_ITEM headers ${alone})
+  list(TRANSFORM headers PREPEND ${view}/)
+  list(TRANSFORM alone PREPEND ${view}/)
+  list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/)
 
   add_library(${target} STATIC ${sources})
   add_library(millrace::${target} ALIAS ${target})
-  target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${view} FILES ${headers})
+  target_sources(${target} PUBLIC
+    FILE_SET HEADERS BASE_DIRS ${view} FILES ${headers}
+    FILE_SET alone TYPE HEADERS BASE_DIRS ${view} FILES ${alone})
+  set_target_properties(${target} PROPERTIES INTERFACE_HEADER_SETS_TO_VERIFY alone)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} PRIVATE ${arg_PRIVATE})
   target_compile_options(${target} PRIVATE ${MILLRACE_WARNINGS})
 endfunction()

@@ -140,6 +140,24 @@ TEST(Layering, LibrariesStayInFewFilesAndOutOfHeaders) {
   }
 }
 
+// So each header that has a source compiles by itself: where its source is compiled. The others
+// have a target of their own (cmake/millrace_library.cmake).
+TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
+  int checked = 0;
+  for (const std::string& folder : kFolders) {
+    std::map<std::string, std::string> first;  // by the path of what includes it
+    for (const Include& include : includes_of(folder)) first.emplace(include.path, include.header);
+    for (const auto& [path, header] : first) {
+      if (!path.ends_with(".cc")) continue;
+      const std::string own = path.substr(0, path.size() - 3) + ".h";
+      if (!first.contains(own)) continue;  // no such header, or one that includes nothing
+      EXPECT_EQ(header, own) << path;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 100) << "the test looked at the wrong tree";
+}
+
 // An inner header is for its own folder; but one code reads features out of events and requests.
 const std::set<std::string> kSharedInner{"ingest/encode/json_features_inner.h"};
 
