@@ -208,6 +208,10 @@ void CpuBackend<T>::dense_inputs_backward(Stack<const T> dy, Stack<const T> w,
                              gemm::plain(View<const T>(w[i].data, 1, w.first.rows)), false,
                              {.mask = relu[i]}, dx[i]);
       continue;
+    } else if (dx.first.rows == 1 && !kept && !rounds()) {
+      // A row's transposed product is one of inner products: w stays as it stands.
+      gemm::times_column(best_instruction_set(), w[i], dy[i].data,
+                         View<T>(dx[i].data, dx.first.cols, 1, 1));
     } else if (rounds() || !by_library(dx.first, dy.first.cols, masked)) {
       multiply(dy.first.cols, gemm::plain(dy[i]),
                kept ? gemm::plain(transposed[i]) : gemm::transposed(w[i]), false, {.mask = relu[i]},
