@@ -120,9 +120,15 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
   }
 }
 
-void add_evaluation(const TrainerReport& trainer, json::object& report) {
+void add_business(const TrainerReport& trainer, json::object& report) {
   add_written(report, [&](JsonWriter& writer) { write_business(writer, trainer); });
-  report["gates"] = json::parse(print_gates(trainer)).at("gates");
+}
+
+void add_evaluation(const TrainerReport& trainer, json::object& report) {
+  add_business(trainer, report);
+  const json::value gates = json::parse(print_gates(trainer));
+  report["gates"] = gates.at("gates");
+  report["lower_gates"] = gates.at("lower_gates");
   report["importance"] = json::parse(print_importance(trainer));
   report["importance"].as_object().erase("model");
   report["history"] = json::parse(print_history(trainer)).at("tasks");
@@ -137,6 +143,7 @@ void add_models(const TrainerReports& reports, json::object& report) {
     out["steps"] = of.steps;
     out["rows"] = of.rows;
     add_tasks(of, out);
+    add_business(of, out);
   }
   if (reports.twins.empty()) return;
   json::array& twins = report["twins"].emplace_array();

@@ -30,11 +30,15 @@ void add_dropped_rows(const Sampling::Counts& dropped, boost::json::object& repo
 /// and where it applies `entire` in each; and `gauc`, `spans` and `slices`, as /v1/tasks has them.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
+/// Adds `composite` and `business`, by window.
+void add_business(const TrainerReport& trainer, boost::json::object& report);
+
 /// Adds `composite`, `business`, `gates`, `importance` and `history`, as the API has them.
 void add_evaluation(const TrainerReport& trainer, boost::json::object& report);
 
-/// Adds `models`: by name whether it is the champion, its steps, rows and tasks (as `tasks`); and
-/// `twins`, where there are any: the comparison of the champion's tasks with them.
+/// Adds `models`: by name whether it is the champion, its steps, rows, tasks (as `tasks`),
+/// composite and business figures; and `twins`, where there are any: the comparison of the
+/// champion's tasks with them.
 void add_models(const TrainerReports& reports, boost::json::object& report);
 
 /// Adds `guardrails`: what is frozen (null where it is not), what was passed over, and the batches

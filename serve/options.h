@@ -6,10 +6,20 @@
 
 namespace millrace {
 
+/// Which of several models' scores can be asked for.
+enum class ServedChoice { kAll, kChampion };
+
+template <>
+struct Choices<ServedChoice> {
+  static constexpr std::array<Choice<ServedChoice>, 2> all{
+      {{"all", ServedChoice::kAll}, {"champion", ServedChoice::kChampion}}};
+};
+
 /// The `serve:` section of the configuration.
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
   Duration publish_every{500};
+  ServedChoice models = ServedChoice::kAll;
   int threads = 2;
   int max_connections = 1024;
   ByteSize max_body{8LL << 20};
@@ -29,6 +39,9 @@ struct ServeOptions {
         field("listen", &S::listen, "Address and port of the HTTP endpoint; port 0: a free one."),
         field("publish_every", &S::publish_every, "How often new weights reach the scorers.",
               Duration{10}, Duration{60'000}),
+        field("models", &S::models,
+              "Of several models, which can be asked for scores: all of the list, by "
+              "/v1/score?model=NAME, each with tables of its own, or the champion alone."),
         field("threads", &S::threads, "Threads that answer requests.", 1, 256),
         field("max_connections", &S::max_connections, "Connections beyond it are answered 503.", 1,
               1'000'000),

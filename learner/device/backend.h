@@ -82,6 +82,13 @@ struct Mixture {
   ExpertStack<const T> y;
 };
 
+/// How units are normalised (math/normalise.h): learned scale γ and shift β, running mean and
+/// variance, each [1,H].
+template <class T>
+struct Normalisation {
+  View<const T> scale, shift, mean, variance;
+};
+
 /// Random numbers for the rows of a batch: Philox of the seed, a stream and the step, by the row's
 /// place in the batch, of which these rows begin at `first_row`.
 struct RandomRows {
@@ -172,6 +179,23 @@ class Backend {
   virtual void drop_weights(View<T> g, T probability, const RandomRows& random) = 0;
   /// du += factor · the slope of −H(g), H the entropy of each row, in the logits of g [B,E].
   virtual void add_entropy_slope(View<const T> g, T factor, View<T> du) = 0;
+  /// du += factor · the slope of Σ_e p_e g_e in the logits of g [B,E], p [1,E] the same for all
+  /// rows: what pulls a row's weights away from experts that have much.
+  virtual void add_share_slope(View<const T> g, View<const T> p, T factor, View<T> du) = 0;
+
+  /// h = γ ∘ (a − μ) / √(v + ε) + β and y = swish(h), row by row; all [B,H].
+  virtual void normalise(View<const T> a, const Normalisation<T>& norm, View<T> h, View<T> y) = 0;
+  /// dy, slopes in y = swish(h), becomes those in h; both [B,H].
+  virtual void swish_backward(View<const T> h, View<T> dy) = 0;
+  /// dh, slopes in h, becomes those in a; and dscale, dshift [1,H], slopes in γ and β (`add`: added
+  /// to what is there; may both be empty).
+  virtual void normalise_backward(View<const T> a, const Normalisation<T>& norm, bool add,
+                                  View<T> dscale, View<T> dshift, View<T> dh) = 0;
+  /// sum += Σ_rows (a − μ), squares += Σ_rows (a − μ)²; a [B,H], the others [1,H].
+  virtual void add_deviations(View<const T> a, View<const T> mean, View<T> sum,
+                              View<T> squares) = 0;
+  /// Each value of y becomes max(·, 0).
+  virtual void rectify(View<T> y) = 0;
 
   /// v_t = Σ_c g_t[:,c] ∘ y_{e(t,c)} (MMoE, Ma et al. 2018, eq. 6); v a stack of T [B,H].
   virtual void mix(const Mixture<T>& mixture, Stack<T> v) = 0;

@@ -46,6 +46,13 @@ class CpuBackend final : public Backend<T> {
                        View<T> drho) override;
   void drop_weights(View<T> g, T probability, const RandomRows& random) override;
   void add_entropy_slope(View<const T> g, T factor, View<T> du) override;
+  void add_share_slope(View<const T> g, View<const T> p, T factor, View<T> du) override;
+  void normalise(View<const T> a, const Normalisation<T>& norm, View<T> h, View<T> y) override;
+  void swish_backward(View<const T> h, View<T> dy) override;
+  void normalise_backward(View<const T> a, const Normalisation<T>& norm, bool add, View<T> dscale,
+                          View<T> dshift, View<T> dh) override;
+  void add_deviations(View<const T> a, View<const T> mean, View<T> sum, View<T> squares) override;
+  void rectify(View<T> y) override;
   void mix(const Mixture<T>& mixture, Stack<T> v) override;
   void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg, bool relu,
                     bool add, Stack<T> du, ExpertStack<T> dy) override;

@@ -45,6 +45,14 @@ void CpuBackend<T>::add_entropy_slope(View<const T> g, T factor, View<T> du) {
   for (int r = 0; r < g.rows; ++r) math::add_entropy_slope(g.row(r), factor, du.row(r), g.cols);
 }
 
+template <class T>
+void CpuBackend<T>::add_share_slope(View<const T> g, View<const T> p, T factor, View<T> du) {
+  MILLRACE_CHECK(du.has_shape(g.rows, g.cols) && p.has_shape(1, g.cols));
+  for (int r = 0; r < g.rows; ++r) {
+    math::add_share_slope(g.row(r), p.data, factor, du.row(r), g.cols);
+  }
+}
+
 template void CpuBackend<float>::temper(View<const float>, float, Stack<float>);
 template void CpuBackend<double>::temper(View<const double>, double, Stack<double>);
 template void CpuBackend<float>::temper_backward(View<const float>, float, Stack<const float>, bool,
@@ -55,5 +63,9 @@ template void CpuBackend<float>::drop_weights(View<float>, float, const RandomRo
 template void CpuBackend<double>::drop_weights(View<double>, double, const RandomRows&);
 template void CpuBackend<float>::add_entropy_slope(View<const float>, float, View<float>);
 template void CpuBackend<double>::add_entropy_slope(View<const double>, double, View<double>);
+template void CpuBackend<float>::add_share_slope(View<const float>, View<const float>, float,
+                                                 View<float>);
+template void CpuBackend<double>::add_share_slope(View<const double>, View<const double>, double,
+                                                  View<double>);
 
 }  // namespace millrace

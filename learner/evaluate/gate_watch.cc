@@ -9,7 +9,6 @@ namespace millrace {
 namespace {
 
 constexpr std::uint64_t kWindowRows = 1'024;
-constexpr std::string_view kValue = "evaluate/gates";
 
 void save_tally(const GateTally& tally, ByteWriter& writer) {
   writer.put(tally.rows);
@@ -57,13 +56,12 @@ std::string_view to_string(GateReport::Alarm alarm) {
   return "?";
 }
 
-GateWatch::GateWatch(std::vector<std::string> tasks, std::vector<std::vector<std::string>> experts,
-                     const GateWatchOptions& options)
-    : options_(options) {
-  MILLRACE_CHECK(tasks.size() == experts.size());
-  for (std::size_t t = 0; t < tasks.size(); ++t) {
-    any_ |= !experts[t].empty();
-    gates_.push_back({std::move(tasks[t]), std::move(experts[t]), {}, {}});
+GateWatch::GateWatch(std::vector<WatchedGate> gates, const GateWatchOptions& options,
+                     std::string value)
+    : options_(options), value_(std::move(value)) {
+  for (WatchedGate& gate : gates) {
+    any_ |= !gate.experts.empty();
+    gates_.push_back({{std::move(gate)}, {}, {}});
   }
 }
 
@@ -92,7 +90,8 @@ void GateWatch::close(Gate& gate, std::uint64_t rows) {
                                                      : Alarm::kNone;
   if (alarm == gate.alarm) return;
   gate.alarm = alarm;
-  const std::string of = "the gate of " + gate.task;
+  const std::string of = (gate.task.empty() ? "the shared gate" : "the gate of " + gate.task) +
+                         (gate.lower ? " at level " + std::to_string(gate.level) : "");
   const std::string at = " (entropy " + shown(entropy) + " of the greatest)";
   switch (alarm) {
     case Alarm::kEven:
@@ -117,6 +116,8 @@ std::vector<GateReport> GateWatch::report() const {
     if (gate.experts.empty() || tally.rows == 0) continue;
     GateReport& report = reports.emplace_back();
     report.task = gate.task;
+    report.level = gate.level;
+    report.lower = gate.lower;
     report.rows = tally.rows;
     report.entropy = tally.mean_entropy();
     report.experts = gate.experts;
@@ -140,11 +141,11 @@ void GateWatch::save(StateChanges& changes) {
     save_tally(gate.closed, writer);
     writer.put(gate.alarm);
   }
-  changes.values.push_back({std::string(kValue), writer.take()});
+  changes.values.push_back({value_, writer.take()});
 }
 
 bool GateWatch::restore(std::string_view name, std::string_view bytes) {
-  if (name != kValue) return false;
+  if (name != value_) return false;
   ByteReader reader(bytes);
   for (Gate& gate : gates_) {
     gate.open = restored_tally(gate.experts, reader);

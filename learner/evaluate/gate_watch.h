@@ -17,7 +17,9 @@ struct GateReport {
   /// Of the last window: how even the mixture was. kEven: the experts are not told apart;
   /// kCollapsed: one of them has everything.
   enum class Alarm : std::uint8_t { kNone, kEven, kCollapsed };
-  std::string task;
+  std::string task;    ///< Empty: the shared stream's.
+  int level = 0;       ///< From 0;
+  bool lower = false;  ///< below the top one, whose gates the towers read.
   std::uint64_t rows = 0;
   double entropy =
       0;  ///< Mean H(g) / ln n: 1 where all experts weigh alike, 0 where one has it all.
@@ -30,39 +32,46 @@ struct GateReport {
 /// "none", "even", "collapsed".
 std::string_view to_string(GateReport::Alarm alarm);
 
+/// A gate to be watched. Without experts there is none.
+struct WatchedGate {
+  std::string task;  ///< As in GateReport.
+  int level = 0;
+  bool lower = false;
+  std::vector<std::string> experts = {};
+};
+
 /// Watches the gates of a model (algorithms 2.3): measurements of a batch every so many steps make
 /// windows, and a gate of two experts or more whose mean entropy over a whole window is outside the
 /// options' band gives an alarm, once, until it is inside again. No alarm before `warmup_rows` rows
 /// were learned: gates start even. Memory: two tallies a gate. Threads: one at a time.
 class GateWatch {
  public:
-  /// experts[t]: the names of the experts of task t's gate; empty where it has none.
-  GateWatch(std::vector<std::string> tasks, std::vector<std::vector<std::string>> experts,
-            const GateWatchOptions& options);
+  /// `value`: the name of what is saved of them.
+  GateWatch(std::vector<WatchedGate> gates, const GateWatchOptions& options,
+            std::string value = "evaluate/gates");
 
   /// Whether this step is to be measured.
   bool is_due(std::uint64_t step) const;
-  /// Takes a measurement, tallies [T], of a model that has learned `rows` rows.
+  /// Takes a measurement, a tally for each gate, of a model that has learned `rows` rows.
   void add(std::span<const GateTally> tallies, std::uint64_t rows);
   /// What there is to tell, each once, for the log.
   std::vector<std::string> take_notices();
 
-  /// Only tasks with a gate that was measured.
+  /// Only gates that were measured.
   std::vector<GateReport> report() const;
   void save(StateChanges& changes);
   /// Returns whether the value is its own. Error: throws StateError.
   bool restore(std::string_view name, std::string_view bytes);
 
  private:
-  struct Gate {
-    std::string task;
-    std::vector<std::string> experts;
+  struct Gate : WatchedGate {
     GateTally open, closed;
     GateReport::Alarm alarm = GateReport::Alarm::kNone;
   };
   void close(Gate& gate, std::uint64_t rows);
 
   const GateWatchOptions options_;
+  const std::string value_;
   std::vector<Gate> gates_;
   std::vector<std::string> notices_;
   bool any_ = false;

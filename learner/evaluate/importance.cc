@@ -25,8 +25,11 @@ Importance::Importance(const Schema& schema, const ImportanceOptions& options)
   const auto& keys = schema.key_features();
   for (std::size_t column = 0; column < keys.size(); ++column) {
     const auto feature = static_cast<std::size_t>(keys[column]);
-    if (schema.features()[feature].kind != FeatureKind::kCategorical || options.ids == 0) continue;
+    const FeatureKind kind = schema.features()[feature].kind;
+    const bool bag = kind == FeatureKind::kBag;
+    if ((kind != FeatureKind::kCategorical && !bag) || options.ids == 0) continue;
     ids_[feature].column = static_cast<int>(column);
+    ids_[feature].bag = bag;
   }
 }
 
@@ -58,6 +61,47 @@ void Importance::take(int task, View<const float> x, View<const float> dx,
   }
 }
 
+void Importance::take_elements(int task, const Batch& batch, View<const float> dx,
+                               std::span<const double> slope, const RowOf& row_of) {
+  const bool is_loss = options_.measure == ImportanceMeasure::kLoss;
+  const auto T = static_cast<std::size_t>(tasks_), k = static_cast<std::size_t>(task);
+  for (int f = 0; f < features_; ++f) {
+    Ids& ids = ids_[static_cast<std::size_t>(f)];
+    if (!ids.bag) continue;
+    const KeyColumn& column = batch.columns[static_cast<std::size_t>(ids.column)];
+    const auto rows = static_cast<std::size_t>(dx.rows);
+    ids.elements.resize((rows == 0 ? 0 : column.ends[rows - 1]) * T);
+    const bool mean = schema_.features()[static_cast<std::size_t>(f)].pooling == Pooling::kMean;
+    std::size_t element = 0;
+    for (int r = 0; r < dx.rows; ++r) {
+      const std::size_t end = column.ends[static_cast<std::size_t>(r)];
+      const double share = mean && end > element ? 1.0 / static_cast<double>(end - element) : 1;
+      const float* const slopes = dx.row(r) + schema_.input_offset(f);
+      for (; element < end; ++element) {
+        const float* const row = row_of(f, column.keys[element]);
+        double sum = 0;
+        for (int d = 0; row != nullptr && d < schema_.input_width(f); ++d) {
+          sum += options_.measure == ImportanceMeasure::kGradient
+                     ? std::fabs(double{slopes[d]})
+                     : double{row[d]} * double{slopes[d]};
+        }
+        if (is_loss) sum *= slope[static_cast<std::size_t>(r)];
+        ids.elements[element * T + k] = std::fabs(share * sum);
+      }
+    }
+  }
+}
+
+void Importance::add_elements(Ids& ids, const Batch& batch, std::size_t row, double weight) {
+  const KeyColumn& column = batch.columns[static_cast<std::size_t>(ids.column)];
+  const auto T = static_cast<std::size_t>(tasks_);
+  if (ids.elements.empty()) return;
+  for (std::size_t e = row == 0 ? 0 : column.ends[row - 1]; e < column.ends[row]; ++e) {
+    if (column.keys[e] == kMissingKey) continue;
+    add_id(ids, column.keys[e], weight, ids.elements.data() + e * T);
+  }
+}
+
 void Importance::add(const Batch& batch) {
   const int rows = rows_of(batch);
   const auto T = static_cast<std::size_t>(tasks_), F = static_cast<std::size_t>(features_);
@@ -76,11 +120,16 @@ void Importance::add(const Batch& batch) {
       }
       Ids& ids = ids_[f];
       if (ids.column < 0) continue;
+      if (ids.bag) {
+        add_elements(ids, batch, r, weight);
+        continue;
+      }
       const std::uint64_t key = batch.columns[static_cast<std::size_t>(ids.column)].keys[r];
       if (key != kMissingKey) add_id(ids, key, weight, values);
     }
     ++rows_;
   }
+  for (Ids& ids : ids_) ids.elements.clear();
   changed_ = true;
 }
 

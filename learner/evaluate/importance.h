@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,10 +15,10 @@
 
 namespace millrace {
 
-/// One id of a categorical feature.
+/// One id of a categorical feature or a bag.
 struct IdImportance {
   std::uint64_t key = 0;       ///< As in KeyColumn.
-  double weight = 0;           ///< Of its sampled rows, since it is counted.
+  double weight = 0;           ///< Of its sampled rows (in a bag, elements), since it is counted.
   std::vector<double> values;  ///< [T] Mean over these rows.
 };
 
@@ -25,7 +26,7 @@ struct IdImportance {
 struct FeatureImportance {
   std::string name;
   std::vector<double> values;     ///< [T]
-  std::vector<IdImportance> ids;  ///< Of a categorical feature, those that add up to most, by that.
+  std::vector<IdImportance> ids;  ///< Those that add up to most, by that.
 };
 
 struct ImportanceReport {
@@ -45,7 +46,8 @@ struct ImportanceReport {
 /// then fading with that length. Ids: the 4 · `ids` of a feature that add up to most over all
 /// tasks, by Space-Saving (Metwally et al. 2005): a new one takes the place of the least, and what
 /// that had counts for it in the order, but not in its means; all halve with every 20,000 rows.
-/// Of bags the feature alone is known. Memory: 8 bytes a task and feature, and an id and task 16.
+/// Of a bag's element it is |Σ_d s w_d ∂z_k/∂x_d|, w the element's own row and s its share of the
+/// pooled x; an id without a row adds 0. Memory: 8 bytes a task and feature, and an id and task 16.
 /// Threads: one at a time.
 class Importance {
  public:
@@ -62,6 +64,12 @@ class Importance {
   /// model with several tables a feature, D is a multiple of the schema's width. `slope` [n]: the
   /// loss's slope in z_k, NaN where the label is not known; empty unless `measure` is `loss`.
   void take(int task, View<const float> x, View<const float> dx, std::span<const double> slope);
+  /// The row of a key of a feature, [the feature's width]; null where it has none.
+  using RowOf = std::function<const float*(int feature, std::uint64_t key)>;
+  /// Task k's part of the bags' elements, after `take` of the same. Without it no id of a bag is
+  /// known.
+  void take_elements(int task, const Batch& batch, View<const float> dx,
+                     std::span<const double> slope, const RowOf& row_of);
   /// Ends a sample: all tasks have been taken.
   void add(const Batch& batch);
 
@@ -82,9 +90,12 @@ class Importance {
   };
   struct Ids {
     int column = -1;  ///< In Batch::columns; −1: no ids are kept.
+    bool bag = false;
+    std::vector<double> elements;  ///< Of a bag: [n, T] of the sample in progress, as values_.
     double weight = 0;
     std::vector<Id> entries;
   };
+  void add_elements(Ids& ids, const Batch& batch, std::size_t row, double weight);
   void add_id(Ids& ids, std::uint64_t key, double weight, const double* values);
   std::string stamp() const;
 

@@ -42,6 +42,9 @@ struct Activations {
   /// The transposes of the weights' matrices, each where the block of weights has the matrix; null:
   /// nobody keeps them.
   const T* transposed = nullptr;
+  /// Where gates have a load-balance penalty: the means of all their weights over the batch, on the
+  /// device.
+  const T* gate_means = nullptr;
 
   /// The slab's matrix for the `rows` rows of the present pass; it holds what was last written.
   View<T> view(Slab slab, int rows) const {

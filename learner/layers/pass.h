@@ -21,4 +21,21 @@ struct Pass {
   double batch_rows = 0;
 };
 
+/// Calls `run(first, count)` for each stretch of rows that weigh something; all of them if
+/// `weights` is empty.
+template <class Run>
+void for_weighty_rows(std::span<const float> weights, int rows, const Run& run) {
+  if (weights.empty()) {
+    run(0, rows);
+    return;
+  }
+  const auto weighs = [&](int r) { return weights[static_cast<std::size_t>(r)] != 0; };
+  for (int r = 0; r < rows;) {
+    int end = r;
+    while (end < rows && weighs(end)) ++end;
+    if (end > r) run(r, end - r);
+    r = end + 1;
+  }
+}
+
 }  // namespace millrace

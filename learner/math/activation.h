@@ -37,4 +37,14 @@ MILLRACE_HD T softplus(T z) {
   return (z > 0 ? z : T(0)) + log1p(exp(-fabs(z)));
 }
 
+/// swish(z) = z σ(z) (Ramachandran et al. 2017), and its slope; s = σ(z).
+template <class T>
+MILLRACE_HD T swish(T z, T s) {
+  return z * s;
+}
+template <class T>
+MILLRACE_HD T swish_slope(T z, T s) {
+  return s * (1 + z * (1 - s));
+}
+
 }  // namespace millrace::math

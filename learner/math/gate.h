@@ -44,4 +44,15 @@ MILLRACE_HD void add_entropy_slope(const T* g, T factor, T* du, int E) {
   for (int e = 0; e < E; ++e) du[e] += g[e] > 0 ? factor * g[e] * (log(g[e]) - mean) : T(0);
 }
 
+/// du_e += factor · ∂(Σ_j p_j g_j)/∂u_e = factor · g_e (p_e − Σ_j g_j p_j), g = softmax(u). With p
+/// the mean of g over n rows and factor 2E/n it is a row's share of the slope of CV²(Σ_rows g) =
+/// E Σ_e p_e² − 1, the load-balance penalty (Shazeer et al. 2017, eq. 6–7, for weights that sum to
+/// 1).
+template <class T>
+MILLRACE_HD void add_share_slope(const T* g, const T* p, T factor, T* du, int E) {
+  T mean = 0;
+  for (int e = 0; e < E; ++e) mean += g[e] * p[e];
+  for (int e = 0; e < E; ++e) du[e] += factor * g[e] * (p[e] - mean);
+}
+
 }  // namespace millrace::math

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "learner/layers/activations.h"
+#include "learner/model/gate_tally.h"
 #include "learner/model/parameter_block.h"
 
 namespace millrace {
@@ -42,8 +44,8 @@ class Backbone {
   /// has none in the others. `first`: the first loss of this backward pass; the others add. If
   /// `last_shared` has a block, this loss's gradient of the layer `last_shared()` goes there, its
   /// slots one after another.
-  virtual void backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers,
-                            bool first, const Activations<T>& at,
+  virtual void backward_top(const T* weights, View<const T> x, Stack<const T> dv,
+                            std::span<const int> towers, bool first, const Activations<T>& at,
                             GradientTarget<T> last_shared) const = 0;
 
   /// Everything below, for all losses together; overwrites dx (no slope in x is formed if it is
@@ -56,6 +58,12 @@ class Backbone {
   virtual void transpose(Backend<T>& backend, const T* weights, bool inputs,
                          T* transposed) const = 0;
 
+  /// Moves what follows the rows instead of a gradient (running statistics), by what passes over a
+  /// batch with `rows` rows that weigh something left in its places in `gradients`, which become 0.
+  /// What belongs to a task that does not learn (`learns` [T]) stays as it is.
+  virtual void follow(T* gradients, double rows, std::span<const std::uint8_t> learns,
+                      T* weights) const = 0;
+
   /// Names of the slots (weights alone) of the last layer that all tasks share (algorithms 2.7).
   virtual std::vector<std::string> last_shared() const = 0;
 
@@ -66,10 +74,20 @@ class Backbone {
   virtual Stack<T> forward_candidates(const T* weights, View<const T> shared,
                                       View<const T> candidates, const Activations<T>& at) const = 0;
 
+  /// The weights of all gates of all levels in a row; and adds those of the rows of the last
+  /// `forward` in `at` that weigh something to sums [gate_weights()].
+  virtual int gate_weights() const = 0;
+  virtual void add_gate_weights(const Activations<T>& at, int rows,
+                                std::span<double> sums) const = 0;
+
   /// The names of the experts that task t's gate weighs, by column; none without gates.
   virtual std::vector<std::string> gate_experts(int task) const = 0;
   /// Task t's gate in the last `forward` in `at`; without one its `g` is empty.
   virtual Mixture<T> gate(const Activations<T>& at, int rows, int task) const = 0;
+  /// Those below the top level, level by level, the shared one last; and the i-th of them in the
+  /// last `forward`.
+  virtual std::vector<LowerGate> lower_gates() const = 0;
+  virtual Mixture<T> lower_gate(const Activations<T>& at, int rows, int i) const = 0;
 };
 
 }  // namespace millrace

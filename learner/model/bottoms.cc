@@ -175,8 +175,8 @@ Mixture<T> Bottoms<T>::mixture(const Activations<T>& at, int rows) const {
 }
 
 template <class T>
-void Bottoms<T>::backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers,
-                              bool first, const Activations<T>& at,
+void Bottoms<T>::backward_top(const T* /*weights*/, View<const T> x, Stack<const T> dv,
+                              std::span<const int> towers, bool first, const Activations<T>& at,
                               GradientTarget<T> last_shared) const {
   const int rows = x.rows;
   const Stack<T> sum = slopes_of(above_.size(), at, rows);

@@ -24,18 +24,24 @@ class Bottoms final : public Backbone<T> {
   int outputs() const override;
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
-  void backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers, bool first,
-                    const Activations<T>& at, GradientTarget<T> last_shared) const override;
+  void backward_top(const T* /*weights*/, View<const T> x, Stack<const T> dv,
+                    std::span<const int> towers, bool first, const Activations<T>& at,
+                    GradientTarget<T> last_shared) const override;
   void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
                      GradientTarget<T> target, bool by_loss, View<T> dx) const override;
   void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const override;
+  void follow(T*, double, std::span<const std::uint8_t>, T*) const override {}
   std::vector<std::string> last_shared() const override;
   int context_units() const override { return count_ * width_; }
   void forward_context(const T* weights, View<const T> context, View<T> shared) const override;
   Stack<T> forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                               const Activations<T>& at) const override;
+  int gate_weights() const override { return 0; }
+  void add_gate_weights(const Activations<T>&, int, std::span<double>) const override {}
   std::vector<std::string> gate_experts(int task) const override;
   Mixture<T> gate(const Activations<T>& at, int rows, int task) const override;
+  std::vector<LowerGate> lower_gates() const override { return {}; }
+  Mixture<T> lower_gate(const Activations<T>&, int, int) const override { return {}; }
 
  private:
   std::string name(int bottom) const;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "learner/base/check.h"
 #include "learner/model/expert_level.h"
 
 namespace millrace {
@@ -8,22 +9,6 @@ namespace {
 
 /// What softplus makes `value` of.
 double before_softplus(double value) { return value + std::log(-std::expm1(-value)); }
-
-/// Calls `run(first, count)` for each stretch of rows that weigh something.
-template <class Run>
-void for_weighty(std::span<const float> weights, int rows, const Run& run) {
-  if (weights.empty()) {
-    run(0, rows);
-    return;
-  }
-  const auto weighs = [&](int r) { return weights[static_cast<std::size_t>(r)] != 0; };
-  for (int r = 0; r < rows;) {
-    int end = r;
-    while (end < rows && weighs(end)) ++end;
-    if (end > r) run(r, end - r);
-    r = end + 1;
-  }
-}
 
 }  // namespace
 
@@ -63,10 +48,23 @@ void ExpertLevel<T>::backward_weigh(const Gates& gates, const T* weights, int ro
   if (options_.gate_entropy > 0 && pass != nullptr && pass->training && pass->batch_rows > 0) {
     const Stack<const T> g = side_by_side(at.view(gates.g, rows), gates.count);
     const auto factor = static_cast<T>(options_.gate_entropy / pass->batch_rows);
-    for_weighty(pass->row_weights, rows, [&](int first, int count) {
+    for_weighty_rows(pass->row_weights, rows, [&](int first, int count) {
       for (int t = 0; t < g.count; ++t) {
         at.backend.add_entropy_slope(g[t].rows_from(first, count), factor,
                                      du[t].rows_from(first, count));
+      }
+    });
+  }
+  if (options_.load_balance > 0 && pass != nullptr && pass->training && pass->batch_rows > 0) {
+    MILLRACE_CHECK(at.gate_means != nullptr);
+    const Stack<const T> g = side_by_side(at.view(gates.g, rows), gates.count);
+    const int n = gates.weights;
+    const auto factor = static_cast<T>(options_.load_balance * 2 * n / pass->batch_rows);
+    for_weighty_rows(pass->row_weights, rows, [&](int first, int count) {
+      for (int t = 0; t < g.count; ++t) {
+        const View<const T> means{at.gate_means + gates.first_weight + t * n, 1, n};
+        at.backend.add_share_slope(g[t].rows_from(first, count), means, factor,
+                                   du[t].rows_from(first, count));
       }
     });
   }
@@ -80,6 +78,30 @@ void ExpertLevel<T>::backward_weigh(const Gates& gates, const T* weights, int ro
     for (int t = 0; t < du.count; ++t) {
       at.backend.scale(du[t], static_cast<T>(1 / options_.gate_temperature));
     }
+  }
+}
+
+template <class T>
+int ExpertLevel<T>::gate_weights() const {
+  return shape_.gates * shape_.gate_weights + shape_.shared_gate_weights;
+}
+
+template <class T>
+void ExpertLevel<T>::add_gate_weights(const Activations<T>& at, int rows,
+                                      std::span<double> sums) const {
+  std::vector<T> values;
+  for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
+    if (gates == nullptr) continue;
+    const View<T> g = at.view(gates->g, rows);
+    values.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(g.cols));
+    const View<T> host{values.data(), rows, g.cols};
+    at.backend.download(g, host);
+    double* const to = sums.data() + gates->first_weight - shape_.first_weight;
+    for_weighty_rows(at.pass->row_weights, rows, [&](int first, int count) {
+      for (int r = first; r < first + count; ++r) {
+        for (int c = 0; c < g.cols; ++c) to[c] += static_cast<double>(host(r, c));
+      }
+    });
   }
 }
 
@@ -102,6 +124,12 @@ void ExpertLevel<T>::append_temperatures(const Gates& gates,
   }
 }
 
+template int ExpertLevel<float>::gate_weights() const;
+template int ExpertLevel<double>::gate_weights() const;
+template void ExpertLevel<float>::add_gate_weights(const Activations<float>&, int,
+                                                   std::span<double>) const;
+template void ExpertLevel<double>::add_gate_weights(const Activations<double>&, int,
+                                                    std::span<double>) const;
 template Stack<float> ExpertLevel<float>::logits(const Gates&, const Activations<float>&,
                                                  int) const;
 template void ExpertLevel<float>::weigh(const Gates&, const float*, int,

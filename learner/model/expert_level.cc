@@ -67,11 +67,13 @@ ExpertLevel<T>::ExpertLevel(const LevelShape& shape, const ModelOptions& options
                               shape.tasks, offset, plan);
     const int stream = shape.one_input ? 0 : shape.tasks;
     const int before = shape.one_input ? shape.gates * gates_.first_width : 0;
+    shared_gate_->first_weight += shape.gates * shape.gate_weights;
     shared_gate_->places.emplace_back(
         stream, streams_[static_cast<std::size_t>(stream)].gate_column + before);
   }
   mixed_ = plan.reserve((shape.gates + (has_shared_gate ? 1 : 0)) * outputs_);
   loss_slope_ = plan.reserve((own_all + shape.shared) * outputs_);
+  last_slope_ = plan.reserve(options_.expert_norm ? outputs_ : 0);
 }
 
 template <class T>
@@ -91,14 +93,18 @@ auto ExpertLevel<T>::make_stream(typename Stream::Reads reads, int task, int fir
   const int gates = task_gates * gate_width(shape_.gate_weights) +
                     (shared_gate ? gate_width(shape_.shared_gate_weights) : 0);
   stream.width = stream.gate_column + gates;
-  stream.relu = stream.gate_column + (linear_gates_ ? 0 : gates);
+  // The experts' outputs come after the norm; so do the gates' first layers (`normalise`).
+  const bool bends = experts == 0 || !options_.expert_norm || options_.expert_layers.size() > 1;
+  stream.relu = bends ? stream.gate_column + (linear_gates_ ? 0 : gates) : 0;
   stream.biased = stream.gate_column + (linear_gates_ && !options_.gate_bias ? 0 : gates);
   stream.weight = take(offset, long{shape_.inputs} * stream.width);
   stream.bias = take(offset, stream.biased);
   stream.first = plan.reserve(stream.width);
   stream.slope = plan.reserve(stream.width);
-  stream.above = MlpBank<T>(experts, width, after_the_first(options_.expert_layers),
-                            MlpBank<T>::Last::kRelu, offset, plan);
+  stream.above = MlpBank<T>(
+      experts, width, after_the_first(options_.expert_layers),
+      options_.expert_norm ? MlpBank<T>::Last::kLinear : MlpBank<T>::Last::kRelu, offset, plan);
+  if (options_.expert_norm) reserve_norm(stream, offset, plan);
   const int own_all = shape_.own * shape_.tasks;
   for (int e = std::max(first_expert, own_all); e < first_expert + experts; ++e) {
     stream.shared.push_back(stream.above.member(e - first_expert));
@@ -116,6 +122,7 @@ auto ExpertLevel<T>::make_gates(const std::string& kind, int count, int weights,
   gates.weights = weights;
   gates.reach = reach;
   gates.first_gate = first_gate;
+  gates.first_weight = shape_.first_weight;
   gates.first_width = linear_gates_ ? weights : options_.gate_layers[0];
   std::vector<int> above;
   if (!linear_gates_) {
@@ -185,6 +192,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
     append_bank_slots(
         stream.above, [&](int i) { return expert_name(stream.first_expert + i); },
         [&](int i) { return task_of(stream.first_expert + i); }, 1, 2, slots);
+    if (options_.expert_norm) append_norms(stream, slots);
   }
   for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
     if (gates == nullptr) continue;
@@ -247,10 +255,17 @@ Stack<T> ExpertLevel<T>::gate_part(const Gates& gates, Slab Stream::*slab, const
 }
 
 template <class T>
-Stack<T> ExpertLevel<T>::stream_outputs(const Stream& stream, const Activations<T>& at,
-                                        int rows) const {
+Stack<T> ExpertLevel<T>::stream_last(const Stream& stream, const Activations<T>& at,
+                                     int rows) const {
   if (stream.above.empty()) return first_part(stream, &Stream::first, at, rows);
   return side_by_side(at.view(stream.above.layers().back().output, rows), stream.experts);
+}
+
+template <class T>
+Stack<T> ExpertLevel<T>::stream_outputs(const Stream& stream, const Activations<T>& at,
+                                        int rows) const {
+  if (!options_.expert_norm) return stream_last(stream, at, rows);
+  return side_by_side(at.view(stream.output, rows), stream.experts);
 }
 
 template <class T>
@@ -311,6 +326,7 @@ void ExpertLevel<T>::after_first(const T* weights, int rows, const Activations<T
   for (const Stream& stream : streams_) {
     stream.above.forward(weights, first_part(stream, &Stream::first, at, rows), at);
   }
+  if (options_.expert_norm) normalise(weights, rows, at);
   for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
     if (gates == nullptr) continue;
     gates->above->forward(weights, gate_part(*gates, &Stream::first, at, rows), at);
@@ -346,7 +362,7 @@ void ExpertLevel<T>::backward_gates(const Gates& gates, Stack<const T> dv,
     Mixture<T> some = mixture(gates, at, rows);
     some.g = part_of(some.g, t, count);
     some.first_gate += t;
-    at.backend.mix_backward(some, part_of(dv, t, count), {}, true, add || i > 0,
+    at.backend.mix_backward(some, part_of(dv, t, count), {}, !options_.expert_norm, add || i > 0,
                             part_of(target, t, count), dy);
   }
   for (std::size_t i = 0; !first && i < which.size(); ++i) {
@@ -355,9 +371,10 @@ void ExpertLevel<T>::backward_gates(const Gates& gates, Stack<const T> dv,
 }
 
 template <class T>
-void ExpertLevel<T>::backward_mix(const LevelInputs<const T>& x, Stack<const T> dv,
-                                  View<const T> shared_dv, std::span<const int> which, bool first,
-                                  const Activations<T>& at, GradientTarget<T> shared_last) const {
+void ExpertLevel<T>::backward_mix(const T* weights, const LevelInputs<const T>& x,
+                                  Stack<const T> dv, View<const T> shared_dv,
+                                  std::span<const int> which, bool first, const Activations<T>& at,
+                                  GradientTarget<T> shared_last) const {
   const int rows = dv.first.rows, own_all = shape_.own * shape_.tasks;
   const ExpertStack<T> sum = experts(&ExpertLevel::stream_slopes, at, rows);
   const ExpertStack<T> dy = first ? sum : loss_slopes(at, rows);
@@ -366,11 +383,13 @@ void ExpertLevel<T>::backward_mix(const LevelInputs<const T>& x, Stack<const T> 
     const int shared_gate[] = {0};
     backward_gates(*shared_gate_, shared_dv, shared_gate, first, true, dy, at);
   }
+  if (options_.expert_norm) swish_backward(dy, at, rows);
   if (shared_last.block != nullptr) {
     const Stream& stream = streams_[shape_.one_input ? 0 : static_cast<std::size_t>(shape_.tasks)];
     T* dw = shared_last.block;
     for (int i = 0; i < shape_.shared; ++i) {
-      const View<const T> slope = dy[own_all + i];
+      View<const T> slope = dy[own_all + i];
+      if (options_.expert_norm) slope = before_norm(weights, i, slope, at);
       if (stream.above.empty()) {
         at.backend.dense_weights_backward(input(x, stream), slope, shared_last.add,
                                           View<T>{dw, shape_.inputs, outputs_}, {});
@@ -401,6 +420,7 @@ void ExpertLevel<T>::backward_rest(const T* weights, const LevelInputs<const T>&
                            gate_part(*gates, &Stream::slope, at, rows));
   }
   for (const Stream& stream : streams_) {
+    if (options_.expert_norm) normalise_backward(weights, stream, rows, at, target);
     if (!stream.above.empty() && stream.experts > 0) {
       const bool known = by_loss && static_cast<int>(stream.shared.size()) == stream.experts;
       stream.above.backward(weights, first_part(stream, &Stream::first, at, rows), true,
@@ -457,14 +477,17 @@ std::vector<std::string> ExpertLevel<T>::last_shared() const {
 template <class T>
 std::vector<std::string> ExpertLevel<T>::gate_experts(int gate) const {
   std::vector<std::string> names;
-  for (int c = 0; c < gates_.weights; ++c) {
-    names.push_back(expert_name(gates_.reach.expert(gate, c)));
+  const bool shared = gate == gates_.count;
+  const Gates& of = shared ? *shared_gate_ : gates_;
+  for (int c = 0; c < of.weights; ++c) {
+    names.push_back(expert_name(of.reach.expert(shared ? of.first_gate : gate, c)));
   }
   return names;
 }
 
 template <class T>
 Mixture<T> ExpertLevel<T>::gate(const Activations<T>& at, int rows, int gate) const {
+  if (gate == gates_.count) return mixture(*shared_gate_, at, rows);
   Mixture<T> one = mixture(gates_, at, rows);
   one.g = part_of(one.g, gate, 1);
   one.first_gate += gate;

@@ -31,6 +31,7 @@ struct LevelShape {
   bool own_alone = false;    ///< Only its own task's loss reaches an own expert,
   bool gates_alone = false;  ///< and a task's gate;
   bool but_first = false;    ///< but for the first task's, which all losses reach.
+  int first_weight = 0;      ///< Of its gates', among those of all levels.
 };
 
 /// What a level's streams read, or the slopes in that: T tasks, the shared one (with `one_input`
@@ -51,7 +52,14 @@ struct LevelInputs {
 ///
 /// First layers of all experts and gates that read one input are one product, x [B,D] → first
 /// [B,N]: | its experts | its gates |; the layers above are batched. With `gate_entropy` λ the loss
-/// has −λ H(g_t) of every gate, in the mean over the rows of the batch that weigh something.
+/// has −λ H(g_t) of every gate, in the mean over the rows of the batch that weigh something; with
+/// `load_balance` λ it has λ CV²(Σ_rows g_t) of every gate, over the same rows: E Σ_c p_c² − 1, p
+/// the mean of g_t, which must be known before the first backward pass.
+///
+/// With `expert_norm` an expert's last layer a is linear and y = swish(γ ∘ (a − μ)/√(v + ε) + β)
+/// (math/normalise.h). μ and v are of the rows learned before this step: they stand among the
+/// weights, where no gradient moves them, and a training pass leaves what `follow` needs in their
+/// place among the gradients.
 /// Threads: immutable after construction; all that changes is in the caller's Activations.
 template <class T>
 class ExpertLevel {
@@ -74,17 +82,27 @@ class ExpertLevel {
   /// gate's: those in logits and experts. `first`: overwrites them (of gates that are not listed by
   /// 0), otherwise adds to them. With `shared_last`, this call's share of the last layer of the
   /// shared experts goes there.
-  void backward_mix(const LevelInputs<const T>& x, Stack<const T> dv, View<const T> shared_dv,
-                    std::span<const int> which, bool first, const Activations<T>& at,
-                    GradientTarget<T> shared_last) const;
+  void backward_mix(const T* weights, const LevelInputs<const T>& x, Stack<const T> dv,
+                    View<const T> shared_dv, std::span<const int> which, bool first,
+                    const Activations<T>& at, GradientTarget<T> shared_last) const;
   /// The rest, once; overwrites dx where it is not empty.
   void backward_rest(const T* weights, const LevelInputs<const T>& x, const Activations<T>& at,
                      GradientTarget<T> target, bool by_loss, const LevelInputs<T>& dx) const;
   /// As `Backbone::transpose`; `inputs`: somebody wants slopes in this level's inputs.
   void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const;
 
+  /// As Backbone::follow.
+  void follow(T* gradients, double rows, std::span<const std::uint8_t> learns, T* weights) const;
+
+  /// The weights of all its gates in a row.
+  int gate_weights() const;
+  /// Adds these, of rows of the last pass that weigh something, to sums [gate_weights()].
+  void add_gate_weights(const Activations<T>& at, int rows, std::span<double> sums) const;
+
   /// Names of the shared experts' last weights.
   std::vector<std::string> last_shared() const;
+  /// The tasks' gates, and behind them, where there is one, the shared gate.
+  int all_gates() const { return gates_.count + (shared_gate_ ? 1 : 0); }
   std::vector<std::string> gate_experts(int gate) const;
   Mixture<T> gate(const Activations<T>& at, int rows, int gate) const;
 
@@ -107,6 +125,10 @@ class ExpertLevel {
     long weight = 0, bias = 0;
     Slab first, slope;
     MlpBank<T> above;                ///< The experts' further layers.
+    long scale = 0, shift = 0;       ///< With `expert_norm`, of all units of all its experts:
+    long mean = 0, variance = 0;     ///< where γ, β, μ and v stand,
+    long known = 0;                  ///< and, one for each expert, how much μ and v are worth.
+    Slab normal, output;             ///< h and y.
     std::vector<MlpBank<T>> shared;  ///< Of each shared expert alone.
   };
   /// Gates of one kind.
@@ -114,6 +136,7 @@ class ExpertLevel {
     int count = 0, weights = 0, first_width = 0;
     math::GateReach reach;
     int first_gate = 0;
+    int first_weight = 0;                     ///< Among those of all levels' gates.
     std::vector<std::pair<int, int>> places;  ///< Stream and column of each in the first products.
     std::optional<MlpBank<T>> above;
     Slab g, slope, loss_slope;
@@ -151,7 +174,21 @@ class ExpertLevel {
   void append_temperatures(const Gates& gates, const std::function<std::string(int)>& name,
                            const std::function<int(int)>& task,
                            std::vector<ParameterSlot>& slots) const;
+  /// Without `expert_norm` these are the same.
+  Stack<T> stream_last(const Stream& stream, const Activations<T>& at, int rows) const;
   Stack<T> stream_outputs(const Stream& stream, const Activations<T>& at, int rows) const;
+  /// Of `count` units of a stream's experts, from unit `first` on.
+  Normalisation<T> norm(const T* weights, const Stream& stream, int first, int count) const;
+  void reserve_norm(Stream& stream, long& offset, ActivationPlan& plan) const;
+  void append_norms(const Stream& stream, std::vector<ParameterSlot>& slots) const;
+  void normalise(const T* weights, int rows, const Activations<T>& at) const;
+  /// From slopes dy in the experts' outputs to those in h, and back through it.
+  void swish_backward(const ExpertStack<T>& dy, const Activations<T>& at, int rows) const;
+  void normalise_backward(const T* weights, const Stream& stream, int rows,
+                          const Activations<T>& at, GradientTarget<T> target) const;
+  /// From the slopes dh of shared expert i to those in its last layer, in a place of its own.
+  View<const T> before_norm(const T* weights, int i, View<const T> dh,
+                            const Activations<T>& at) const;
   Stack<T> stream_slopes(const Stream& stream, const Activations<T>& at, int rows) const;
   /// By stream to by number.
   ExpertStack<T> experts(Stack<T> (ExpertLevel::*of)(const Stream&, const Activations<T>&, int)
@@ -171,7 +208,7 @@ class ExpertLevel {
   std::vector<Stream> streams_;
   Gates gates_;
   std::optional<Gates> shared_gate_;
-  Slab mixed_, loss_slope_;
+  Slab mixed_, loss_slope_, last_slope_;
 };
 
 }  // namespace millrace

@@ -6,6 +6,13 @@
 
 namespace millrace {
 
+/// A gate below a model's top level, whose mixture feeds the level above.
+struct LowerGate {
+  int level = 0;                     ///< From 0.
+  int task = -1;                     ///< −1: the shared stream's.
+  std::vector<std::string> experts;  ///< By column.
+};
+
 /// What one task's gate did over some rows: mean and deviation of each expert's weight (PLE, Tang
 /// et al. 2020, fig. 8), how even the mixture was, and which units of the experts never fired.
 struct GateTally {

@@ -16,7 +16,8 @@ LevelBackbone<T>::LevelBackbone(const std::vector<LevelShape>& levels, int tasks
     spread_slope_ = plan.reserve(groups_.count * groups_.width());
   }
   levels_.reserve(levels.size());
-  for (const LevelShape& shape : levels) {
+  for (LevelShape shape : levels) {
+    shape.first_weight = gate_weights();
     const bool lowest = levels_.empty();
     const int width = (shape.one_input ? 1 : tasks) * shape.inputs;
     slopes_.push_back(lowest ? Slab{} : plan.reserve((tasks + 1) * shape.inputs));
@@ -151,21 +152,21 @@ Stack<T> LevelBackbone<T>::tower_inputs(const Activations<T>& at, int rows) cons
 }
 
 template <class T>
-void LevelBackbone<T>::backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers,
-                                    bool first, const Activations<T>& at,
-                                    GradientTarget<T> last_shared) const {
+void LevelBackbone<T>::backward_top(const T* weights, View<const T> x, Stack<const T> dv,
+                                    std::span<const int> towers, bool first,
+                                    const Activations<T>& at, GradientTarget<T> last_shared) const {
   const ExpertLevel<T>& top = levels_.back();
   const LevelInputs<const T> read = inputs(levels_.size() - 1, x, at);
   if (top.shape().gates == tasks_) {
-    top.backward_mix(read, dv, {}, towers, first, at, last_shared);
+    top.backward_mix(weights, read, dv, {}, towers, first, at, last_shared);
     return;
   }
   const View<T> sum = at.view(tower_slope_, x.rows);
   for (std::size_t i = 0; i < towers.size(); ++i) {
     i == 0 ? at.backend.copy(dv[towers[i]], sum) : at.backend.add(dv[towers[i]], sum);
   }
-  top.backward_mix(read, Stack<const T>(sum), {}, std::span(every_task_).first(1), first, at,
-                   last_shared);
+  top.backward_mix(weights, read, Stack<const T>(sum), {}, std::span(every_task_).first(1), first,
+                   at, last_shared);
 }
 
 template <class T>
@@ -195,8 +196,8 @@ void LevelBackbone<T>::backward_rest(const T* weights, View<const T> x, const Ac
       at.backend.add(slopes.shared, slopes.tasks[0]);
       slopes.shared = {};
     }
-    levels_[j - 1].backward_mix(inputs(j - 1, x, at), slopes.tasks, slopes.shared, every_task_,
-                                true, at, {});
+    levels_[j - 1].backward_mix(weights, inputs(j - 1, x, at), slopes.tasks, slopes.shared,
+                                every_task_, true, at, {});
   }
   if (dx.data != nullptr && groups_.count > 1) collect(dx, at);
 }
@@ -251,6 +252,23 @@ Stack<T> LevelBackbone<T>::forward_candidates(const T* weights, View<const T> sh
 }
 
 template <class T>
+int LevelBackbone<T>::gate_weights() const {
+  int count = 0;
+  for (const ExpertLevel<T>& level : levels_) count += level.gate_weights();
+  return count;
+}
+
+template <class T>
+void LevelBackbone<T>::add_gate_weights(const Activations<T>& at, int rows,
+                                        std::span<double> sums) const {
+  for (const ExpertLevel<T>& level : levels_) {
+    level.add_gate_weights(at, rows,
+                           sums.subspan(static_cast<std::size_t>(level.shape().first_weight),
+                                        static_cast<std::size_t>(level.gate_weights())));
+  }
+}
+
+template <class T>
 std::vector<std::string> LevelBackbone<T>::gate_experts(int task) const {
   return levels_.back().gate_experts(levels_.back().shape().gates == tasks_ ? task : 0);
 }
@@ -258,6 +276,26 @@ std::vector<std::string> LevelBackbone<T>::gate_experts(int task) const {
 template <class T>
 Mixture<T> LevelBackbone<T>::gate(const Activations<T>& at, int rows, int task) const {
   return levels_.back().gate(at, rows, levels_.back().shape().gates == tasks_ ? task : 0);
+}
+
+template <class T>
+std::vector<LowerGate> LevelBackbone<T>::lower_gates() const {
+  std::vector<LowerGate> gates;
+  for (std::size_t j = 0; j + 1 < levels_.size(); ++j) {
+    for (int g = 0; g < levels_[j].all_gates(); ++g) {
+      const int task = g < levels_[j].shape().gates ? g : -1;
+      gates.push_back({static_cast<int>(j), task, levels_[j].gate_experts(g)});
+    }
+  }
+  return gates;
+}
+
+template <class T>
+Mixture<T> LevelBackbone<T>::lower_gate(const Activations<T>& at, int rows, int i) const {
+  std::size_t level = 0;
+  for (; i >= levels_[level].all_gates(); ++level) i -= levels_[level].all_gates();
+  MILLRACE_CHECK(level + 1 < levels_.size());
+  return levels_[level].gate(at, rows, i);
 }
 
 template class LevelBackbone<float>;

@@ -43,18 +43,27 @@ class LevelBackbone final : public Backbone<T> {
   int outputs() const override { return levels_.back().outputs(); }
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
-  void backward_top(View<const T> x, Stack<const T> dv, std::span<const int> towers, bool first,
-                    const Activations<T>& at, GradientTarget<T> last_shared) const override;
+  void backward_top(const T* weights, View<const T> x, Stack<const T> dv,
+                    std::span<const int> towers, bool first, const Activations<T>& at,
+                    GradientTarget<T> last_shared) const override;
   void backward_rest(const T* weights, View<const T> x, const Activations<T>& at,
                      GradientTarget<T> target, bool by_loss, View<T> dx) const override;
   void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const override;
+  void follow(T* gradients, double rows, std::span<const std::uint8_t> learns,
+              T* weights) const override {
+    for (const ExpertLevel<T>& level : levels_) level.follow(gradients, rows, learns, weights);
+  }
   std::vector<std::string> last_shared() const override { return levels_.back().last_shared(); }
   int context_units() const override { return levels_[0].context_units(); }
   void forward_context(const T* weights, View<const T> context, View<T> shared) const override;
   Stack<T> forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                               const Activations<T>& at) const override;
+  int gate_weights() const override;
+  void add_gate_weights(const Activations<T>& at, int rows, std::span<double> sums) const override;
   std::vector<std::string> gate_experts(int task) const override;
   Mixture<T> gate(const Activations<T>& at, int rows, int task) const override;
+  std::vector<LowerGate> lower_gates() const override;
+  Mixture<T> lower_gate(const Activations<T>& at, int rows, int i) const override;
 
  private:
   /// What level j reads, given x. The gates' sums are formed by `sum_gate_inputs`.

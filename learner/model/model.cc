@@ -101,6 +101,7 @@ struct Model<T>::Parts {
       : inputs(inputs_),
         context_inputs(context_inputs_),
         tasks(tasks_),
+        balances(options.load_balance > 0),
         backbone(make_backbone<T>(inputs, groups, tasks, options, parameter_count, plan)),
         heads(tasks, backbone->outputs(), options.tower_layers, parameter_count, plan) {
     MILLRACE_CHECK(inputs > 0 && tasks > 0 && 0 <= context_inputs && context_inputs <= inputs);
@@ -119,6 +120,7 @@ struct Model<T>::Parts {
   const int inputs, context_inputs, tasks;
   long parameter_count = 0;
   ActivationPlan plan;
+  const bool balances;
   std::unique_ptr<const Backbone<T>> backbone;
   Heads<T> heads;
   std::vector<ParameterSlot> slots, last_shared;
@@ -185,7 +187,12 @@ void Model<T>::initialise(std::uint64_t seed, std::span<T> weights) const {
 template <class T>
 auto Model<T>::workspace(Backend<T>& backend, int max_rows) const -> std::unique_ptr<Workspace> {
   MILLRACE_CHECK(max_rows > 0);
-  return std::make_unique<Workspace>(backend, max_rows, parts_->plan.values_per_row());
+  auto work = std::make_unique<Workspace>(backend, max_rows, parts_->plan.values_per_row());
+  if (gate_weights() > 0) {
+    work->gate_means_ = backend.allocate(gate_weights());
+    work->at_.gate_means = work->gate_means_.get();
+  }
+  return work;
 }
 
 template <class T>
@@ -217,7 +224,7 @@ void Model<T>::backward_loss(const T* weights, View<const T> x, Workspace& work,
   const Stack<T> dv =
       parts_->heads.backward(weights, work.v_, loss.dz, loss.towers, work.at_, target);
   const Backbone<T>& backbone = *parts_->backbone;
-  backbone.backward_top(x, dv, loss.towers, true, work.at_, {});
+  backbone.backward_top(weights, x, dv, loss.towers, true, work.at_, {});
   backbone.backward_rest(weights, x, work.at_, target, false, dx);
 }
 
@@ -253,7 +260,7 @@ void Model<T>::backward_by_loss(const T* weights, View<const T> x, Workspace& wo
                                   {gradients, add || tower != 0});
       tower = 1;
     }
-    backbone.backward_top(x, dv, loss.towers, s == 0, work.at_, {last_shared[s], add});
+    backbone.backward_top(weights, x, dv, loss.towers, s == 0, work.at_, {last_shared[s], add});
   }
   MILLRACE_CHECK(std::find(reached.begin(), reached.end(), 0) == reached.end());
   backbone.backward_rest(weights, x, work.at_, {gradients, add}, true, dx);
@@ -312,6 +319,13 @@ void Model<T>::forward_candidates(const T* weights, View<const T> shared, View<c
 }
 
 template <class T>
+void Model<T>::follow(T* gradients, double rows, std::span<const std::uint8_t> learns,
+                      T* weights) const {
+  MILLRACE_CHECK(rows > 0 && static_cast<int>(learns.size()) == parts_->tasks);
+  parts_->backbone->follow(gradients, rows, learns, weights);
+}
+
+template <class T>
 void Model<T>::set_similarity(int task, double similarity, T* weights) const {
   MILLRACE_CHECK(0 <= similarity && similarity <= 1);
   const std::string name = "similarity." + std::to_string(task) + ".layer.0.weight";
@@ -330,6 +344,27 @@ View<const T> Model<T>::gate(const Workspace& work, int task) const {
 }
 
 template <class T>
+int Model<T>::gate_weights() const {
+  return parts_->balances ? parts_->backbone->gate_weights() : 0;
+}
+
+template <class T>
+void Model<T>::add_gate_weights(const Workspace& work, std::span<double> sums) const {
+  MILLRACE_CHECK(static_cast<int>(sums.size()) == gate_weights());
+  parts_->backbone->add_gate_weights(work.at_, work.rows_, sums);
+}
+
+template <class T>
+void Model<T>::set_gate_means(Workspace& work, std::span<const double> means) const {
+  MILLRACE_CHECK(static_cast<int>(means.size()) == gate_weights());
+  std::vector<T> values;
+  for (const double mean : means) values.push_back(static_cast<T>(mean));
+  const int count = static_cast<int>(means.size());
+  work.at_.backend.upload(View<const T>{values.data(), 1, count},
+                          View<T>{work.gate_means_.get(), 1, count});
+}
+
+template <class T>
 std::vector<std::string> Model<T>::gate_experts(int task) const {
   MILLRACE_CHECK(0 <= task && task < parts_->tasks);
   return parts_->backbone->gate_experts(task);
@@ -345,6 +380,25 @@ void Model<T>::tally_gates(const Workspace& work, std::span<GateTally> tallies) 
     tally.experts = parts_->backbone->gate_experts(t);
     tally_rows(work.at_.backend, mixture, work.pass_.row_weights, tally);
     tallies[static_cast<std::size_t>(t)].add(tally);
+  }
+}
+
+template <class T>
+std::vector<LowerGate> Model<T>::lower_gates() const {
+  return parts_->backbone->lower_gates();
+}
+
+template <class T>
+void Model<T>::tally_lower_gates(const Workspace& work, std::span<GateTally> tallies) const {
+  const std::vector<LowerGate> gates = lower_gates();
+  MILLRACE_CHECK(tallies.size() == gates.size());
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    GateTally tally;
+    tally.experts = gates[i].experts;
+    tally_rows(work.at_.backend,
+               parts_->backbone->lower_gate(work.at_, work.rows_, static_cast<int>(i)),
+               work.pass_.row_weights, tally);
+    tallies[i].add(tally);
   }
 }
 

@@ -31,6 +31,7 @@ class Model {
    public:
     Workspace(Backend<T>& backend, int max_rows, long values_per_row)
         : memory_(backend.allocate(values_per_row * max_rows)),
+          gate_means_(backend.allocate(0)),
           at_{backend, memory_.get(), max_rows} {}
 
     /// Backward passes read the transposes that `Model::transpose` wrote last there, until told of
@@ -39,7 +40,7 @@ class Model {
 
    private:
     friend class Model;
-    Buffer<T> memory_;
+    Buffer<T> memory_, gate_means_;
     Activations<T> at_;
     Stack<T> v_{};  ///< The towers' inputs in the last pass, in `memory_`,
     int rows_ = 0;  ///< and its rows.
@@ -128,6 +129,12 @@ class Model {
   void forward_candidates(const T* weights, View<const T> shared, View<const T> candidates,
                           Workspace& work, View<T> z) const;
 
+  /// After the passes over a batch of which `rows` rows weigh something: moves what follows the
+  /// rows instead of a gradient (experts' running statistics) by what those passes left in its
+  /// places in `gradients`, summed over all rows, and puts these to 0. What is a task's own stays
+  /// as it is where `learns` [T] is 0.
+  void follow(T* gradients, double rows, std::span<const std::uint8_t> learns, T* weights) const;
+
   /// Where a shared_specific mixes by measured similarity: sets that of a task, in [0, 1], in
   /// `weights`. Elsewhere it does nothing.
   void set_similarity(int task, double similarity, T* weights) const;
@@ -135,11 +142,22 @@ class Model {
   /// The gate weights of the last pass in `work`: task t's, [B, experts]; empty where the backbone
   /// has no gates.
   View<const T> gate(const Workspace& work, int task) const;
+  /// With `load_balance`, the weights of all gates in a row; otherwise 0, and none of the following
+  /// is needed. A training pass over a part of a batch needs their means over all of it before its
+  /// `backward`: `add_gate_weights` adds those of the rows of the last pass in `work` that weigh
+  /// something to sums [gate_weights()], and `set_gate_means` hands the means to a workspace, where
+  /// they stay.
+  int gate_weights() const;
+  void add_gate_weights(const Workspace& work, std::span<double> sums) const;
+  void set_gate_means(Workspace& work, std::span<const double> means) const;
   /// The names of the experts that they weigh, in their order.
   std::vector<std::string> gate_experts(int task) const;
   /// Takes the rows of the last pass in `work` into tallies[t] of each task; rows of weight 0 are
   /// left out. Costs about as much as a mixture; takes memory.
   void tally_gates(const Workspace& work, std::span<GateTally> tallies) const;
+  /// The gates below the top level, and the same of them.
+  std::vector<LowerGate> lower_gates() const;
+  void tally_lower_gates(const Workspace& work, std::span<GateTally> tallies) const;
 
  private:
   struct Parts;

@@ -50,6 +50,7 @@ struct ModelOptions {
   std::vector<int> expert_layers{64, 64};
   std::vector<int> gate_layers{};
   std::vector<int> tower_layers{32, 16};
+  bool expert_norm = false;
   double dropout = 0;
   bool one_gate = false;
   bool gate_bias = false;
@@ -58,6 +59,7 @@ struct ModelOptions {
   double least_temperature = 0.1;
   double gate_dropout = 0;
   double gate_entropy = 0;
+  double load_balance = 0;
   SharedGate shared_gate = SharedGate::kAll;
   StemGateInput stem_gate_input = StemGateInput::kSum;
   int stem_levels = 1;
@@ -76,6 +78,10 @@ struct ModelOptions {
         field("gate_layers", &M::gate_layers, "Hidden layers of a gate; none: linear, no bias."),
         field("tower_layers", &M::tower_layers,
               "Units of a tower's hidden layers; the last layer, to one output, comes on top."),
+        field(
+            "expert_norm", &M::expert_norm,
+            "An expert's last layer is normalised by running statistics, with a learned scale and "
+            "shift, and goes through Swish instead of ReLU."),
         field("dropout", &M::dropout,
               "Probability with which a unit of a bottom's layers is dropped in training "
               "(shared_bottom, "
@@ -97,6 +103,12 @@ struct ModelOptions {
         field("gate_entropy", &M::gate_entropy,
               "Weight in the loss of −H(g), of every gate's entropy in its mean over the batch.",
               0.0, 100.0),
+        field(
+            "load_balance", &M::load_balance,
+            "Weight in the loss of the load-balance penalty: the squared coefficient of variation, "
+            "over a gate's experts, of its weights' sums over the batch. It costs a second "
+            "forward pass of every step.",
+            0.0, 100.0),
         field("shared_gate", &M::shared_gate,
               "PLE: what feeds the shared stream of the next level: a gate over all experts (the "
               "paper), over the shared ones only, or none, so that it is the first task's."),

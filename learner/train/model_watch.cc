@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "learner/math/loss.h"
 #include "learner/train/chunks.h"
@@ -11,16 +12,26 @@
 namespace millrace {
 namespace {
 
-std::vector<std::string> task_names(const Schema& schema) {
-  std::vector<std::string> names;
-  for (const Task& task : schema.tasks()) names.push_back(task.name);
-  return names;
+std::vector<WatchedGate> top_gates(const Schema& schema, const Model<float>& model) {
+  const std::vector<LowerGate> lower = model.lower_gates();
+  const int level = lower.empty() ? 0 : lower.back().level + 1;
+  std::vector<WatchedGate> gates;
+  for (int t = 0; t < model.tasks(); ++t) {
+    gates.push_back({.task = schema.tasks()[static_cast<std::size_t>(t)].name,
+                     .level = level,
+                     .experts = model.gate_experts(t)});
+  }
+  return gates;
 }
 
-std::vector<std::vector<std::string>> gate_experts(const Model<float>& model) {
-  std::vector<std::vector<std::string>> experts;
-  for (int t = 0; t < model.tasks(); ++t) experts.push_back(model.gate_experts(t));
-  return experts;
+std::vector<WatchedGate> lower_gates(const Schema& schema, const Model<float>& model) {
+  std::vector<WatchedGate> gates;
+  for (LowerGate& gate : model.lower_gates()) {
+    const std::string task =
+        gate.task < 0 ? "" : schema.tasks()[static_cast<std::size_t>(gate.task)].name;
+    gates.push_back({task, gate.level, true, std::move(gate.experts)});
+  }
+  return gates;
 }
 
 double loss_slope(const Task& task, double z, double y) {
@@ -45,18 +56,37 @@ ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model, bool gat
       model_(model),
       gates_drop_(gates_drop),
       by_loss_(options.importance.measure == ImportanceMeasure::kLoss),
-      gates_(task_names(schema), gate_experts(model), options.gates),
+      gates_(top_gates(schema, model), options.gates),
+      lower_gates_(lower_gates(schema, model), options.gates, "evaluate/lower_gates"),
       importance_(schema, options.importance) {}
 
 void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t rows,
-                         const float* weights, View<const float> x, Model<float>::Workspace& work) {
+                         const float* weights, View<const float> x, Model<float>::Workspace& work,
+                         const Importance::RowOf& row_of) {
   if (gates_.is_due(step)) {
     if (gates_drop_) score_again(batch, weights, x, work);
     std::vector<GateTally> tallies(schema_.tasks().size());
     model_.tally_gates(work, tallies);
     gates_.add(tallies, rows);
+    if (lower_gates_.is_due(step)) {
+      std::vector<GateTally> lower(model_.lower_gates().size());
+      model_.tally_lower_gates(work, lower);
+      lower_gates_.add(lower, rows);
+    }
   }
-  if (importance_.is_due(step)) measure_importance(batch, weights, x, work);
+  if (importance_.is_due(step)) measure_importance(batch, weights, x, work, row_of);
+}
+
+std::vector<std::string> ModelWatch::take_notices() {
+  std::vector<std::string> notices = gates_.take_notices();
+  for (std::string& notice : lower_gates_.take_notices()) notices.push_back(std::move(notice));
+  return notices;
+}
+
+std::vector<GateReport> ModelWatch::gates() const {
+  std::vector<GateReport> reports = gates_.report();
+  for (GateReport& report : lower_gates_.report()) reports.push_back(std::move(report));
+  return reports;
 }
 
 // Gates are measured as they serve.
@@ -70,7 +100,8 @@ void ModelWatch::score_again(const Batch& batch, const float* weights, View<cons
 
 // A pass of its own, as rows are scored: no unit is dropped.
 void ModelWatch::measure_importance(const Batch& batch, const float* weights, View<const float> x,
-                                    Model<float>::Workspace& work) {
+                                    Model<float>::Workspace& work,
+                                    const Importance::RowOf& row_of) {
   const int n = importance_.rows_of(batch), T = model_.tasks(), D = model_.inputs();
   const View<const float> sample = x.rows_from(0, n);
   z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
@@ -87,7 +118,9 @@ void ModelWatch::measure_importance(const Batch& batch, const float* weights, Vi
       model_.backward(weights, sample.rows_from(r, rows), work, dz.rows_from(r, rows), nullptr,
                       false, dx.rows_from(r, rows));
     }
-    importance_.take(k, sample, dx, by_loss_ ? loss_slopes(batch, k, z) : std::vector<double>());
+    const std::vector<double> slope = by_loss_ ? loss_slopes(batch, k, z) : std::vector<double>();
+    importance_.take(k, sample, dx, slope);
+    if (row_of) importance_.take_elements(k, batch, dx, slope, row_of);
   }
   importance_.add(batch);
 }
@@ -109,11 +142,13 @@ std::vector<double> ModelWatch::loss_slopes(const Batch& batch, int task,
 
 void ModelWatch::save(StateChanges& changes) {
   gates_.save(changes);
+  lower_gates_.save(changes);
   importance_.save(changes);
 }
 
 bool ModelWatch::restore(std::string_view name, std::string_view bytes) {
-  return gates_.restore(name, bytes) || importance_.restore(name, bytes);
+  return gates_.restore(name, bytes) || lower_gates_.restore(name, bytes) ||
+         importance_.restore(name, bytes);
 }
 
 }  // namespace millrace

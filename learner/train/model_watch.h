@@ -29,12 +29,15 @@ class ModelWatch {
 
   /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work` with
   /// the training pass of some of its rows, which an importance sample overwrites. `rows`: learned
-  /// so far. Requires: work's backend is the CPU's.
+  /// so far; `row_of`: the embedding rows that x is made of (without it, no id of a bag is known).
+  /// Requires: work's backend is the CPU's.
   void measure(const Batch& batch, std::uint64_t step, std::uint64_t rows, const float* weights,
-               View<const float> x, Model<float>::Workspace& work);
+               View<const float> x, Model<float>::Workspace& work,
+               const Importance::RowOf& row_of = {});
 
-  std::vector<std::string> take_notices() { return gates_.take_notices(); }
-  std::vector<GateReport> gates() const { return gates_.report(); }
+  std::vector<std::string> take_notices();
+  /// The top level's first.
+  std::vector<GateReport> gates() const;
   ImportanceReport importance() const { return importance_.report(); }
 
   void save(StateChanges& changes);
@@ -45,13 +48,13 @@ class ModelWatch {
   void score_again(const Batch& batch, const float* weights, View<const float> x,
                    Model<float>::Workspace& work);
   void measure_importance(const Batch& batch, const float* weights, View<const float> x,
-                          Model<float>::Workspace& work);
+                          Model<float>::Workspace& work, const Importance::RowOf& row_of);
   std::vector<double> loss_slopes(const Batch& batch, int task, View<const float> z) const;
 
   const Schema& schema_;
   const Model<float>& model_;
   const bool gates_drop_, by_loss_;
-  GateWatch gates_;
+  GateWatch gates_, lower_gates_;
   Importance importance_;
   std::vector<float> z_, dz_, dx_;  ///< Of a sample.
 };

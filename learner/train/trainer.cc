@@ -16,7 +16,9 @@
 #include "learner/train/dense_optimizer.h"
 #include "learner/train/feedback_heads.h"
 #include "learner/train/first_scores.h"
+#include "learner/train/gate_means.h"
 #include "learner/train/guardrail.h"
+#include "learner/train/input_reports.h"
 #include "learner/train/label_shares.h"
 #include "learner/train/label_tools.h"
 #include "learner/train/model_watch.h"
@@ -69,6 +71,7 @@ struct Trainer::Parts {
   /// What a step leaves as it is: what no step trains, `fixed` of them, then frozen tasks' own.
   std::vector<ParameterSlot> kept;
   const std::size_t fixed;
+  GateMeans gates;
   FeedbackHeads heads;
   LabelShares shares;
   LabelTools labels;
@@ -111,6 +114,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       updater(options.train.dense, model.parameter_count(), model.parameters()),
       kept(fixed_slots(model.parameters())),
       fixed(kept.size()),
+      gates(model, tile),
       heads(schema, options.train.feedback, model.inputs(), options.train.batch,
             Chunks(options.train.batch).count, std::min(tile, options.train.batch),
             static_cast<std::uint64_t>(options.train.seed)),
@@ -226,6 +230,8 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   const Chunks chunks(batch.rows);
   prepared.prepare(*chunk_memory[0].backend, weights.get(), batch.rows, !inputs.tables().empty());
   for (ChunkMemory& memory : chunk_memory) prepared.share(*memory.backend, *memory.work);
+  gates.measure(batch, pass_of(batch, true), weights.get(), inputs, x.get(), z.get(), threads,
+                [&](int c) { return chunk_memory[static_cast<std::size_t>(c)].work.get(); });
   threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
   // What comes next may read other weights.
   for (ChunkMemory& memory : chunk_memory) prepared.forget(*memory.backend, *memory.work);
@@ -301,13 +307,14 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
     }
   }
   watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
-                *chunk_memory[0].work);
+                *chunk_memory[0].work, rows_of(schema, inputs));
   kept.resize(fixed);
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
     const std::vector<ParameterSlot> own = own_slots(model.parameters(), k);
     kept.insert(kept.end(), own.begin(), own.end());
   }
+  model.follow(gradients[0], learned, learns, weights.get());
   const auto change = updater.step(weights.get(), gradients[0], fraction, threads, kept);
   heads.keep(threads);
   inputs.set_rate_factor(scheduled_share(options.train.embedding.schedule, updater.steps()));
@@ -438,11 +445,7 @@ Publication Trainer::publish() {
   }
   auto dense = std::make_shared<DenseWeights>();
   dense->parameters.assign(p.weights.get(), p.weights.get() + p.model.parameter_count());
-  const std::vector<int>& numeric = p.schema.numeric_features();
-  for (std::size_t f = 0; f < numeric.size(); ++f) {
-    const RunningMoments& moments = p.inputs.moments()[f];
-    dense->numeric.push_back({moments.mean(), moments.inverse_deviation()});
-  }
+  dense->numeric = standardisations(p.inputs);
   dense->labels = p.outputs.ranges();
   publication.dense = std::move(dense);
   return publication;
@@ -487,11 +490,7 @@ TrainerReport Trainer::report(bool whole) const {
   report.importance = p.watch.importance();
   report.composite = p.metrics.composites();
   report.business = p.metrics.business();
-  for (const EmbeddingTable& table : p.inputs.tables()) {
-    const EmbeddingTable::Counters& counters = table.counters();
-    report.tables.push_back({table.shape().name, table.rows(), counters.admitted, counters.expired,
-                             counters.refused, counters.evicted, table.bytes()});
-  }
+  report.tables = table_reports(p.inputs);
   return report;
 }
 

@@ -62,11 +62,19 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
   const BalanceMethod method = balance.method;
   const bool scheduled = method == BalanceMethod::kFixed && !balance.decay.empty();
   const bool by_figures = method == BalanceMethod::kDtp || method == BalanceMethod::kPerformance;
-  if (config.learner.model.gate_entropy > 0 && balance.surgery != Surgery::kNone) {
+  const ModelOptions& model = config.learner.model;
+  for (const auto& [key, weight] : {std::pair("model.gate_entropy", model.gate_entropy),
+                                    std::pair("model.load_balance", model.load_balance)}) {
+    if (weight == 0 || balance.surgery == Surgery::kNone) continue;
     reader.complain(
-        "model.gate_entropy",
-        "cannot work with balance.surgery: " + std::string(choice_name(balance.surgery)) +
-            ", which needs every gradient to be of one task's loss");
+        key, "cannot work with balance.surgery: " + std::string(choice_name(balance.surgery)) +
+                 ", which needs every gradient to be of one task's loss");
+  }
+  if (model.backbone == BackboneKind::kSharedSpecific && model.shared_mix == SharedMix::kMeasured &&
+      config.learner.relations.every == 0) {
+    reader.complain("model.shared_mix",
+                    "measured goes by the gradients' cosines, which relations.every: 0 never "
+                    "measures; expected `shared_mix: learned`, or a number of steps there");
   }
   const std::pair<const char*, bool> effects[] = {
       {"balance.rate", method == BalanceMethod::kUncertainty},

@@ -185,6 +185,7 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
         kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
         "at " + grouped(cap.users) + " users in a window of each stream");
   }
+  const bool all_served = config.models.size() > 1 && config.serve.models == ServedChoice::kAll;
   double served = 0, each = 0;
   for (const ModelPlan& plan : plans) {
     const std::string of = plans.size() > 1 ? " of " + plan.name : "";
@@ -210,11 +211,19 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
     const double parameters =
         static_cast<double>(Model<float>(inputs, plan.options.model).parameter_count());
     add("dense weights" + of, 4.0 * (4 + 3) * parameters, "");
+    if (all_served && plan.twin_of < 0) {
+      served += served_here;
+      each += each_served;
+      continue;
+    }
     if (!plan.projection.has_all_tasks()) continue;  // it is never served
     served = std::max(served, served_here);
     each += &plan == plans.data() ? each_served : 0;
   }
-  add("served tables, two copies", served, plans.size() > 1 ? "of the largest champion" : "");
+  add("served tables, two copies", served,
+      all_served         ? "of all models; see serve.models"
+      : plans.size() > 1 ? "of the largest champion"
+                         : "");
   text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
   if (schema.has_immediate()) {
     text += "  Labels trained early: " + std::to_string(FirstScores::bytes_each(schema)) +

@@ -47,12 +47,14 @@ void check_model(ConfigReader& reader, const ModelOptions& model, std::vector<Pr
   }
   const Option methods[] = {
       {"model.dropout", model.dropout != usual.dropout, {K::kSharedBottom, K::kSharedSpecific}},
+      {"model.expert_norm", model.expert_norm, gated},
       {"model.one_gate", model.one_gate, {K::kMmoe}},
       {"model.gate_bias", model.gate_bias, gated},
       {"model.gate_temperature", model.gate_temperature != usual.gate_temperature, gated},
       {"model.learn_temperature", model.learn_temperature, gated},
       {"model.gate_dropout", model.gate_dropout != usual.gate_dropout, gated},
       {"model.gate_entropy", model.gate_entropy != usual.gate_entropy, gated},
+      {"model.load_balance", model.load_balance != usual.load_balance, gated},
       {"model.shared_gate", model.shared_gate != usual.shared_gate, {K::kPle}},
       {"model.stem_gate_input", model.stem_gate_input != usual.stem_gate_input, {K::kStem}},
       {"model.shared_mix", model.shared_mix != usual.shared_mix, {K::kSharedSpecific}}};

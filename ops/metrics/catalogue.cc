@@ -195,14 +195,17 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_business", kGauge, "model,figure,window,kind",
      "Sum of a figure of evaluate.business over the window's rows. kind: observed (of the labels), "
      "predicted (of the scores given before)."},
-    {"millrace_gate_entropy_ratio", kGauge, "model,task",
+    {"millrace_gate_entropy_ratio", kGauge, "model,task,level",
      "Mean entropy of the gate over the greatest: 1 where all experts weigh alike."},
-    {"millrace_gate_alarm", kGauge, "model,task,reason",
+    {"millrace_gate_alarm", kGauge, "model,task,level,reason",
      "1 where the gate's entropy is out of its band. reason: even, collapsed."},
-    {"millrace_gate_weight", kGauge, "model,task,expert", "Mean weight of an expert in a gate."},
-    {"millrace_gate_weight_deviation", kGauge, "model,task,expert",
+    {"millrace_gate_weight", kGauge, "model,task,level,expert",
+     "Mean weight of an expert in a gate. level: of a PLE or STEM, from 0; the last one's gates "
+     "feed "
+     "the towers. task: (shared) is the gate of the shared stream."},
+    {"millrace_gate_weight_deviation", kGauge, "model,task,level,expert",
      "Standard deviation of that weight over rows."},
-    {"millrace_gate_dead_units_ratio", kGauge, "model,task,expert",
+    {"millrace_gate_dead_units_ratio", kGauge, "model,task,level,expert",
      "Share of the expert's units that were 0 in every measured row."},
     {"millrace_feature_importance", kGauge, "model,task,feature",
      "Mean size of what the feature adds to the task's logit (evaluate.importance)."},

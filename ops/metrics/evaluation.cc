@@ -79,15 +79,21 @@ void add_evaluation(const TrainerReport& report, MetricFamilies& out) {
     }
   }
   for (const GateReport& gate : report.gates) {
-    out.add("millrace_gate_entropy_ratio", {{"model", model}, {"task", gate.task}}, gate.entropy);
+    // No task has a name with parentheses.
+    const std::string_view task = gate.task.empty() ? std::string_view("(shared)") : gate.task;
+    const std::string level = std::to_string(gate.level);
+    out.add("millrace_gate_entropy_ratio", {{"model", model}, {"task", task}, {"level", level}},
+            gate.entropy);
     for (const auto alarm : {GateReport::Alarm::kEven, GateReport::Alarm::kCollapsed}) {
       out.add("millrace_gate_alarm",
-              {{"model", model}, {"task", gate.task}, {"reason", to_string(alarm)}},
+              {{"model", model}, {"task", task}, {"level", level}, {"reason", to_string(alarm)}},
               gate.alarm == alarm ? 1 : 0);
     }
     for (std::size_t e = 0; e < gate.experts.size(); ++e) {
       auto add = [&](std::string_view name, double value) {
-        out.add(name, {{"model", model}, {"task", gate.task}, {"expert", gate.experts[e]}}, value);
+        out.add(name,
+                {{"model", model}, {"task", task}, {"level", level}, {"expert", gate.experts[e]}},
+                value);
       };
       add("millrace_gate_weight", gate.means[e]);
       add("millrace_gate_weight_deviation", gate.deviations[e]);

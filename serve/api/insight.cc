@@ -41,8 +41,13 @@ std::string of_model(const TrainerReport& report, Write&& write) {
 }
 
 void write_gate(JsonWriter& json, const GateReport& gate) {
-  json.key(gate.task);
   json.begin_object();
+  json.key("level");
+  json.number(static_cast<std::uint64_t>(gate.level));
+  if (gate.lower) {
+    json.key("task");
+    gate.task.empty() ? json.raw("null") : json.text(gate.task);
+  }
   json.key("rows");
   json.number(gate.rows);
   json.key("entropy");
@@ -169,9 +174,12 @@ Answer answer_importance(const ServeParts& parts, const Request& request) {
   }
   const Schema& schema = *parts.schema;
   const int feature = schema.find_feature(*name);
-  if (feature < 0 ||
-      schema.features()[static_cast<std::size_t>(feature)].kind != FeatureKind::kCategorical) {
-    return error_answer(404, "there is no categorical feature " + shortened(*name), request.id);
+  const bool there = feature >= 0;
+  const FeatureKind kind =
+      there ? schema.features()[static_cast<std::size_t>(feature)].kind : FeatureKind::kNumeric;
+  if (kind != FeatureKind::kCategorical && kind != FeatureKind::kBag) {
+    return error_answer(404, "there is no categorical feature or bag " + shortened(*name),
+                        request.id);
   }
   const std::uint64_t seed =
       schema.tables()[static_cast<std::size_t>(schema.table_of(feature))].seed;
@@ -186,8 +194,18 @@ std::string print_gates(const TrainerReport& report) {
   return of_model(report, [&](JsonWriter& json) {
     json.key("gates");
     json.begin_object();
-    for (const GateReport& gate : report.gates) write_gate(json, gate);
+    for (const GateReport& gate : report.gates) {
+      if (gate.lower) continue;
+      json.key(gate.task);
+      write_gate(json, gate);
+    }
     json.end_object();
+    json.key("lower_gates");
+    json.begin_list();
+    for (const GateReport& gate : report.gates) {
+      if (gate.lower) write_gate(json, gate);
+    }
+    json.end_list();
   });
 }
 

@@ -152,6 +152,8 @@ def model(draw, name, shape):
             options.update(gate_temperature=1.7)
         if draw.random() < 0.3:
             options.update(gate_temperature=1.2, learn_temperature=True, least_temperature=0.1)
+        if draw.random() < 0.3:
+            options.update(expert_norm=True)
     if backbone in ("cgc", "ple", "stem"):
         options.update(task_experts=draw.randint(1, 3), shared_experts=draw.randint(1, 3))
     if backbone == "ple":
@@ -307,6 +309,14 @@ def weights(draw, arrays):
             deviation = 0.1
         elif name.startswith("embedding.") or name.endswith(".temperature"):
             deviation = 0.3
+        elif name.endswith((".scale", ".variance")):  # of normalised experts
+            drawn[name] = numbers.uniform(0.4, 1.6, array.shape).astype(np.float32)
+            continue
+        elif name.endswith(".known"):
+            drawn[name] = numbers.uniform(0, 1, array.shape).astype(np.float32)
+            continue
+        elif name.endswith((".shift", ".mean")):
+            deviation = 0.2
         else:
             deviation = math.sqrt(1.5 / array.shape[0])
         drawn[name] = (deviation * numbers.standard_normal(array.shape)).astype(np.float32)

@@ -4,6 +4,9 @@ Weights are named as in the files of `millrace bench parity`; a weight is [input
 
 import torch
 
+NORM_ROWS = 2_560
+STATISTICS = (".mean", ".variance", ".known")  # of normalised experts
+
 
 class Network:
     """`fixed`: weights that no gradient moves (a measured mix). `unclear`: the ReLUs of the last pass
@@ -19,7 +22,7 @@ class Network:
         self.weights, self.fixed = {}, {}
         self.unclear, self.turned = [], set()
         for name, array in weights.items():
-            is_fixed = measured and name.startswith("similarity.")
+            is_fixed = name.endswith(STATISTICS) or (measured and name.startswith("similarity."))
             of = self.fixed if is_fixed else self.weights
             of[name] = torch.tensor(array, dtype=dtype, requires_grad=not is_fixed)
 
@@ -30,7 +33,9 @@ class Network:
             w, b = (self.weights.get(f"{name}.layer.{layer}.{part}") for part in ("weight", "bias"))
             more = f"{name}.layer.{layer + 1}.weight" in self.weights
             u = x @ w if b is None else x @ w + b
-            if more or not last_is_linear:
+            if f"{name}.layer.{layer}.scale" in self.weights:
+                x = self.normalised(f"{name}.layer.{layer}", u)
+            elif more or not last_is_linear:
                 size = x.detach().abs() @ w.detach().abs() + (0 if b is None else b.detach().abs())
                 x = self.relu(f"{name}.layer.{layer}", u, size)
             else:
@@ -50,13 +55,33 @@ class Network:
                 on[row, unit] = ~on[row, unit]
         return u * on
 
+    def normalised(self, name, a):
+        """By statistics of the rows before this batch, then Swish."""
+        self.last[name] = a.detach()
+        h = (a - self.fixed[name + ".mean"]) / torch.sqrt(self.fixed[name + ".variance"] + 1e-5)
+        h = h * self.weights[name + ".scale"] + self.weights[name + ".shift"]
+        return h * torch.sigmoid(h)
+
+    def follow(self):
+        """The statistics take the last pass's rows in: a mean of all rows up to NORM_ROWS, then
+        fading."""
+        for name, a in self.last.items():
+            mean, variance, known = (self.fixed[name + what] for what in STATISTICS)
+            n, count = len(a), known.item() * NORM_ROWS
+            share = max(n / (count + n), 1 - (1 - 1 / NORM_ROWS) ** n)
+            step = a.mean(0) - mean
+            variance *= 1 - share
+            variance += (1 - share) * share * step**2 + share * a.var(0, correction=0)
+            mean += share * step
+            known.fill_(min(1, (count + n) / NORM_ROWS))
+
     def towers(self, inputs):
         """One input matrix a task → z [B, T]."""
         self.outputs = [self.mlp(f"tower.{t}", v, True) for t, v in enumerate(inputs)]
         return torch.cat(self.outputs, 1)
 
     def __call__(self, x):
-        self.gates, self.unclear = [], []
+        self.gates, self.unclear, self.last = [], [], {}
         return self.towers(getattr(self, self.model["backbone"])(x))
 
     def gate(self, name, x):
@@ -153,9 +178,11 @@ class Network:
 
     def penalties(self):
         """What is added to the loss that belongs to no task: −λ H(g) of each gate, in the mean over the
-        batch."""
-        weight = self.model.get("gate_entropy", 0)
-        return [weight * torch.xlogy(g, g).sum(1).mean() for g in self.gates] if weight else []
+        batch; and λ times the squared coefficient of variation of each gate's sums over the batch."""
+        entropy, balance = self.model.get("gate_entropy", 0), self.model.get("load_balance", 0)
+        parts = [entropy * torch.xlogy(g, g).sum(1).mean() for g in self.gates] if entropy else []
+        sums = [g.sum(0) for g in self.gates] if balance else []
+        return parts + [balance * i.var(correction=0) / i.mean() ** 2 for i in sums]
 
     def shared_names(self):
         """The weights that more than one task's output depends on, by the graph of the last z.

@@ -88,6 +88,7 @@ class Reference:
         self.performance.add(z.detach(), labels, row_weights)
         self.balance(values, counts, share)
         self.dense.step(self.network.weights, gradients, share)
+        self.network.follow()
         rows = {table: n * gradients["embedding." + table] for table in self.inputs.rows}
         self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples), share)
         self.inputs.learned(samples)

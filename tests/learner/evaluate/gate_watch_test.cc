@@ -34,7 +34,7 @@ GateWatchOptions options() {
   return options;
 }
 
-GateWatch watch() { return GateWatch({"click", "dwell"}, {{"0", "1"}, {}}, options()); }
+GateWatch watch() { return GateWatch({{"click", 0, false, {"0", "1"}}, {"dwell"}}, options()); }
 
 TEST(GateWatch, GivesAnAlarmOnce) {
   GateWatch gates = watch();
@@ -93,7 +93,7 @@ TEST(GateWatch, ARestartChangesNothing) {
     changes.values.push_back(after.values.at(0));
   }
   EXPECT_EQ(changes.values[1].bytes, changes.values[2].bytes);
-  GateWatch three({"click", "dwell"}, {{"0", "1", "2"}, {}}, options());
+  GateWatch three({{"click", 0, false, {"0", "1", "2"}}, {"dwell"}}, options());
   EXPECT_THROW(three.restore(changes.values[0].name, changes.values[0].bytes), StateError);
 }
 

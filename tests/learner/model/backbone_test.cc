@@ -24,7 +24,11 @@ struct Net {
         model(D, 0, tasks, options),
         work(model.workspace(*cpu, B)),
         weights(1, static_cast<int>(model.parameter_count()), seed),
-        x(B, model.inputs(), 5) {}
+        x(B, model.inputs(), 5) {
+    for (const ParameterSlot& slot : fixed_slots(model.parameters())) {
+      if (slot.name.ends_with(".variance")) set(slot, std::vector<double>(slot.cols, 0.7));
+    }
+  }
 
   Matrix<double> score() {
     Matrix<double> z(B, T);
@@ -316,9 +320,10 @@ TEST(Backbone, StemTeachesATasksOwnPartAlone) {
 // Central differences know nothing of detached slopes: a model whose other tasks' experts are
 // constants has the gradients that are wanted, and its values near by.
 TEST(Backbone, StemsGradientsAreThoseWithTheOthersExpertsHeld) {
-  for (const StemGateInput input : {StemGateInput::kSum, StemGateInput::kOwn}) {
+  for (const bool norm : {false, true}) {
     ModelOptions options = options_of(BackboneKind::kStem);
-    options.stem_gate_input = input;
+    options.stem_gate_input = norm ? StemGateInput::kOwn : StemGateInput::kSum;
+    options.expert_norm = norm;
     Net net(options, 2);
     const Matrix<double> gradients = net.gradients_of(0);
     // Of task 0's tower, its gate, its experts and the shared ones.

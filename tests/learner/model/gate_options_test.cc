@@ -250,5 +250,115 @@ TEST_F(GateEntropy, CountsTheGatesOfEveryLevel) {
   EXPECT_LT(distance(exact, slopes(ple.weights.values, loss)), 1e-7);
 }
 
+// The squared coefficient of variation of `count` sums.
+double variation(const double* sums, int count) {
+  const double mean = std::accumulate(sums, sums + count, 0.0) / count;
+  double squares = 0;
+  for (int c = 0; c < count; ++c) squares += (sums[c] - mean) * (sums[c] - mean);
+  return squares / count / (mean * mean);
+}
+
+class LoadBalance : public ::testing::Test {
+ protected:
+  static constexpr double kWeight = 0.7;
+  const std::vector<float> row_weights{1, 0, 2, 1, 0, 1};
+  const Pass pass{
+      .training = true, .seed = 4, .step = 9, .row_weights = row_weights, .batch_rows = 4};
+
+  /// Tells the net's workspace the means of the last pass, and returns the sums that they are of.
+  std::vector<double> tell_means(Net& net) {
+    std::vector<double> sums(static_cast<std::size_t>(net.model.gate_weights())), means;
+    net.model.add_gate_weights(*net.work, sums);
+    for (const double sum : sums) means.push_back(sum / 4);
+    net.model.set_gate_means(*net.work, means);
+    return sums;
+  }
+};
+
+TEST_F(LoadBalance, IsPartOfTheLossOfTheRowsThatWeighSomething) {
+  for (const int variant : {0, 1, 2, 3, 4, 5}) {
+    ModelOptions options = options_of(variant < 4 ? BackboneKind::kMmoe : BackboneKind::kPle);
+    options.load_balance = kWeight;
+    options.one_gate = variant == 1;
+    options.gate_layers = variant == 2 ? std::vector<int>{3} : std::vector<int>{};
+    options.learn_temperature = variant == 3 || variant == 5;
+    options.gate_dropout = variant == 3 ? 0.4 : 0;
+    Net net(options);
+    // Of an MMoE, the gates; of a PLE, those of level 0, its shared gate, and those of level 1.
+    const std::vector<int> gates = variant == 1  ? std::vector<int>{3}
+                                   : variant < 4 ? std::vector<int>{3, 3}
+                                                 : std::vector<int>{4, 4, 6, 4, 4};
+    ASSERT_EQ(net.model.gate_weights(), std::accumulate(gates.begin(), gates.end(), 0));
+    const Matrix<double> dz(B, T, 6);
+    const auto loss = [&] {
+      net.forward(pass);
+      const std::vector<double> sums = tell_means(net);
+      double penalty = 0;
+      const double* at = sums.data();
+      for (const int count : gates) {
+        penalty += variation(at, count);
+        EXPECT_NEAR(std::accumulate(at, at + count, 0.0), 4, 1e-12);
+        at += count;
+      }
+      return std::inner_product(net.z.values.begin(), net.z.values.end(), dz.values.begin(),
+                                kWeight * penalty);
+    };
+    loss();
+    const std::vector<double> exact = net.gradients(dz);
+    EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7) << variant;
+    // Scored rows have no loss.
+    net.forward();
+    const std::vector<double> scored = net.gradients(Matrix<double>(B, T));
+    EXPECT_EQ(scored, std::vector<double>(scored.size()));
+  }
+}
+
+// The sums are the whole batch's: tiles that are told of them leave what one pass does.
+TEST_F(LoadBalance, TilesKnowTheWholeBatch) {
+  ModelOptions options = options_of(BackboneKind::kCgc);
+  options.load_balance = kWeight;
+  Net net(options);
+  const Matrix<double> dz(B, T, 6);
+  net.forward(pass);
+  tell_means(net);
+  const std::vector<double> whole = net.gradients(dz);
+  std::vector<double> tiles(whole.size());
+  for (const auto& [first, count] : {std::pair(0, 4), std::pair(4, B - 4)}) {
+    Pass tile = pass;
+    tile.first_row = first;
+    tile.row_weights =
+        std::span(row_weights)
+            .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    const View<const double> x = net.x.view().rows_from(first, count);
+    net.model.forward(net.weights.values.data(), x, *net.work, net.z.view().rows_from(0, count),
+                      tile);
+    net.model.backward(net.weights.values.data(), x, *net.work, dz.view().rows_from(first, count),
+                       tiles.data(), first > 0, {});
+  }
+  EXPECT_LT(distance(tiles, whole), 1e-12);
+}
+
+// Gradient steps on the penalty alone bring a gate that has collapsed back.
+TEST_F(LoadBalance, EvensAGateOut) {
+  ModelOptions options = options_of(BackboneKind::kMmoe);
+  options.load_balance = 1;
+  Net net(options);
+  const auto spread = [&] {
+    net.forward(pass);
+    const std::vector<double> sums = tell_means(net);
+    return variation(sums.data(), 3) + variation(sums.data() + 3, 3);
+  };
+  const double before = spread();
+  for (int step = 0; step < 100; ++step) {
+    spread();
+    const std::vector<double> gradients = net.gradients(Matrix<double>(B, T));
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      net.weights.values[i] -= 0.3 * gradients[i];
+    }
+  }
+  EXPECT_GT(before, 0.1);
+  EXPECT_LT(spread(), 0.01 * before);
+}
+
 }  // namespace
 }  // namespace millrace

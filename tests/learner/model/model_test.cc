@@ -67,6 +67,16 @@ void cgc_tempered(ModelOptions& options) {
   options.gate_temperature = 0.6;
 }
 
+void expert_norm(ModelOptions& options) { options.expert_norm = true; }
+void cgc_norm(ModelOptions& options) {
+  cgc(options);
+  options.expert_norm = true;
+}
+void ple_norm(ModelOptions& options) {
+  ple(options);
+  options.expert_norm = true;
+}
+
 void shared_bottom(ModelOptions& options) { options.backbone = BackboneKind::kSharedBottom; }
 void concat(ModelOptions& options) { options.backbone = BackboneKind::kSharedSpecific; }
 void measured(ModelOptions& options) {
@@ -90,8 +100,21 @@ class ModelTest : public ::testing::TestWithParam<Shape> {
   Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
   Matrix<double> x{B, D, 22}, z{B, T}, dz{B, T, 23};
 
+  ModelTest() {
+    for (const ParameterSlot& slot : model.parameters()) {
+      if (!slot.name.ends_with(".variance")) continue;
+      for (int c = 0; c < slot.cols; ++c) {
+        double& variance = weights.values[static_cast<std::size_t>(slot.offset + c)];
+        variance = std::abs(variance) + 0.2;
+      }
+    }
+  }
+
   /// Whose gates are given, here at random.
-  bool has_measured() const { return !fixed_slots(model.parameters()).empty(); }
+  bool has_measured() const {
+    const std::vector<ParameterSlot> fixed = fixed_slots(model.parameters());
+    return !fixed.empty() && fixed[0].name.starts_with("similarity");
+  }
   /// The gradients of what is trained; 0 elsewhere.
   std::vector<double> of_trained(std::vector<double> slopes) const {
     for (const ParameterSlot& slot : fixed_slots(model.parameters())) {
@@ -259,6 +282,38 @@ TEST_P(ModelTest, TalliesTellOfTheGates) {
   }
 }
 
+TEST_P(ModelTest, TalliesTellOfLowerGates) {
+  loss();
+  const std::vector<LowerGate> gates = model.lower_gates();
+  const ModelOptions options = options_of(GetParam());
+  const bool ple = options.backbone == BackboneKind::kPle;
+  const int each = options.shared_gate == SharedGate::kNone ? T : T + 1;
+  ASSERT_EQ(static_cast<int>(gates.size()), ple ? (options.levels - 1) * each : 0);
+  std::vector<GateTally> tallies(gates.size());
+  model.tally_lower_gates(*work, tallies);
+  const int own = options.task_experts, shared = options.shared_experts;
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    const GateTally& tally = tallies[i];
+    EXPECT_EQ(gates[i].level, static_cast<int>(i) / each);
+    const int task = static_cast<int>(i) % each;
+    EXPECT_EQ(gates[i].task, task < T ? task : -1);
+    EXPECT_EQ(static_cast<int>(gates[i].experts.size()),
+              task < T                                     ? own + shared
+              : options.shared_gate == SharedGate::kShared ? shared
+                                                           : T * own + shared);
+    const std::string level = "level." + std::to_string(gates[i].level) + ".";
+    const bool first_is_own = task < T || options.shared_gate == SharedGate::kAll;
+    EXPECT_EQ(
+        gates[i].experts[0],
+        level + (first_is_own ? "task_expert." + std::to_string(task % T) + ".0" : "expert.0"));
+    EXPECT_EQ(gates[i].experts.back(), level + "expert." + std::to_string(shared - 1));
+    EXPECT_EQ(tally.rows, std::uint64_t{B});
+    double sum = 0;
+    for (std::size_t c = 0; c < gates[i].experts.size(); ++c) sum += tally.mean(c);
+    EXPECT_NEAR(sum, 1, 1e-12);
+  }
+}
+
 TEST_P(ModelTest, GateRowsSumToOne) {
   loss();
   for (int t = 0; t < T; ++t) {
@@ -389,6 +444,12 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{"mlp_temperature", 3, {4}, {3}, {3}, 2, learned_temperature},
         Shape{"ple_temperature", 1, {4, 5}, {}, {3}, 2, ple_temperature},
         Shape{"cgc_tempered", 1, {4}, {3}, {3}, 2, cgc_tempered},
+        Shape{"norm", 3, {4, 5}, {}, {3}, 2, expert_norm},
+        Shape{"norm_shallow", 3, {5}, {}, {3}, 3, expert_norm},
+        Shape{"norm_mlp_gates", 3, {4, 5}, {3}, {3}, 2, expert_norm},
+        Shape{"norm_shallow_mlp_gates", 3, {5}, {3}, {3}, 2, expert_norm},
+        Shape{"cgc_norm_mlp_gates", 1, {5}, {3}, {3}, 2, cgc_norm},
+        Shape{"ple_norm", 1, {4, 5}, {}, {3}, 2, ple_norm},
         Shape{"cgc", 1, {4, 5}, {}, {3}, 2, cgc}, Shape{"cgc_shallow", 1, {4}, {}, {3}, 3, cgc},
         Shape{"cgc_mlp_gates", 1, {4}, {3}, {}, 2, cgc},
         Shape{"cgc_one_task", 1, {4, 3}, {}, {3}, 1, cgc}, Shape{"ple", 1, {4, 5}, {}, {3}, 2, ple},

@@ -92,6 +92,7 @@ TEST_P(BackbonesInTraining, WhatIsServedWasLearned) {
 void gate_options(ModelOptions& m) {
   m.learn_temperature = true;
   m.gate_entropy = 0.05;
+  m.load_balance = 0.1;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -115,6 +116,17 @@ INSTANTIATE_TEST_SUITE_P(
              [](ModelOptions& m) {
                gate_options(m);
                m.backbone = BackboneKind::kStem;
+             }},
+        Case{"mmoe_expert_norm", [](ModelOptions& m) { m.expert_norm = true; }},
+        Case{"ple_expert_norm",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kPle;
+               m.expert_norm = true;
+             }},
+        Case{"stem_expert_norm",
+             [](ModelOptions& m) {
+               m.backbone = BackboneKind::kStem;
+               m.expert_norm = true;
              }},
         Case{"cgc", [](ModelOptions& m) { m.backbone = BackboneKind::kCgc; }},
         Case{"ple", [](ModelOptions& m) { m.backbone = BackboneKind::kPle; }},

@@ -113,6 +113,72 @@ TEST(ModelWatch, ImportanceIsWhatScalingAFeatureDoes) {
   }
 }
 
+// An element of a bag adds its own row's share of the pooled embedding: by differences, of what the
+// logit is without it.
+TEST(ModelWatch, AnElementOfABagIsWhatScalingItDoes) {
+  const ModelOptions model_options = stream::options().model;
+  const Model<float> model(schema(), model_options);
+  std::vector<float> weights(static_cast<std::size_t>(model.parameter_count()));
+  model.initialise(3, weights);
+  const int bag = 2, width = schema().input_width(bag), D = schema().inputs();
+  ASSERT_EQ(schema().features()[bag].kind, FeatureKind::kBag);
+  // Two rows: of key 5 alone, and of keys 5 and 6 and one that has no row.
+  Batch batch = stream::Source(schema(), 5).next(2);
+  batch.weights = {1, 3};
+  batch.columns[2].keys = {5, 5, 6, 7};
+  batch.columns[2].ends = {1, 4};
+  const auto rows = as<float>(normals(static_cast<std::size_t>(2 * width), 8));
+  const auto row_of = [&](int feature, std::uint64_t key) -> const float* {
+    EXPECT_EQ(feature, bag);
+    return key == 7 ? nullptr : rows.data() + static_cast<std::ptrdiff_t>(key - 5) * width;
+  };
+  auto x = as<float>(normals(static_cast<std::size_t>(2 * D), 4));
+  for (int d = 0; d < width; ++d) {
+    const auto at = static_cast<std::size_t>(schema().input_offset(bag) + d);
+    const auto of = static_cast<std::size_t>(d), next = of + static_cast<std::size_t>(width);
+    x[at] = rows[of];
+    x[static_cast<std::size_t>(D) + at] = (rows[of] + rows[next]) / 3;
+  }
+  EvaluateOptions options;
+  options.importance.every = 1;
+  const auto backend = open_device<float>("cpu");
+  const auto work = model.workspace(*backend, 2);
+  ModelWatch watch(schema(), model, false, options);
+  const View<const float> view(x.data(), 2, D);
+  std::vector<float> z(2 * stream::kTasks);
+  model.forward(weights.data(), view, *work, View<float>(z.data(), 2, stream::kTasks));
+  watch.measure(batch, 32, 0, weights.data(), view, *work, row_of);
+  // Element e's part of the bag's columns in row r, a little larger and smaller.
+  const auto slope = [&](int r, int e, int k) {
+    constexpr float kStep = 1e-4F;
+    double sides[2];
+    for (const int side : {0, 1}) {
+      auto moved = x;
+      for (int d = 0; d < width; ++d) {
+        moved[static_cast<std::size_t>(r * D + schema().input_offset(bag) + d)] +=
+            (side == 0 ? -kStep : kStep) * rows[static_cast<std::size_t>(e * width + d)] /
+            (r == 0 ? 1.0F : 3.0F);
+      }
+      sides[side] = logits(model_options, weights, moved, 2, bag,
+                           1)[static_cast<std::size_t>(r * stream::kTasks + k)];
+    }
+    return std::fabs(sides[1] - sides[0]) / (2 * double{kStep});
+  };
+  const ImportanceReport report = watch.importance();
+  const std::vector<IdImportance>& ids = report.features[bag].ids;
+  ASSERT_EQ(ids.size(), 3U);
+  for (const IdImportance& id : ids) {
+    EXPECT_EQ(id.weight, id.key == 5 ? 4 : 3);
+    for (int k = 0; k < stream::kTasks; ++k) {
+      const double told = id.values[static_cast<std::size_t>(k)];
+      const double expected = id.key == 7   ? 0
+                              : id.key == 6 ? slope(1, 1, k)
+                                            : (slope(0, 0, k) + 3 * slope(1, 0, k)) / 4;
+      EXPECT_NEAR(told, expected, 3e-3 * (1 + expected)) << id.key << " " << k;
+    }
+  }
+}
+
 TEST(ModelWatch, NothingIsMeasuredWhereItIsOff) {
   const Model<float> model(schema(), stream::options().model);
   EvaluateOptions options;

@@ -41,6 +41,7 @@ std::vector<NamedModel> models() {
   };
   add("mmoe", [](ModelOptions&) {});
   add("mmoe_deep_gates", [](ModelOptions& options) { options.gate_layers = {4}; });
+  add("mmoe_norm", [](ModelOptions& options) { options.expert_norm = true; });
   add("one_gate", [](ModelOptions& options) { options.one_gate = options.gate_bias = true; });
   const auto add_backbone = [&](std::string name, BackboneKind kind, auto&& change) {
     add(std::move(name), [&](ModelOptions& options) {
@@ -51,6 +52,8 @@ std::vector<NamedModel> models() {
   add_backbone("shared_bottom", BackboneKind::kSharedBottom, [](ModelOptions&) {});
   add_backbone("cgc", BackboneKind::kCgc, [](ModelOptions&) {});
   add_backbone("ple", BackboneKind::kPle, [](ModelOptions&) {});
+  add_backbone("ple_norm", BackboneKind::kPle,
+               [](ModelOptions& options) { options.expert_norm = true; });
   add_backbone("ple_shared_gate", BackboneKind::kPle,
                [](ModelOptions& options) { options.shared_gate = SharedGate::kShared; });
   add_backbone("ple_no_gate", BackboneKind::kPle,
@@ -59,6 +62,8 @@ std::vector<NamedModel> models() {
   add_backbone("learned_mix", BackboneKind::kSharedSpecific,
                [](ModelOptions& options) { options.shared_mix = SharedMix::kLearned; });
   add_backbone("stem", BackboneKind::kStem, [](ModelOptions&) {});
+  add_backbone("stem_norm", BackboneKind::kStem,
+               [](ModelOptions& options) { options.expert_norm = true; });
   add_backbone("stem_own_gate_input", BackboneKind::kStem, [](ModelOptions& options) {
     options.stem_gate_input = StemGateInput::kOwn;
     options.gate_layers = {4};
@@ -144,6 +149,7 @@ class StepGradients : public ::testing::TestWithParam<Case> {
   static constexpr int B = 7, kNotTrained = -2;
 
   StepGradients() {
+    draw_weights(12, 1);
     batch.rows = B;
     const Matrix<double> draws(B, T, 31);
     for (int i = 0; i < B; ++i) {
@@ -175,6 +181,19 @@ class StepGradients : public ::testing::TestWithParam<Case> {
     dense.kind = FeatureKind::kDense;
     dense.width = 4;
     return input_schema({{item, dense}, std::get<1>(GetParam()).tasks}, options());
+  }
+
+  /// All weights random, biases and gates too.
+  void draw_weights(std::uint64_t seed, double deviation) {
+    weights = Matrix<double>(1, weights.cols, seed);
+    for (double& weight : weights.values) weight *= deviation;
+    for (const ParameterSlot& slot : fixed_slots(model.parameters())) {
+      if (!slot.name.ends_with(".variance")) continue;
+      for (int c = 0; c < slot.cols; ++c) {
+        double& variance = weights.values[static_cast<std::size_t>(slot.offset + c)];
+        variance = std::abs(variance) + 0.2;
+      }
+    }
   }
 
   void scale_by(const Values& omega) {
@@ -264,8 +283,7 @@ class StepGradients : public ::testing::TestWithParam<Case> {
   Model<double> model{schema, options()};
   const int D = model.inputs();
   std::unique_ptr<Model<double>::Workspace> work = model.workspace(*cpu, B);
-  /// All weights random, biases and gates too.
-  Matrix<double> weights{1, static_cast<int>(model.parameter_count()), 12};
+  Matrix<double> weights{1, static_cast<int>(model.parameter_count())};
   Matrix<double> x{B, D, 22}, z{B, T}, dz{B, T};
   Batch batch = empty_batch(schema, Stream::kMatured);
   TaskLosses losses{schema, B};
@@ -346,8 +364,7 @@ TEST_P(StepGradients, MatchCentralDifferences) {
   std::vector<Values> expected;
   bool smooth = false;
   for (std::uint64_t seed = 12; seed < 60 && !smooth; ++seed) {
-    weights = Matrix<double>(1, weights.cols, seed);
-    for (double& weight : weights.values) weight *= 0.6;  // a count's loss is exponential
+    draw_weights(seed, 0.6);  // a count's loss is exponential
     const std::vector<Values> wide = slopes_by_loss(weights.values, moves, 2 * kStep);
     expected = slopes_by_loss(weights.values, moves, kStep);
     smooth = true;

@@ -54,13 +54,15 @@ TEST(LoadConfig, ABusinessFigureIsOfTasksThatAreKnownTogether) {
   EXPECT_THAT(of("ctr * (cvr + like)"), HasSubstr("never decided in one row"));
 }
 
-TEST(LoadConfig, AnEntropyOfGatesHasNoPlaceInSurgery) {
-  const std::string text =
-      replaced(contract_text(), "backbone: mmoe", "gate_entropy: 0.1\n  backbone: mmoe");
-  EXPECT_EQ(errors(text), "");
-  EXPECT_THAT(
-      errors(replaced(text, "method: uncertainty}", "method: uncertainty, surgery: pcgrad}")),
-      HasSubstr("model.gate_entropy: cannot work with balance.surgery: pcgrad"));
+TEST(LoadConfig, PenaltiesOnGatesHaveNoPlaceInSurgery) {
+  for (const std::string key : {"gate_entropy", "load_balance"}) {
+    const std::string text =
+        replaced(contract_text(), "backbone: mmoe", key + ": 0.1\n  backbone: mmoe");
+    EXPECT_EQ(errors(text), "");
+    EXPECT_THAT(
+        errors(replaced(text, "method: uncertainty}", "method: uncertainty, surgery: pcgrad}")),
+        HasSubstr("model." + key + ": cannot work with balance.surgery: pcgrad"));
+  }
 }
 
 TEST(LoadConfig, CrossesAndBucketsAreReadAndPrinted) {

@@ -37,6 +37,8 @@ TrainerReport told() {
   report.composite = {{"all", 0.25}, {"window", std::nullopt}, {"last_fifth", 0.5}};
   report.business = {{"revenue", "ctr * dwell", {{"all", {4, 8, 16, 12}}, {"window", {}}}}};
   report.gates = {{"ctr",
+                   1,
+                   false,
                    1'024,
                    0.5,
                    {"0", "1"},
@@ -44,7 +46,9 @@ TrainerReport told() {
                    {0.1, 0.2},
                    {0, 0.5},
                    {0, 1},
-                   GateReport::Alarm::kCollapsed}};
+                   GateReport::Alarm::kCollapsed},
+                  {"ctr", 0, true, 1'024, 0.25, {"0", "1"}, {0.5, 0.5}, {0, 0}, {0, 0}, {0, 0}},
+                  {"", 0, true, 1'024, 0.75, {"2"}, {1}, {0}, {0}, {0}}};
   report.importance.rows = 32;
   report.importance.features = {
       {"item_id", {0.5, std::numeric_limits<double>::quiet_NaN()}, {{255, 2, {1.5, 0}}}}};
@@ -95,6 +99,13 @@ TEST_F(InsightTest, GatesImportanceAndHistory) {
   EXPECT_EQ(gate.at("alarm").as_string(), "collapsed");
   EXPECT_EQ(gate.at("experts").at("1").at("mean").to_number<double>(), 0.75);
   EXPECT_EQ(gate.at("experts").at("1").at("dead_units").to_number<double>(), 1);
+  EXPECT_EQ(gate.at("level").to_number<int>(), 1);
+  const json::value lower = answer("/v1/gates").at("lower_gates");
+  ASSERT_EQ(lower.as_array().size(), 2U);
+  EXPECT_EQ(lower.at(0).at("task").as_string(), "ctr");
+  EXPECT_EQ(lower.at(0).at("level").to_number<int>(), 0);
+  EXPECT_TRUE(lower.at(1).at("task").is_null()) << "the shared stream's";
+  EXPECT_EQ(lower.at(1).at("entropy").to_number<double>(), 0.75);
 
   const json::value importance = answer("/v1/importance");
   const json::value& item = importance.at("features").at("item_id");
@@ -107,6 +118,11 @@ TEST_F(InsightTest, GatesImportanceAndHistory) {
   EXPECT_EQ(answer("/v1/importance?feature=item_id&value=m%33").at("key").as_string(),
             print_key(feature_key("m3", seed)));
   expect_error(get("/v1/importance?feature=price&value=3"), 404, "price is a number");
+  const auto genres =
+      schema.tables()[static_cast<std::size_t>(schema.table_of(schema.find_feature("genres")))]
+          .seed;
+  EXPECT_EQ(answer("/v1/importance?feature=genres&value=drama").at("key").as_string(),
+            print_key(feature_key("drama", genres)));
 
   const json::value history = answer("/v1/metrics-history").at("tasks");
   ASSERT_EQ(history.at("ctr").at("points").as_array().size(), 2U);
