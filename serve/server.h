@@ -14,6 +14,7 @@
 #include "learner/data/schema.h"
 #include "learner/model/options.h"
 #include "learner/publish/score_formula.h"
+#include "learner/publish/served_models.h"
 #include "learner/publish/serving_model.h"
 #include "learner/train/commands.h"
 #include "learner/train/report.h"
@@ -85,6 +86,8 @@ struct ServeParts {
   const Schema* schema = nullptr;
   ModelOptions model_options;
   const ServingModel* serving = nullptr;
+  /// The models that can be asked for by name; absent: the champion alone.
+  const ServedModels* served = nullptr;
   const ScoreFormula* formula = nullptr;
   std::function<EventTime()> clock;
   std::function<std::string()> metrics;  ///< The text of /metrics.

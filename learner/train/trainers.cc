@@ -157,10 +157,15 @@ TrainerReports Trainers::report(bool whole) const {
   return reports;
 }
 
-Publication Trainers::publish() {
-  Publication publication = champion().publish();
-  if (publication.complete) publication.shape = members_[champion_].shape;
+Publication Trainers::publish(std::size_t index) {
+  Publication publication = members_[index].trainer->publish();
+  if (publication.complete) publication.shape = members_[index].shape;
   return publication;
+}
+
+bool Trainers::is_twin(std::size_t index) const {
+  return std::any_of(twins_.begin(), twins_.end(),
+                     [&](const Twin& twin) { return twin.member == index; });
 }
 
 StateChanges Trainers::save(std::uint64_t, std::span<const Cleaning>) {

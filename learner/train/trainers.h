@@ -86,7 +86,10 @@ class Trainers final : public Participant {
   TrainerReports report(bool whole = true) const;
 
   /// What changed of the champion since the last call, and, where this is everything, whose it is.
-  Publication publish();
+  Publication publish() { return publish(champion_); }
+  /// The same of any model.
+  Publication publish(std::size_t index);
+  bool is_twin(std::size_t index) const;
 
   std::string participant_name() const override { return "models"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;

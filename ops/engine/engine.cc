@@ -340,7 +340,8 @@ void Engine::Parts::start_threads() {
       std::make_unique<Committer>(*store, failure, stages, [this](std::uint64_t) { landed(); });
   if (options.live) {
     publisher = std::make_unique<Publisher>(
-        *options.serving, failure, [this] { return store->sequence(); }, options.clock);
+        *options.serving, options.served, failure, [this] { return store->sequence(); },
+        options.clock);
   }
   learner = std::make_unique<LearnerThread>(
       LearnerThread::Parts{.trainers = trainers,
@@ -349,6 +350,7 @@ void Engine::Parts::start_threads() {
                            .stages = stages,
                            .publisher = publisher.get(),
                            .publish_every = options.config.serve.publish_every,
+                           .publishes_all = options.served != nullptr,
                            .commands = options.commands,
                            .log = options.log,
                            .queue = static_cast<std::size_t>(options.config.learner.train.queue),

@@ -9,6 +9,7 @@
 
 #include "ingest/pipeline.h"
 #include "learner/base/stages.h"
+#include "learner/publish/served_models.h"
 #include "learner/publish/serving_model.h"
 #include "learner/train/trainers.h"
 #include "ops/config/config.h"
@@ -39,6 +40,7 @@ struct EngineOptions {
   /// to the present ends and stops.
   bool live = false;
   ServingModel* serving = nullptr;  ///< Of `run`: where versions are published; outlives engines.
+  ServedModels* served = nullptr;   ///< As that, for models beside the champion; null: no others.
   std::vector<std::string> files = {};                      ///< Replay of files; none: Kafka.
   bool flush = false;                                       ///< Decide all that waits at the end.
   std::optional<std::string> rows = {}, dead_letters = {};  ///< Paths.

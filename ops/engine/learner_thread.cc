@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kReportEvery{500};
 LearnerThread::LearnerThread(Parts parts)
     : parts_(parts), queue_(parts.queue), last_publish_(Clock::now()), last_report_(Clock::now()) {
   unpublished_ = holds_ = parts_.held;
+  unpublished_ |= parts_.publishes_all;  // Of the champion alone there is a version.
   log_notices();
   refresh_report(true);
   if (parts_.commands != nullptr) parts_.commands->open();
@@ -149,9 +150,17 @@ CommandAnswer LearnerThread::freeze_or_resume(const TrainerCommand& command) {
 void LearnerThread::train(const Batch& batch) {
   const StageTimer training(parts_.stages, Stage::kTrain);
   MILLRACE_FAILPOINT("train.batch");
-  const std::uint64_t steps = parts_.trainers.champion().probe().steps;
+  const auto steps_of = [&] {
+    std::uint64_t sum = 0;
+    for (std::size_t m = 0; m < parts_.trainers.size(); ++m) {
+      const bool counts = parts_.publishes_all || m == parts_.trainers.champion_index();
+      if (counts) sum += parts_.trainers[m].probe().steps;
+    }
+    return sum;
+  };
+  const std::uint64_t steps = steps_of();
   parts_.trainers.train(batch);
-  unpublished_ |= batch.rows == 0 || parts_.trainers.champion().probe().steps != steps;
+  unpublished_ |= batch.rows == 0 || steps_of() != steps;
   log_notices();
 }
 
@@ -187,7 +196,21 @@ void LearnerThread::publish_if_due() {
   if (!held_.empty()) log("info", "versions leave again");
   held_.clear();
   unpublished_ = false;
-  parts_.publisher->publish(parts_.trainers.publish());
+  Publication champion = parts_.trainers.publish();
+  parts_.publisher->publish(std::move(champion), others());
+}
+
+// A model whose weights are held is served on as it was.
+std::vector<NamedPublication> LearnerThread::others() {
+  std::vector<NamedPublication> others;
+  for (std::size_t m = 0; parts_.publishes_all && m < parts_.trainers.size(); ++m) {
+    const bool twin = parts_.trainers.is_twin(m);
+    if (m == parts_.trainers.champion_index() || twin || !parts_.trainers[m].held().empty()) {
+      continue;
+    }
+    others.push_back({parts_.trainers.name_of(m), parts_.trainers.publish(m)});
+  }
+  return others;
 }
 
 void LearnerThread::refresh_report(bool whole) {

@@ -43,6 +43,7 @@ class LearnerThread {
     StageTimes& stages;
     Publisher* publisher = nullptr;  ///< Null: nothing is published.
     Duration publish_every{500};
+    bool publishes_all = false;           ///< Models beside the champion, too (but no twins).
     TrainerCommands* commands = nullptr;  ///< Null: no administrator.
     /// Of what the guardrails do; may be empty.
     std::function<void(std::string_view level, const std::string& message)> log = {};
@@ -81,6 +82,7 @@ class LearnerThread {
   void train(const Batch& batch);
   void complete(Barrier& barrier);
   void publish_if_due();
+  std::vector<NamedPublication> others();
   void carry_out_commands();
   void close_commands(const std::string& reason);
   CommandAnswer carry_out(const TrainerCommand& command);

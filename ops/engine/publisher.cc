@@ -9,9 +9,10 @@
 
 namespace millrace {
 
-Publisher::Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
-                     std::function<EventTime()> clock)
+Publisher::Publisher(ServingModel& model, ServedModels* others, Failure& failure,
+                     std::function<std::uint64_t()> durable, std::function<EventTime()> clock)
     : model_(model),
+      others_(others),
       failure_(failure),
       durable_(std::move(durable)),
       clock_(std::move(clock)),
@@ -25,16 +26,16 @@ Publisher::~Publisher() {
   thread_.join();
 }
 
-void Publisher::publish(Publication publication) {
-  MILLRACE_CHECK(idle());
+void Publisher::publish(Publication champion, std::vector<NamedPublication> others) {
+  MILLRACE_CHECK(idle() && (others.empty() || others_ != nullptr));
   idle_ = false;
-  queue_.push(std::move(publication));
+  queue_.push({std::move(champion), std::move(others)});
 }
 
 void Publisher::work() {
-  while (const std::optional<Publication> publication = queue_.pop()) {
+  while (const std::optional<Publications> publications = queue_.pop()) {
     try {
-      apply(*publication);
+      apply(*publications);
       idle_ = true;
     } catch (const std::exception& error) {
       // Not idle any more: a side that is changed by half is never added to.
@@ -43,13 +44,18 @@ void Publisher::work() {
   }
 }
 
-void Publisher::apply(const Publication& publication) {
+// Who was the champion is there by its name before another is in its place.
+void Publisher::apply(const Publications& publications) {
   const auto start = std::chrono::steady_clock::now();
   const std::uint64_t commit = durable_();
   version_ = commit == version_.commit ? VersionNumber{commit, version_.publication + 1}
                                        : VersionNumber{commit, 0};
   MILLRACE_FAILPOINT("publish.before_apply");
-  model_.apply(publication, version_);
+  for (const NamedPublication& other : publications.others) others_->apply(other, version_);
+  model_.apply(publications.champion, version_);
+  if (others_ != nullptr && publications.champion.shape != nullptr) {
+    others_->became_champion(publications.champion.shape->model);
+  }
   MILLRACE_FAILPOINT("publish.after_apply");
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   probe_.publications.fetch_add(1);

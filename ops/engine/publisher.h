@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "learner/base/queue.h"
 #include "learner/publish/publication.h"
+#include "learner/publish/served_models.h"
 #include "learner/publish/serving_model.h"
 #include "ops/engine/failure.h"
 
@@ -24,11 +26,12 @@ struct PublisherProbe {
 /// Threads: `idle` and `publish` on the trainer's thread.
 class Publisher {
  public:
-  /// Borrows both; the model's first version was just made visible, if it may be seen. `durable`
+  /// Borrows all; the model's first version was just made visible, if it may be seen. `durable`
   /// gives the sequence of the last durable commit: a version's name is that and the count of
   /// publications since.
-  Publisher(ServingModel& model, Failure& failure, std::function<std::uint64_t()> durable,
-            std::function<EventTime()> clock);
+  /// `others` takes in what is published beside the champion; null: nothing is.
+  Publisher(ServingModel& model, ServedModels* others, Failure& failure,
+            std::function<std::uint64_t()> durable, std::function<EventTime()> clock);
   ~Publisher();
 
   /// Whether any version is visible.
@@ -36,22 +39,27 @@ class Publisher {
   /// Whether the last publication is visible on both sides.
   bool idle() const { return idle_; }
   /// Requires: idle().
-  void publish(Publication publication);
+  void publish(Publication champion, std::vector<NamedPublication> others = {});
 
   const PublisherProbe& probe() const { return probe_; }
 
  private:
   void work();
-  void apply(const Publication& publication);
+  struct Publications {
+    Publication champion;
+    std::vector<NamedPublication> others;
+  };
+  void apply(const Publications& publications);
 
   ServingModel& model_;
+  ServedModels* const others_;
   Failure& failure_;
   const std::function<std::uint64_t()> durable_;
   const std::function<EventTime()> clock_;
   VersionNumber version_;
   PublisherProbe probe_;
   std::atomic<bool> idle_{true};
-  BoundedQueue<Publication> queue_{1};
+  BoundedQueue<Publications> queue_{1};
   std::thread thread_;
 };
 

@@ -42,6 +42,7 @@ struct Service::Parts {
         schema(config.schema()),
         started(wall_clock()),
         serving(input_schema(schema, config.learner.model)),
+        served(serving),
         formula(std::move(parsed)),
         log(std::move(logged)) {}
 
@@ -49,7 +50,11 @@ struct Service::Parts {
   const Schema schema;
   const EventTime started;
   TrainerCommands commands;  // outlives the engines, whose trainers take them
+  bool serves_all() const {
+    return config.models.size() > 1 && config.serve.models == ServedChoice::kAll;
+  }
   ServingModel serving;
+  ServedModels served;
   ScoreFormula formula;
   EngineLog log;
   LastWords last_words;
@@ -73,6 +78,7 @@ Result<std::unique_ptr<Service>> Service::make(Config config, EngineLog log,
   options.config = parts->config;
   options.live = true;
   options.serving = &parts->serving;
+  if (parts->serves_all()) options.served = &parts->served;
   options.clock = wall_clock;
   options.log = std::move(log);
   options.stopping = std::move(stopping);
@@ -95,6 +101,7 @@ ServeParts Service::Parts::serve_parts() {
   serve.schema = &schema;
   serve.model_options = config.learner.model;
   serve.serving = &serving;
+  if (serves_all()) serve.served = &served;
   serve.formula = &formula;
   serve.clock = wall_clock;
   serve.metrics = [this] { return metrics(); };

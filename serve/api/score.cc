@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <span>
+#include <utility>
 
+#include "serve/http/head.h"
 #include "serve/http/json_text.h"
 #include "serve/http/respond.h"
 
@@ -41,6 +44,8 @@ Answer ScoreHandler::answer(bool ranks, Request& request) {
     return error_answer(503, "no version of the weights was published yet", request.id);
   }
   auto time = Clock::now();
+  auto by = served(request);
+  if (!by) return by.error();
   const auto read = reader_.read(request.body, ranks, request_);
   probe_.input.observe(lap(time));
   probe_.unknown_features.fetch_add(request_.unknown_names, std::memory_order_relaxed);
@@ -48,7 +53,13 @@ Answer ScoreHandler::answer(bool ranks, Request& request) {
     const RequestFault& fault = read.error();
     return error_answer(fault.status, fault.message, request.id, {fault.candidate, fault.feature});
   }
-  scorer_.score(*parts_.serving, request_.context, request_.candidates, scores_);
+  score_by(*by);
+  // Where the champion was asked for by its name, and another is in its place by now.
+  for (int again = 0; again < 3 && !by->name.empty() && scores_.model != by->name; ++again) {
+    by = served(request);
+    if (!by) return by.error();
+    score_by(*by);
+  }
   apply_formula();
   order(ranks);
   probe_.compute.observe(lap(time));
@@ -59,6 +70,62 @@ Answer ScoreHandler::answer(bool ranks, Request& request) {
   probe_.keys.fetch_add(scores_.keys, std::memory_order_relaxed);
   probe_.unknown_keys.fetch_add(scores_.unknown_keys, std::memory_order_relaxed);
   return answer;
+}
+
+auto ScoreHandler::served(const Request& request) const -> Result<Served, Answer> {
+  const std::optional<std::string> name = query_value(request.query, "model");
+  if (!name) return Served{};
+  if (parts_.served != nullptr) {
+    if (auto model = parts_.served->find(*name)) return Served{std::move(model), *name};
+  }
+  const std::shared_ptr<const ServedShape> shape = parts_.serving->pin().shape();
+  const std::string& champion = shape == nullptr ? parts_.model : shape->model;
+  if (*name == champion) return Served{};
+  return no_model(*name, champion, request.id);
+}
+
+Answer ScoreHandler::no_model(const std::string& name, const std::string& champion,
+                              const std::string& request_id) const {
+  std::string names = champion;
+  bool known = false;
+  const TrainerReports all = parts_.models ? parts_.models() : TrainerReports{};
+  for (const TrainerReport& model : all.models) {
+    known |= model.model == name;
+    if (model.model == champion || parts_.served == nullptr) continue;
+    if (parts_.served->find(model.model) != nullptr) names += ", " + model.model;
+  }
+  const std::string what =
+      known ? "the model " + shortened(name) : "there is no model " + shortened(name);
+  const std::string why = !known                     ? ""
+                          : parts_.served == nullptr ? " is not served (serve.models: champion)"
+                                                     : " has no version that is served";
+  return error_answer(404, what + why + "; expected one of those that are served: " + names,
+                      request_id);
+}
+
+// A part of the tasks becomes all of them, with no value for the others.
+void ScoreHandler::score_by(const Served& served) {
+  const std::size_t T = task_keys_.size();
+  has_task_.assign(T, 1);
+  if (served.model == nullptr) {
+    scorer_.score(*parts_.serving, request_.context, request_.candidates, scores_);
+    return;
+  }
+  std::unique_ptr<Scorer>& scorer = scorers_[served.name];
+  if (scorer == nullptr) scorer = std::make_unique<Scorer>(*parts_.schema, parts_.model_options);
+  scorer->score(*served.model, request_.context, request_.candidates, scores_);
+  const std::vector<int> tasks = served.model->pin().shape()->projection.tasks();
+  if (tasks.size() == T) return;
+  has_task_.assign(T, 0);
+  for (const int task : tasks) has_task_[static_cast<std::size_t>(task)] = 1;
+  const std::vector<float> own = std::exchange(scores_.values, {});
+  scores_.values.assign(static_cast<std::size_t>(scores_.rows) * T,
+                        std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t r = 0; r < static_cast<std::size_t>(scores_.rows); ++r) {
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      scores_.values[r * T + static_cast<std::size_t>(tasks[k])] = own[r * tasks.size() + k];
+    }
+  }
 }
 
 void ScoreHandler::apply_formula() {
@@ -115,7 +182,7 @@ std::string ScoreHandler::write() const {
     json.raw("\"tasks\":");
     json.begin_object();
     for (std::size_t t = 0; t < T; ++t) {
-      if (request_.answers_task[t] == 0) continue;
+      if (request_.answers_task[t] == 0 || has_task_[t] == 0) continue;
       json.raw(task_keys_[t]);
       json.number(scores_.values[r * T + t]);
     }

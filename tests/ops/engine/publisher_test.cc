@@ -30,7 +30,7 @@ TEST(Publisher, ThePublicationsOfOneCommitAreCountedFromTheStartsOwn) {
   Failure failure;
   std::atomic<std::uint64_t> durable{5};
   Publisher publisher(
-      model, failure, [&] { return durable.load(); }, [] { return EventTime{1}; });
+      model, nullptr, failure, [&] { return durable.load(); }, [] { return EventTime{1}; });
   auto publish = [&] {
     publisher.publish(publication());
     while (!publisher.idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
