@@ -99,8 +99,8 @@ double samples_per_second(const ComparedModel& model) {
 }
 
 std::string print_tasks_table(const Comparison& comparison) {
-  Table table({"task", "model", "rows", "AUC ± error", "log loss", "NE", "calibration", "RMSE",
-               "gain over alone", "against the first"});
+  Table table({"task", "model", "rows", "observed", "predicted", "AUC ± error", "log loss", "NE",
+               "calibration", "RMSE", "gain over alone", "against the first"});
   for (const std::string& name : tasks_of(comparison)) {
     for (const ComparedModel& model : comparison.models) {
       const TaskReport* task = find_task(model.report, name);
@@ -111,7 +111,8 @@ std::string print_tasks_table(const Comparison& comparison) {
       const std::string auc =
           all.auc ? shown(all.auc, 4) + " ± " + shown(all.auc_error, 4) : std::string("-");
       const bool binary = task->binary;
-      table.add({name, model.report.model, grouped(all.rows), auc, shown(all.log_loss, 4),
+      table.add({name, model.report.model, grouped(all.rows), shown(all.label_mean, 4),
+                 shown(all.prediction_mean, 4), auc, shown(all.log_loss, 4),
                  shown(all.normalized_entropy, 4), shown(all.calibration, 3), shown(all.rmse, 4),
                  shown(of.gain, 4), shown(binary ? of.auc : of.rmse, 4)});
     }
@@ -131,6 +132,31 @@ std::string print_models_table(const Comparison& comparison) {
                rate > 0 ? fmt::format("{:.2f}", 1e6 / rate) : "-"});
   }
   return table.print(1);
+}
+
+// Sums of evaluate.business over the whole stream; empty where there are none.
+std::string print_business_table(const Comparison& comparison) {
+  Table table({"figure", "model", "rows", "observed", "predicted", "predicted / observed",
+               "observed per row", "predicted per row"});
+  bool any = false;
+  for (const BusinessReport& figure : comparison.models.front().report.business) {
+    for (const ComparedModel& model : comparison.models) {
+      for (const BusinessReport& own : model.report.business) {
+        if (own.name != figure.name) continue;
+        const BusinessSums& sums = own.windows.front().sums;
+        const auto over = [](double sum, double by) {
+          return by != 0 ? std::optional(sum / by) : std::nullopt;
+        };
+        table.add({own.name, model.report.model, grouped(sums.rows),
+                   fmt::format("{:.6g}", sums.observed), fmt::format("{:.6g}", sums.predicted),
+                   shown(over(sums.predicted, sums.observed), 3),
+                   shown(over(sums.observed, sums.weight), 4),
+                   shown(over(sums.predicted, sums.weight), 4)});
+        any = true;
+      }
+    }
+  }
+  return any ? "\n" + table.print(2) : std::string();
 }
 
 json::object task_extras(const ComparedTask& of) {
@@ -155,6 +181,10 @@ json::object model_object(const ComparedModel& model) {
   out["samples_per_second"] = samples_per_second(model);
   out["composite"] = model.composite ? json::value(*model.composite) : json::value(nullptr);
   add_tasks(model.report, out);
+  json::object business;
+  add_business(model.report, business);
+  out["business"] = business["business"];
+  out["composites"] = business["composite"];
   json::object& tasks = out["tasks"].as_object();
   for (const auto& [name, extra] : model.tasks) {
     for (auto& [key, value] : task_extras(extra)) tasks[name].as_object()[key] = value;
@@ -165,7 +195,8 @@ json::object model_object(const ComparedModel& model) {
 }  // namespace
 
 std::string print_comparison(const Comparison& comparison) {
-  std::string text = print_tasks_table(comparison) + "\n" + print_models_table(comparison);
+  std::string text = print_tasks_table(comparison) + print_business_table(comparison) + "\n" +
+                     print_models_table(comparison);
   bool by_user = true;
   for (const ComparedModel& model : comparison.models) {
     for (const auto& [name, task] : model.tasks) by_user &= task.by_user;

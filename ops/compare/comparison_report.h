@@ -45,7 +45,8 @@ struct Comparison {
   double seconds = 0;  ///< Of everything.
 };
 
-/// For a terminal: a line for each task and model, then one for each model.
+/// For a terminal: a line for each task and model, one for each business figure and model that has
+/// it, then one for each model.
 std::string print_comparison(const Comparison& comparison);
 
 /// The same and more as one JSON object.
