@@ -64,15 +64,20 @@ template <int L, class T>
 MILLRACE_INLINE void mix_all(const Mixed<T>& at) {
   constexpr int kWide = 64 / sizeof(T) * 4 / L;  // four cache lines
   const T* y[kMixedAtOnce];
+  long down[kMixedAtOnce];
   const int n = at.g.cols, H = at.v.cols;
+  for (int c = 0; c < n; ++c) {
+    y[c] = at.y[c].data;
+    down[c] = at.y[c].stride;
+  }
   for (int r = 0; r < at.v.rows; ++r) {
-    for (int c = 0; c < n; ++c) y[c] = at.y[c].row(r);
     const T* const g = at.g.row(r);
     T* const v = at.v.row(r);
     int h = 0;
     for (; h + kWide * L <= H; h += kWide * L) mix_registers<L, kWide>(g, y, n, h, at.goes_on, v);
     for (; h + L <= H; h += L) mix_registers<L, 1>(g, y, n, h, at.goes_on, v);
     if (h < H) mix_rest<L>(g, y, n, h, H - h, at.goes_on, v);
+    for (int c = 0; c < n; ++c) y[c] += down[c];
   }
 }
 
