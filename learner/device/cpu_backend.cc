@@ -1,6 +1,7 @@
 #include "learner/device/cpu_backend.h"
 
 #include <algorithm>
+#include <functional>
 #include <type_traits>
 
 #include "learner/base/check.h"
@@ -138,9 +139,11 @@ void CpuBackend<T>::multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool
 
 template <class T>
 const std::uint32_t* CpuBackend<T>::rounded(View<const T> w) const {
-  const long at = w.data - rounded_.weights;
-  const bool kept = rounded_.weights != nullptr && 0 <= at && at < rounded_.count;
-  return kept ? rounded_.pairs + at : nullptr;
+  const std::less<const T*> before;  // also of pointers into other arrays
+  const T* const first = rounded_.weights;
+  const bool kept =
+      first != nullptr && !before(w.data, first) && before(w.data, first + rounded_.count);
+  return kept ? rounded_.pairs + (w.data - first) : nullptr;
 }
 
 template <class T>

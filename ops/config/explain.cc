@@ -187,6 +187,10 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
   }
   const bool all_served = config.models.size() > 1 && config.serve.models == ServedChoice::kAll;
   double served = 0, each = 0;
+  // Where no model has every task, the first is served.
+  const bool any_whole = std::any_of(plans.begin(), plans.end(), [](const ModelPlan& plan) {
+    return plan.projection.has_all_tasks();
+  });
   for (const ModelPlan& plan : plans) {
     const std::string of = plans.size() > 1 ? " of " + plan.name : "";
     const auto rows = static_cast<double>(plan.options.embeddings.max_rows);
@@ -216,7 +220,8 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
       each += each_served;
       continue;
     }
-    if (!plan.projection.has_all_tasks()) continue;  // it is never served
+    const bool may_serve = any_whole ? plan.projection.has_all_tasks() : &plan == plans.data();
+    if (!may_serve) continue;
     served = std::max(served, served_here);
     each += &plan == plans.data() ? each_served : 0;
   }

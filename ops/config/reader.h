@@ -15,6 +15,7 @@
 #include "learner/train/feedback_options.h"
 #include "ops/config/document.h"
 #include "ops/config/suggest.h"
+#include "ops/config/yaml_text.h"
 
 namespace millrace {
 
@@ -144,9 +145,13 @@ void ConfigReader::read_field(const ConfigNode& node, const std::string& key,
   } else {
     if (auto complaint = read_value(node, value)) return complain(key, *complaint);
     if constexpr (!std::is_enum_v<Value> && requires { print_value(value); }) {
+      const auto print = [](const Value& one) {
+        if constexpr (std::is_same_v<Value, double>)
+          return yaml_number(one);  // with all its digits
+        if constexpr (!std::is_same_v<Value, double>) return print_value(one);
+      };
       auto outside = [&](std::string_view relation, const Value& limit) {
-        complain(key,
-                 print_value(value) + " is " + std::string(relation) + " " + print_value(limit));
+        complain(key, print(value) + " is " + std::string(relation) + " " + print(limit));
       };
       if (is_off(value)) return;
       if (field.least && value < *field.least) outside("less than", *field.least);

@@ -60,6 +60,20 @@ TEST(ExplainConfig, TheUserCapTakesMemory) {
               HasSubstr("at 1,000,000 users in a window of each stream"));
 }
 
+// The first model is served where none has every task.
+TEST(ExplainConfig, AModelWithAPartOfTheTasksIsServedWhereItIsAlone) {
+  const auto loaded = load_config_text(
+      "events: {impression: {}, click: {window: 1m}, like: {window: 1m}}\n"
+      "features: [{name: a, type: categorical, dimension: 4}]\n"
+      "tasks: [{name: click}, {name: like}]\n"
+      "models: [{name: half, tasks: [click]}]\n",
+      "f", {});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const std::string text = explain_config(loaded->config);
+  EXPECT_THAT(text, HasSubstr("served tables, two copies"));
+  EXPECT_THAT(text, Not(HasSubstr("served tables, two copies   0 B"))) << text;
+}
+
 TEST(ExplainConfig, RoughBytes) {
   EXPECT_EQ(rough_bytes(512), "512 B");
   EXPECT_EQ(rough_bytes(1536), "1.5 KiB");

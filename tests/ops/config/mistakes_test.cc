@@ -239,6 +239,8 @@ const Mistake kMistakes[] = {
      "train.delayed_feedback.cvr: short_wait: soon is not a duration"},
     {"PolicyShortWaitLong", "{cvr: wait}", "{cvr: {policy: es_dfm, short_wait: 24h}}",
      "train.delayed_feedback.cvr: short_wait 1d is no shorter than the label's window (1d)"},
+    {"LimitOfManyDigits", "seed: 1", "labels: {effective_count: 1}",
+     "train.labels.effective_count: 1 is more than 0.9999999999"},
     {"SamplingTask", "seed: 1", "negative_sampling: {rate: 0.1, task: buy}",
      "train.negative_sampling.task: buy is no task"},
     {"SamplingCondition", "seed: 1", "negative_sampling: {rate: 0.1, task: cvr}",
