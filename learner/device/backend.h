@@ -156,11 +156,11 @@ class Backend {
   /// would form them for every tile of rows.
   virtual void dense_inputs_backward(Stack<const T> dy, Stack<const T> w, Stack<const T> transposed,
                                      Stack<const T> relu, Stack<T> dx) = 0;
+
   /// Of products of bf16: pairs (p, c) of the rounded w(2p, c) and w(2p + 1, c), the stride of w
   /// apart. `use_rounded` tells `dense` that the first `count` values of `weights` stay as they
-  /// are, and that the pairs of a matrix in them stand at the matrix's own place in `pairs` (64
-  /// more words may be read): they need not be formed for every tile of rows. Borrows them; null:
-  /// none.
+  /// are, and that the pairs of a matrix in them, from its first row on, stand at its own place in
+  /// `pairs`: they need not be formed for every tile of rows. Borrows both; null: none.
   virtual void round_rows(View<const T> w, std::uint32_t* pairs) = 0;
   virtual void use_rounded(const T* weights, long count, const std::uint32_t* pairs) = 0;
   /// to_i = from_iᵀ

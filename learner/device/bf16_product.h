@@ -29,7 +29,7 @@ void bf16_product(int K, Strided<float> a, Strided<float> b, bool add,
                   const std::uint32_t* b_pairs = nullptr);
 
 /// The rounded rows 2p (in the lower half) and 2p + 1 of b, or nothing, as row p of `pairs`, whose
-/// stride is that of b. A product may read 64 words beyond their end.
+/// stride is that of b.
 void bf16_pairs(View<const float> b, std::uint32_t* pairs);
 
 /// The product by one of this processor's units.

@@ -86,7 +86,7 @@ class Model {
   /// `inputs`: for passes that want dx, too.
   void transpose(Backend<T>& backend, const T* weights, bool inputs, T* transposed) const;
 
-  /// The weights' pairs for Backend::use_rounded, [parameter_count() + 64].
+  /// The weights' pairs for Backend::use_rounded, [parameter_count()].
   void round(Backend<T>& backend, const T* weights, std::uint32_t* pairs) const;
 
   /// One loss's slopes in the logits. A loss may reach several towers: a product's reaches all of

@@ -5,9 +5,6 @@
 namespace millrace {
 namespace {
 
-/// Products may read so many words beyond the pairs (Backend::use_rounded).
-constexpr long kBeyond = 64;
-
 long count_if(bool wanted, long count) { return wanted ? count : 0; }
 
 }  // namespace
@@ -17,8 +14,8 @@ PreparedWeights::PreparedWeights(const Model<float>& model, int most_rows, Produ
       rounds_(products == Products::kBf16),
       transposed_(allocate_host<float>(
           count_if(most_rows >= Chunks::kTransposed, model.parameter_count()))),
-      rounded_(allocate_host<std::uint32_t>(count_if(rounds_ && most_rows >= Chunks::kTransposed,
-                                                     model.parameter_count() + kBeyond))) {}
+      rounded_(allocate_host<std::uint32_t>(
+          count_if(rounds_ && most_rows >= Chunks::kTransposed, model.parameter_count()))) {}
 
 void PreparedWeights::prepare(Backend<float>& backend, const float* weights, int rows,
                               bool inputs) {

@@ -62,7 +62,7 @@ void check(int M, int N, int K, bool add, bool finished) {
   }
   EXPECT_LT(distance(first, expected.values), 1e-5);
   // Pairs that are kept.
-  std::vector<std::uint32_t> pairs(static_cast<std::size_t>(K) * static_cast<std::size_t>(N) + 64);
+  std::vector<std::uint32_t> pairs(static_cast<std::size_t>(K) * static_cast<std::size_t>(N));
   bf16_pairs(b.view(), pairs.data());
   for (const Bf16Unit unit : bf16_units()) {
     Matrix<float> c = before;
