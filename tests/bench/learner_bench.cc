@@ -215,7 +215,7 @@ void print(const Arguments& arguments, double rate, const std::vector<Figure>& f
   }
   std::printf("products by %s: %.1f GF/s\n", gemm::library(), rate);
   for (const Figure& f : figures) {
-    std::printf("%-6s %-6s B=%5d, %d threads %9.4f ms %12.0f rows/s  share %5.1f %%\n",
+    std::printf("%-6s %-10s B=%5d, %d threads %9.4f ms %12.0f rows/s  share %5.1f %%\n",
                 f.name.c_str(), f.what.c_str(), f.batch, f.threads, f.ms, f.batch / f.ms * 1e3,
                 100 * f.gigaflops / (f.ms / 1e3) / rate / f.threads);
   }
