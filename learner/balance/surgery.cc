@@ -14,8 +14,8 @@ namespace {
 constexpr std::uint64_t kStream = 0x7063677261640000;  // "pcgrad"
 // Keeps coefficients in a float's range where a gradient all but vanishes.
 constexpr double kEpsilon = 1e-20;
-// A mixture of gradients that is no longer than this share of the longest of them is 0, but for the
-// rounding of floats: its direction says nothing.
+// A mixture of gradients no longer than this share of the longest of them (PCGrad: of the one that
+// it began with) is 0 but for the rounding of floats: its direction says nothing.
 constexpr double kRounding = 1e-5;
 
 std::vector<int> present_tasks(const Gram& gram) {

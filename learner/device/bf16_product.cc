@@ -88,7 +88,7 @@ MILLRACE_INLINE Pair pair_of(float even, float odd) {
 }
 
 /// Pairs of rows k and k + 1; `odd` null: of row k and nothing. Pair c goes to the column c % W of
-/// panel c / W, of which each is `panel` after the one before. L pairs at a time; L divides W. What
+/// panel c / W, of which each is `panel` after the one before. L pairs at a time. What
 /// stands `ahead` values on is fetched meanwhile.
 template <int L>
 MILLRACE_INLINE void pair_rows(const float* even, const float* odd, int cols, int W, long panel,

@@ -32,7 +32,7 @@ void add_bias_and_relu(View<const T> b, int relu, View<T> y) {
 /// db = Σ_rows dy, or db + it: V registers of columns, whose sums stay there for all rows.
 template <int V, class T>
 void sum_registers(View<const T> dy, bool add, T* db) {
-  constexpr int L = 32 / sizeof(T);
+  constexpr int L = kLanes<T>;
   using Sum = Vec<T, L>;
   Sum sums[V] = {};
   for (int i = 0; add && i < V; ++i) load(db + i * L, sums[i]);
@@ -50,7 +50,7 @@ void sum_registers(View<const T> dy, bool add, T* db) {
 
 template <class T>
 void sum_rows(View<const T> dy, bool add, View<T> db) {
-  constexpr int L = 32 / sizeof(T);
+  constexpr int L = kLanes<T>;
   const auto from = [&](int h) { return View<const T>(dy.data + h, dy.rows, 1, dy.stride); };
   int h = 0;
   for (; h + 8 * L <= db.cols; h += 8 * L) sum_registers<8>(from(h), add, db.data + h);

@@ -10,9 +10,10 @@
 
 namespace millrace {
 
-/// The processor: matrix products of device/gemm.h, loops over math/ for the rest. One thread: rows
-/// are cut by whoever calls (device/threads.h). A backend holds nothing, so threads may share one;
-/// what the products need for packing belongs to the thread.
+/// The processor: matrix products of a library or our own (gemm.h, panel_product.h,
+/// bf16_product.h), loops over math/ for the rest. One thread: rows are cut by whoever calls
+/// (threads.h). A backend holds no more than what `use_rounded` was told, so threads may share one
+/// while nobody calls that; what the products need for packing belongs to the thread.
 template <class T>
 class CpuBackend final : public Backend<T> {
  public:

@@ -4,7 +4,7 @@
 
 /// Matrix products of a library, in main memory and on the calling thread alone: oneDNN or Eigen.
 /// CMake builds one of gemm_onednn.cc and gemm_eigen.cc. Inner to device/: everybody else uses a
-/// Backend, which gives narrow products to panel_product.h.
+/// Backend, which gives narrow products to panel_product.h and those of bf16 to bf16_product.h.
 ///
 /// A product is added to c where `add`, otherwise c is overwritten. Outputs never overlap inputs.
 /// The same shapes give the same bits, whatever thread calls.

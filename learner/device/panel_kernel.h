@@ -6,8 +6,8 @@
 
 #include "learner/device/vector.h"
 
-/// The inner loops of panel_product.cc, one body for all widths of registers (see vector.h). `L` is
-/// the lanes of a register, T the type of an element.
+/// The inner loops of panel_product.cc and bf16_product.cc, one body for all widths of registers
+/// (see vector.h). `L` is the lanes of a register, T the type of an element.
 namespace millrace::gemm::kernel {
 
 /// A few columns of a product for all of its rows: c = finish(a b), or finish(c + a b). F is the

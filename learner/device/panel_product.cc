@@ -92,14 +92,16 @@ const Kernels<T>& kernels(InstructionSet set) {
   return kAvx2<T>;
 }
 
-/// Rows of a panel: so many of it stay in the first-level cache while all rows of a pass by; and
-/// columns that are packed at a time, so that b is read in long runs and the group stays in the
-/// second-level cache.
+/// Rows of a panel: so many of it stay in the first-level cache while all rows of a pass by.
 constexpr int kDepth = 256;
 /// Where a and b both are read across their rows (a weight's gradient), a row of a is a line of the
 /// cache that a tile uses little of: so few rows that the lines stay until the next tile's turn.
 constexpr int kDepthOfRows = 64;
+/// Columns that are packed at a time, so that b is read in long runs and the group stays in the
+/// second-level cache.
 constexpr int kGroup = 256;
+/// Of so few rows of a, b is read once or twice: packing it would cost more than it spares.
+constexpr int kFewRows = 12;
 
 template <class T>
 T* scratch() {
@@ -109,7 +111,7 @@ T* scratch() {
 
 /// Whether `depth` rows `down` apart, of which `width` columns are read, stay in the first-level
 /// cache where they stand: rows a multiple of lines apart meet in few of its 64 sets of eight
-/// lines, unless they are read whole.
+/// lines, unless they are read whole. They may take half of those lines.
 template <class T>
 bool stays_cached(int depth, int width, long down) {
   const long bytes = down * static_cast<long>(sizeof(T));
@@ -132,7 +134,8 @@ struct Group {
 
   void multiply() const {
     int col = 0;
-    const bool direct = b.across == 1 && (c.rows <= 12 || stays_cached<T>(depth, width(), b.down));
+    const bool direct =
+        b.across == 1 && (c.rows <= kFewRows || stays_cached<T>(depth, width(), b.down));
     if (direct) {
       const int row_width = kRowRegisters * with.lanes;
       for (; c.rows == 1 && col + row_width <= c.cols; col += row_width) {

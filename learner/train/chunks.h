@@ -11,7 +11,7 @@ namespace millrace {
 struct Chunks {
   static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
   static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
-  /// Rows for which it pays to transpose the weights once (Model::transpose).
+  /// Rows from which on it pays to prepare the weights once (prepared_weights.h).
   static constexpr int kTransposed = 256;
 
   /// Rows that go through a net of so many parameters together. Few, while the weights stay in the

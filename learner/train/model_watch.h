@@ -30,7 +30,7 @@ class ModelWatch {
   /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work` with
   /// the training pass of some of its rows, which an importance sample overwrites. `rows`: learned
   /// so far; `row_of`: the embedding rows that x is made of (without it, no id of a bag is known).
-  /// Requires: work's backend is the CPU's.
+  /// Requires: work's backend is the CPU's; work takes as many rows as a tile (chunks.h).
   void measure(const Batch& batch, std::uint64_t step, std::uint64_t rows, const float* weights,
                View<const float> x, Model<float>::Workspace& work,
                const Importance::RowOf& row_of = {});

@@ -9,7 +9,8 @@ namespace millrace {
 
 /// The weights in the other forms in which the tiles of a step read them: transposed, and rounded
 /// to pairs of bf16. Of a batch of few rows nobody reads them often enough.
-/// Memory: one or two values a weight. Threads: `share` what `prepare` left, from any thread.
+/// Memory: one or two values a weight; none where no batch is large enough. Threads: `share` what
+/// `prepare` left, from any thread.
 class PreparedWeights {
  public:
   /// Borrows `model`. `most_rows`: of a batch.

@@ -49,7 +49,7 @@ class TaskGradients {
     bool starts_chunk;
     int first;
     View<const float> x, dz;
-    View<float> dx;
+    View<float> dx;    ///< Empty: nobody wants slopes in x.
     float* gradients;  ///< The chunk's.
   };
   void backward(const float* weights, Model<float>::Workspace& work, const Tile& tile);
@@ -59,7 +59,7 @@ class TaskGradients {
   /// Surgery: the combined gradient of all dense weights goes to `gradient`, that of x to `dx`
   /// [rows, D], by the inner products of all that several losses reach, the embedding rows of
   /// `inputs` among them; what one task alone reaches keeps the sum. Returns whether all is finite.
-  /// `step`: draws PCGrad's order.
+  /// `step`: draws PCGrad's order. Where `inputs` has no tables, dx stays as it is.
   bool combine(int chunks, DenseUpdater<float>& updater, Threads& threads, const InputLayer& inputs,
                std::uint64_t step, float* gradient, View<float> dx);
 
