@@ -22,7 +22,10 @@ class CompareTest : public ::testing::Test {
   CompareTest() {
     write_funnel(events_, 6'000,
                  {.impressions_per_second = 20, .users = 300, .items = 100, .click_logit = -1});
-    write("shop.yaml", funnel_shop(folder_ / "unused", "train: {batch: 64}\n"));
+    write("shop.yaml", funnel_shop(folder_ / "unused",
+                                   "train: {batch: 64}\n"
+                                   "evaluate: {business: {orders: ctr * cvr, clicks: ctr}, "
+                                   "composite: {ctr: 1, cvr: 2, dwell: 1}}\n"));
     write("usual.yaml", "");
     write("blind.yaml", "features: [price]\nmodel: {experts: 2}\n");
   }
@@ -101,7 +104,41 @@ TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
   EXPECT_LT(comparison.models[1].parameters, comparison.models[0].parameters);
   EXPECT_GT(comparison.models[0].seconds, 0);
 
+  // The composite is the weighted mean of the tasks' scores: 2 AUC − 1, and what is explained.
+  for (std::size_t m = 0; m < 2; ++m) {
+    const std::vector<TaskReport>& tasks = comparison.models[m].report.tasks;
+    ASSERT_TRUE(comparison.models[m].composite);
+    EXPECT_NEAR(
+        *comparison.models[m].composite,
+        ((2 * *tasks[0].all.auc - 1) + 2 * (2 * *tasks[1].all.auc - 1) + *tasks[2].all.explained) /
+            4,
+        1e-12);
+  }
+  EXPECT_GT(*comparison.models[0].composite, *comparison.models[1].composite);
+  ASSERT_TRUE(comparison.models[2].composite) << "of the one task alone";
+  EXPECT_NEAR(*comparison.models[2].composite,
+              2 * *comparison.models[2].report.tasks[0].all.auc - 1, 1e-12);
+  // What was observed is the same for all, what was predicted is each model's own.
+  const std::vector<BusinessReport>&usual = comparison.models[0].report.business,
+        &other = comparison.models[1].report.business;
+  ASSERT_EQ(usual.size(), 2U);
+  ASSERT_EQ(other.size(), 2U);
+  for (std::size_t f = 0; f < 2; ++f) {
+    const BusinessSums &a = usual[f].windows[0].sums, &b = other[f].windows[0].sums;
+    EXPECT_GT(a.observed, 0);
+    EXPECT_EQ(a.observed, b.observed) << usual[f].name;
+    EXPECT_NE(a.predicted, b.predicted);
+  }
+  // Clicks are what ctr says of the same rows. (Of orders the stream is too short to tell.)
+  const BusinessSums& clicks = usual[0].windows[0].sums;
+  EXPECT_NEAR(clicks.predicted / clicks.observed,
+              *comparison.models[0].report.tasks[0].all.calibration, 1e-3);
+  EXPECT_TRUE(comparison.models[2].report.business.empty()) << "a formula over other tasks";
+
   const std::string table = print_comparison(comparison);
+  for (const char* part : {"predicted / observed", "orders", "clicks"}) {
+    EXPECT_THAT(table, HasSubstr(part));
+  }
   for (const char* part : {"gain over alone", "single.cvr", "samples/s", "bootstrap"}) {
     EXPECT_THAT(table, HasSubstr(part));
   }
@@ -110,6 +147,10 @@ TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
   const json::object& blind = told.at("models").at("blind").as_object();
   EXPECT_DOUBLE_EQ(blind.at("tasks").at("ctr").at("auc_difference").at("difference").as_double(),
                    ctr.auc->difference);
+  const json::object& orders =
+      blind.at("business").at("orders").at("windows").at("all").as_object();
+  EXPECT_EQ(orders.at("observed").to_number<double>(), other[1].windows[0].sums.observed);
+  EXPECT_EQ(blind.at("composites").at("all").to_number<double>(), *comparison.models[1].composite);
   ASSERT_EQ(result.charts.size(), 3U);
   EXPECT_EQ(result.charts[0].series.size(), 3U);  // ctr: usual, blind, single.ctr
   EXPECT_GT(result.charts[0].series[0].points.size(), 20U);

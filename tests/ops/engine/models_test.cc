@@ -198,6 +198,39 @@ class Asker {
   std::thread thread_;
 };
 
+// Asks for models by their names all the time: who was once there stays.
+class Finder {
+ public:
+  Finder(const ServedModels& served, std::set<std::string> names)
+      : served_(served), names_(std::move(names)), thread_([this] { work(); }) {}
+  ~Finder() { stop(); }
+  void stop() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  std::set<std::string> found, gone;
+
+ private:
+  void work() {
+    while (!stop_) {
+      for (const std::string& name : names_) {
+        const auto model = served_.find(name);
+        if (model != nullptr && model->has_version()) {
+          found.insert(name);
+        } else if (found.contains(name)) {
+          gone.insert(name);
+        }
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  }
+
+  const ServedModels& served_;
+  const std::set<std::string> names_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
 TEST_F(ModelsTest, TheChampionChangesWithoutAGapAndStaysAcrossRestarts) {
   Told run;
   std::mutex logs;
@@ -213,10 +246,12 @@ TEST_F(ModelsTest, TheChampionChangesWithoutAGapAndStaysAcrossRestarts) {
   };
   const Schema schema = live.config.schema();
   ServingModel serving(schema);
+  ServedModels served(serving);
   TrainerCommands commands;
   live.live = true;
   live.flush = false;
   live.serving = &serving;
+  live.served = &served;
   live.commands = &commands;
   const auto start = [&] {
     auto made = Engine::make(live);
@@ -229,6 +264,7 @@ TEST_F(ModelsTest, TheChampionChangesWithoutAGapAndStaysAcrossRestarts) {
     return commands.run({.kind = TrainerCommand::Kind::kChampion, .model = name}, Duration{20'000});
   };
   Asker asker(live.config, serving);
+  Finder finder(served, {"a", "b", "part", "nobody"});
   {
     const auto engine = start();
     std::atomic<bool> done{false};
@@ -246,6 +282,9 @@ TEST_F(ModelsTest, TheChampionChangesWithoutAGapAndStaysAcrossRestarts) {
     EXPECT_EQ(engine->reports()->champion().model, "b");
   }  // It is not finished: what was answered is committed all the same.
   asker.stop();
+  finder.stop();
+  EXPECT_EQ(finder.found, (std::set<std::string>{"a", "b", "part"}));
+  EXPECT_TRUE(finder.gone.empty());
   EXPECT_EQ(asker.models(), (std::set<std::string>{"a", "b"}));
   EXPECT_GT(asker.asked, 100U);
   EXPECT_FALSE(asker.went_back);
