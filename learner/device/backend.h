@@ -109,7 +109,8 @@ struct RandomRows {
 ///
 /// Views point into memory of this backend's device. Outputs never overlap inputs. Operations run
 /// in the order of the calls, on a GPU perhaps later: `wait` returns when all are done. Every
-/// operation overwrites its output unless it says `add`. No operation takes memory.
+/// operation overwrites its output unless it says `add`. No operation takes memory, but for what a
+/// thread packs factors of products in, at its first or its largest one.
 /// B rows, D inputs, H units, E experts, T tasks; i counts the matrices of a stack.
 /// Weights are w [D,H], so that y = x w, and the rows of w are the inputs' shares.
 /// The header names no library's type, so that what includes it builds without them.

@@ -237,7 +237,6 @@ void Model<T>::transpose(Backend<T>& backend, const T* weights, bool inputs, T* 
 template <class T>
 void Model<T>::round(Backend<T>& backend, const T* weights, std::uint32_t* pairs) const {
   for (const ParameterSlot& slot : parts_->slots) {
-    if (slot.rows == 1) continue;  // no matrix
     backend.round_rows({weights + slot.offset, slot.rows, slot.cols, slot.stride},
                        pairs + slot.offset);
   }

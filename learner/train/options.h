@@ -97,10 +97,12 @@ struct TrainOptions {
         field("batch_span", &T::batch_span,
               "Cells of event time in which batches close; off: by size alone.", Duration{1}),
         field("device", &T::device, "What computes the training step."),
-        field("products", &T::products,
-              "What the matrix products of a step are computed in: f32, or bf16, whose factors are "
-              "rounded to 8 bits of mantissa and summed as f32 (weights stay f32): about twice as "
-              "fast where the processor has AVX512_BF16, slower elsewhere; the bits are the same."),
+        field(
+            "products", &T::products,
+            "What the matrix products of a step are computed in: f32, or bf16, whose factors are "
+            "rounded to 8 bits of mantissa and summed as f32 (weights stay f32, and so does what "
+            "serves): faster where the processor has AVX512_BF16, slower elsewhere; both give the "
+            "same weights, other ones than f32."),
         field("threads", &T::threads, "Threads of the training step; they never change a bit.", 1,
               64),
         field("queue", &T::queue, "Batches that may wait for the trainer; beyond it, taking waits.",
