@@ -225,26 +225,16 @@ struct Group {
   }
 
   void call(const Pair* panel, int pairs, int h) const {
-    const int at = first + h, W = with.lanes * with.widest, cols = std::min(W, c.cols - h);
-    const auto reach = [&](int end) { return std::max(0, end - at); };
-    const View<const float> mask = epilogue.mask;
-    with.columns[static_cast<std::size_t>((cols - 1) / with.lanes)](
-        {.a = a.data,
-         .a_down = a.down,
-         .a_across = a.across,
-         .b = panel,
-         .b_down = W,
-         .depth = pairs,
-         .c = c.data + h,
-         .c_down = c.stride,
-         .rows = c.rows,
-         .cols = cols,
-         .add = add,
-         .bias = epilogue.bias + (reach(epilogue.biased) > 0 ? at : 0),
-         .biased = reach(epilogue.biased),
-         .relu = reach(epilogue.relu),
-         .mask = mask.data != nullptr ? mask.data + at : nullptr,
-         .mask_down = mask.stride});
+    const int W = with.lanes * with.widest, cols = std::min(W, c.cols - h);
+    Job job{.a = a.data,
+            .a_down = a.down,
+            .a_across = a.across,
+            .b = panel,
+            .b_down = W,
+            .depth = pairs,
+            .add = add};
+    kernel::take_columns(epilogue, first, c, h, cols, job);
+    with.columns[static_cast<std::size_t>((cols - 1) / with.lanes)](job);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "learner/device/panel_product.h"
 #include "learner/device/vector.h"
 
 /// The inner loops of panel_product.cc and bf16_product.cc, one body for all widths of registers
@@ -19,17 +20,35 @@ struct Column {
   const F* b;  ///< Rows of as many values as the tile is wide, b_down apart.
   long b_down;
   int depth;
-  T* c;
-  long c_down;
-  int rows;
-  int cols;       ///< Of c; the tile may be wider.
-  bool add;       ///< The sum goes on from what c holds.
-  const T* bias;  ///< Added in the columns h < `biased`.
-  int biased;
-  int relu;       ///< max(·, 0) in the columns h < `relu`.
-  const T* mask;  ///< 0 where mask(r, h) ≤ 0; null: none.
-  long mask_down;
+  T* c = nullptr;
+  long c_down = 0;
+  int rows = 0;
+  int cols = 0;             ///< Of c; the tile may be wider.
+  bool add;                 ///< The sum goes on from what c holds.
+  const T* bias = nullptr;  ///< Added in the columns h < `biased`.
+  int biased = 0;
+  int relu = 0;             ///< max(·, 0) in the columns h < `relu`.
+  const T* mask = nullptr;  ///< 0 where mask(r, h) ≤ 0; null: none.
+  long mask_down = 0;
 };
+
+/// Tells `job` of the columns [col, col + cols) of c, and of what finishes them; the epilogue knows
+/// the first column of c as its `first`-th.
+template <class T, class F>
+void take_columns(const Epilogue<T>& epilogue, int first, View<T> c, int col, int cols,
+                  Column<T, F>& job) {
+  const int at = first + col;
+  const auto reach = [&](int end) { return std::max(0, end - at); };
+  job.c = c.data + col;
+  job.c_down = c.stride;
+  job.rows = c.rows;
+  job.cols = cols;
+  job.biased = reach(epilogue.biased);
+  job.bias = epilogue.bias + (job.biased > 0 ? at : 0);
+  job.relu = reach(epilogue.relu);
+  job.mask = epilogue.mask.data != nullptr ? epilogue.mask.data + at : nullptr;
+  job.mask_down = epilogue.mask.stride;
+}
 
 /// sum += a b, of the elements' own type.
 struct MultiplyAdd {

@@ -173,25 +173,15 @@ struct Group {
   }
 
   kernel::Column<T> column(const T* panel, long down, int col, int cols) const {
-    const int at = first + col;
-    const auto reach = [&](int end) { return std::max(0, end - at); };
-    const View<const T> mask = epilogue.mask;
-    return {.a = a.data,
-            .a_down = a.down,
-            .a_across = a.across,
-            .b = panel,
-            .b_down = down,
-            .depth = depth,
-            .c = c.data + col,
-            .c_down = c.stride,
-            .rows = c.rows,
-            .cols = cols,
-            .add = add,
-            .bias = epilogue.bias + (reach(epilogue.biased) > 0 ? at : 0),
-            .biased = reach(epilogue.biased),
-            .relu = reach(epilogue.relu),
-            .mask = mask.data != nullptr ? mask.data + at : nullptr,
-            .mask_down = mask.stride};
+    kernel::Column<T> job{.a = a.data,
+                          .a_down = a.down,
+                          .a_across = a.across,
+                          .b = panel,
+                          .b_down = down,
+                          .depth = depth,
+                          .add = add};
+    kernel::take_columns(epilogue, first, c, col, cols, job);
+    return job;
   }
 };
 
