@@ -114,7 +114,10 @@ void ModelWatch::measure_importance(const Batch& batch, const float* weights, Vi
     for (int r = 0; r < n; ++r) dz(r, k) = 1;
     for (int r = 0; r < n; r += tile) {
       const int rows = std::min(tile, n - r);
-      model_.forward(weights, sample.rows_from(r, rows), work, z.rows_from(r, rows));
+      // Backward passes of several tasks follow one forward pass, while nothing comes between.
+      if (k == 0 || n > tile) {
+        model_.forward(weights, sample.rows_from(r, rows), work, z.rows_from(r, rows));
+      }
       model_.backward(weights, sample.rows_from(r, rows), work, dz.rows_from(r, rows), nullptr,
                       false, dx.rows_from(r, rows));
     }
