@@ -12,7 +12,7 @@ struct Chunks {
   static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
   static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
   /// Rows from which on it pays to prepare the weights once (prepared_weights.h).
-  static constexpr int kTransposed = 256;
+  static constexpr int kPrepared = 256;
 
   /// Rows that go through a net of so many parameters together. Few, while the weights stay in the
   /// second-level cache from tile to tile and leave room for the activations of a tile; of larger

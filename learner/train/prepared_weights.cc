@@ -12,14 +12,14 @@ long count_if(bool wanted, long count) { return wanted ? count : 0; }
 PreparedWeights::PreparedWeights(const Model<float>& model, int most_rows, Products products)
     : model_(model),
       rounds_(products == Products::kBf16),
-      transposed_(allocate_host<float>(
-          count_if(most_rows >= Chunks::kTransposed, model.parameter_count()))),
+      transposed_(
+          allocate_host<float>(count_if(most_rows >= Chunks::kPrepared, model.parameter_count()))),
       rounded_(allocate_host<std::uint32_t>(
-          count_if(rounds_ && most_rows >= Chunks::kTransposed, model.parameter_count()))) {}
+          count_if(rounds_ && most_rows >= Chunks::kPrepared, model.parameter_count()))) {}
 
 void PreparedWeights::prepare(Backend<float>& backend, const float* weights, int rows,
                               bool inputs) {
-  weights_ = rows >= Chunks::kTransposed ? weights : nullptr;
+  weights_ = rows >= Chunks::kPrepared ? weights : nullptr;
   if (weights_ == nullptr) return;
   model_.transpose(backend, weights, inputs, transposed_.get());
   if (rounds_) model_.round(backend, weights, rounded_.get());

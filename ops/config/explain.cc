@@ -8,6 +8,7 @@
 #include "learner/embedding/row_optimizer.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
+#include "learner/train/chunks.h"
 #include "learner/train/first_scores.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/models.h"
@@ -211,10 +212,16 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
       }
       each += training_row_bytes(plan.options, table.dimension);
     }
-    // Weights, gradients, Adam's two moments; served: the newest, the one being read, the next.
+    // Weights, Adam's two moments, each chunk's gradients, the forms that tiles read; served: the
+    // newest, the one being read, the next.
+    const TrainOptions& train = plan.options.train;
+    const int forms = train.batch < Chunks::kPrepared     ? 0
+                      : train.products == Products::kBf16 ? 2
+                                                          : 1;
     const double parameters =
         static_cast<double>(Model<float>(inputs, plan.options.model).parameter_count());
-    add("dense weights" + of, 4.0 * (4 + 3) * parameters, "");
+    add("dense weights" + of, 4.0 * (1 + 2 + Chunks(train.batch).count + forms + 3) * parameters,
+        "");
     if (all_served && plan.twin_of < 0) {
       served += served_here;
       each += each_served;

@@ -74,7 +74,7 @@ TEST(PreparedWeights, ChangeNoBit) {
 
 TEST(PreparedWeights, OfFewRowsAreNotPrepared) {
   const Net net{20, {24, 16}, {8}};
-  const OnePass few(net, BackboneKind::kMmoe, Products::kBf16, true, Chunks::kTransposed - 1);
+  const OnePass few(net, BackboneKind::kMmoe, Products::kBf16, true, Chunks::kPrepared - 1);
   const OnePass plain(net, BackboneKind::kMmoe, Products::kBf16, false, kRows);
   EXPECT_EQ(few.all, plain.all);
 }
