@@ -93,7 +93,7 @@ void add_single_tasks(Config& config, SingleTask wanted) {
     ModelEntry alone = first;
     alone.name = "single." + task.name;
     alone.tasks = {first.tasks[k]};
-    learn_alone(alone.learner);
+    learn_alone(alone.learner, task.name);
     config.models.push_back(std::move(alone));
   }
 }

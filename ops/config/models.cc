@@ -351,10 +351,14 @@ void read_models(ConfigReader& reader, const ConfigNode& document, Config& confi
   if (const ConfigNode* twins = document.find("twins")) read_twins(reader, *twins, config);
 }
 
-void learn_alone(LearnerOptions& options) {
+void learn_alone(LearnerOptions& options, const std::string& task) {
   options.balance = {};
   options.balance.method = BalanceMethod::kFixed;
-  options.train.labels.curriculum = {};
+  LabelOptions& labels = options.train.labels;
+  labels.curriculum = {};
+  const auto is_of_another = [&](const auto& entry) { return entry.first != task; };
+  std::erase_if(labels.ratio, is_of_another);
+  std::erase_if(labels.oversample, is_of_another);
   options.evaluate.business.clear();
   options.evaluate.composite.clear();
 }
@@ -371,7 +375,7 @@ std::vector<ModelPlan> model_plans(const Config& config) {
         "twin." + task,
         Projection(stream, {stream.find_task(task)}, plans.front().projection.features()),
         plans.front().options};
-    learn_alone(twin.options);
+    learn_alone(twin.options, task);
     twin.twin_of = stream.find_task(task);
     plans.push_back(std::move(twin));
   }

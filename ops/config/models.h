@@ -35,8 +35,9 @@ std::string_view why_of_the_stream(std::string_view section, std::string_view ke
 /// the sections describe; then a twin, "twin.<task>", for each of `twins.tasks`.
 std::vector<ModelPlan> model_plans(const Config& config);
 
-/// What of a model's options is between tasks goes: for a model with one task.
-void learn_alone(LearnerOptions& options);
+/// What of a model's options is between tasks, or of other tasks, goes: for a model of `task`
+/// alone.
+void learn_alone(LearnerOptions& options, const std::string& task);
 
 /// A configuration as one of its models has it: its sections, tasks and features, and no others.
 Config config_of(const Config& config, const ModelPlan& plan);

@@ -14,7 +14,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 
 Config loaded(const std::string& more) {
   const auto result = load_config_text(funnel_shop("state", more), "f", {});
@@ -143,6 +145,17 @@ TEST(Models, TwinsAreModelsOfOneTask) {
               HasSubstr("no model has every task"));
   EXPECT_THAT(errors("train: {delayed_feedback: {cvr: fnw}}\ntwins: {tasks: [cvr]}\n"),
               HasSubstr("no twin can learn it"));
+}
+
+TEST(Models, TwinsHaveNothingOfOtherTasks) {
+  const std::vector<ModelPlan> plans = model_plans(
+      loaded("train: {labels: {ratio: {ctr: 1, cvr: 5}, oversample: {dwell: 2, cvr: 4}}}\n"
+             "twins: {tasks: [ctr, cvr]}\n"));
+  ASSERT_EQ(plans.size(), 3U);
+  EXPECT_THAT(plans[1].options.train.labels.ratio, ElementsAre(Pair("ctr", 1)));
+  EXPECT_THAT(plans[1].options.train.labels.oversample, IsEmpty());
+  EXPECT_THAT(plans[2].options.train.labels.ratio, ElementsAre(Pair("cvr", 5)));
+  EXPECT_THAT(plans[2].options.train.labels.oversample, ElementsAre(Pair("cvr", 4)));
 }
 
 TEST(Models, IdentityIsByModel) {
