@@ -39,6 +39,7 @@ struct Reader {
     config.options.brokers = address;
     config.topics = std::move(topics);
     config.options.check_every = Duration{300};
+    config.start_patience = Duration{120'000};  // a broker on a busy machine takes its time
     config.log = [this](std::string_view level, const std::string& message) {
       std::lock_guard lock(mutex);
       logged += std::string(level) + " " + message + "\n";
@@ -63,7 +64,7 @@ struct Reader {
   /// Takes what there is until all inputs stand at their ends and `enough` agrees.
   std::vector<Got> read(
       const std::function<bool(const std::vector<Got>&)>& enough = [](const auto&) { return true; },
-      double seconds = 20) {
+      double seconds = 60) {
     std::vector<Got> got;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
     while (std::chrono::steady_clock::now() < deadline) {
@@ -114,7 +115,7 @@ inline std::multiset<std::string> fill(TestProducer& producer, const std::string
   return values;
 }
 
-inline bool wait_until(const std::function<bool()>& condition, double seconds = 20) {
+inline bool wait_until(const std::function<bool()>& condition, double seconds = 60) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;

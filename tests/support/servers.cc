@@ -14,6 +14,7 @@ namespace millrace {
 namespace {
 
 constexpr int kTimeoutMs = 30'000;
+constexpr int kAnswerMs = 2'000;  // for questions that are asked again
 
 [[noreturn]] void fail(const std::string& what, const std::string& why) {
   throw std::runtime_error(what + ": " + why);
@@ -36,6 +37,50 @@ rd_kafka_t* open_client(rd_kafka_type_t type, const std::string& address,
   rd_kafka_t* client = rd_kafka_new(type, conf, error, sizeof error);
   if (client == nullptr) fail("rd_kafka_new", error);
   return client;
+}
+
+using Topic = std::unique_ptr<rd_kafka_topic_t, void (*)(rd_kafka_topic_t*)>;
+
+// Asks again until it is so; a broker on a busy machine takes long. False where it never is.
+bool await(const std::function<bool()>& is_so) {
+  for (int tries = 0; tries < 2000; ++tries) {
+    if (is_so()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return false;
+}
+
+// Whether one broker is there and leads each partition of `topic`, or where that is null, of all
+// topics: by the metadata, and by its answer, since it is named a partition's leader before it
+// serves it.
+bool is_led(rd_kafka_t* client, rd_kafka_topic_t* topic, int least_partitions = 0) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(client, topic == nullptr, topic, &metadata, kAnswerMs)) return false;
+  bool led = metadata->broker_cnt == 1;
+  auto* list = rd_kafka_topic_partition_list_new(0);
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    const rd_kafka_metadata_topic& of = metadata->topics[i];
+    led = led && !of.err && of.partition_cnt >= least_partitions;
+    for (int p = 0; p < of.partition_cnt; ++p) {
+      led = led && !of.partitions[p].err;
+      rd_kafka_topic_partition_list_add(list, of.topic, of.partitions[p].id)->offset =
+          RD_KAFKA_OFFSET_END;
+    }
+  }
+  rd_kafka_metadata_destroy(metadata);
+  if (led && list->cnt > 0) led = !rd_kafka_offsets_for_times(client, list, kAnswerMs);
+  for (int i = 0; i < list->cnt; ++i) led = led && !list->elems[i].err;
+  rd_kafka_topic_partition_list_destroy(list);
+  return led;
+}
+
+// Made is not yet known, and known is not yet led: a client that asks at once may be told that
+// there is no such topic, or that its leader is another.
+void await_partitions(rd_kafka_t* client, const std::string& topic, int partitions) {
+  const Topic handle(rd_kafka_topic_new(client, topic.c_str(), nullptr), rd_kafka_topic_destroy);
+  if (!await([&] { return is_led(client, handle.get(), partitions); })) {
+    fail("topic " + topic, "its partitions have no leader");
+  }
 }
 
 }  // namespace
@@ -114,20 +159,11 @@ void KafkaServer::start() {
   process_ = std::make_unique<ChildProcess>(
       std::vector<std::string>{"bash", script, "run", folder_.path()}, folder_ / "log");
   admin_ = std::make_unique<Admin>(address_);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (true) {
-    const rd_kafka_metadata_t* metadata = nullptr;
-    if (rd_kafka_metadata(admin_->client, 1, nullptr, &metadata, 500) == 0) {
-      const bool up = metadata->broker_cnt == 1;
-      rd_kafka_metadata_destroy(metadata);
-      if (up) return;
-    }
-    if (!process_->running() || std::chrono::steady_clock::now() > deadline) {
-      std::ifstream log(folder_ / "log");
-      fail("Kafka does not start", std::string(std::istreambuf_iterator<char>(log), {}));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
+  const bool is_up =
+      await([this] { return !process_->running() || is_led(admin_->client, nullptr); });
+  if (is_up && process_->running()) return;
+  std::ifstream log(folder_ / "log");
+  fail("Kafka does not start", std::string(std::istreambuf_iterator<char>(log), {}));
 }
 
 void KafkaServer::kill() {
@@ -148,14 +184,7 @@ void KafkaServer::create_topic(const std::string& topic, int partitions) {
     rd_kafka_CreateTopics(admin_->client, &request, 1, options, admin_->queue);
   });
   rd_kafka_NewTopic_destroy(request);
-  // Made is not yet known: a client that asks at once may be told that there is no such topic.
-  for (int tries = 0; tries < 100; ++tries) {
-    std::int64_t low = 0, high = 0;
-    const auto error = rd_kafka_query_watermark_offsets(admin_->client, topic.c_str(),
-                                                        partitions - 1, &low, &high, kTimeoutMs);
-    if (!error) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
+  await_partitions(admin_->client, topic, partitions);
 }
 
 void KafkaServer::delete_topic(const std::string& topic) {
@@ -175,6 +204,7 @@ void KafkaServer::grow_topic(const std::string& topic, int total) {
     rd_kafka_CreatePartitions(admin_->client, &request, 1, options, admin_->queue);
   });
   rd_kafka_NewPartitions_destroy(request);
+  await_partitions(admin_->client, topic, total);
 }
 
 void KafkaServer::delete_records(const std::string& topic, int partition, std::int64_t offset) {
@@ -192,16 +222,14 @@ std::pair<std::int64_t, std::int64_t> KafkaServer::offsets(const std::string& to
                                                            int partition) {
   std::int64_t low = 0, high = 0;
   rd_kafka_resp_err_t error{};
-  // A client may not know the leader yet.
-  for (int attempt = 0; attempt < 50; ++attempt) {
+  // A client may not know the leader yet, or the leader not that it is.
+  await([&] {
     error = rd_kafka_query_watermark_offsets(admin_->client, topic.c_str(), partition, &low, &high,
                                              kTimeoutMs);
-    if (error != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
-        error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
-      break;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
+    return error != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+           error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
+           error != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+  });
   if (error) fail("offsets of " + topic, rd_kafka_err2str(error));
   return {low, high};
 }
@@ -221,7 +249,19 @@ std::int64_t KafkaServer::committed(const std::string& group, const std::string&
 
 struct TestProducer::Parts {
   rd_kafka_t* client;
-  std::string delivery_error;
+  std::map<std::string, Topic> topics = {};  // those that were met
+
+  // librdkafka looks for the leaders of a topic that a record names only at its next tick, up to a
+  // second later; asked for, it knows them while the topic is held.
+  void meet(const std::string& name) {
+    const auto [found, is_new] = topics.try_emplace(name, nullptr, rd_kafka_topic_destroy);
+    if (!is_new) return;
+    found->second.reset(rd_kafka_topic_new(client, name.c_str(), nullptr));
+    const rd_kafka_metadata_t* metadata = nullptr;
+    if (!rd_kafka_metadata(client, 0, found->second.get(), &metadata, kAnswerMs)) {
+      rd_kafka_metadata_destroy(metadata);
+    }
+  }
 };
 
 TestProducer::TestProducer(const std::string& address,
@@ -229,7 +269,7 @@ TestProducer::TestProducer(const std::string& address,
   auto all = properties;
   all.insert({"linger.ms", "2"});
   all.insert({"queue.buffering.max.messages", "1000000"});
-  parts_ = std::make_unique<Parts>(Parts{open_client(RD_KAFKA_PRODUCER, address, all), {}});
+  parts_ = std::make_unique<Parts>(Parts{open_client(RD_KAFKA_PRODUCER, address, all)});
   if (properties.contains("transactional.id")) {
     if (auto* error = rd_kafka_init_transactions(parts_->client, kTimeoutMs)) {
       fail("init_transactions", rd_kafka_error_string(error));
@@ -237,9 +277,13 @@ TestProducer::TestProducer(const std::string& address,
   }
 }
 
-TestProducer::~TestProducer() { rd_kafka_destroy(parts_->client); }
+TestProducer::~TestProducer() {
+  parts_->topics.clear();
+  rd_kafka_destroy(parts_->client);
+}
 
 void TestProducer::send(const TestRecord& record) {
+  parts_->meet(record.topic);
   rd_kafka_headers_t* headers = nullptr;
   if (!record.headers.empty()) {
     headers = rd_kafka_headers_new(record.headers.size());
