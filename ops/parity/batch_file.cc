@@ -6,11 +6,12 @@
 #include <utility>
 
 #include "ingest/encode/batcher.h"
-#include "ingest/encode/features.h"
 #include "ingest/event/decode.h"
 #include "ingest/join/labels.h"
 #include "ingest/join/windows.h"
+#include "learner/data/feature_key.h"
 #include "ops/json_inner.h"
+#include "ops/parity/row_names.h"
 
 namespace millrace {
 namespace {
@@ -48,6 +49,7 @@ class BatchReader {
     if (const json::value* features = record.as_object().if_contains("features")) {
       if (features->is_object()) remember_texts(features->get_object());
     }
+    if (!unclear_.empty()) return unclear_ + " is the name of a row of a cross in this table";
     JoinedRow row{.impression_id = {},
                   .time = sample->time,
                   .due = sample->time,
@@ -95,22 +97,38 @@ class BatchReader {
   }
 
   void remember_texts(const json::object& features) {
+    std::map<int, std::string> single;  // of features with one value
     for (const int feature : schema_.key_features()) {
       const Feature& f = schema_.features()[static_cast<std::size_t>(feature)];
       const json::value* value = features.if_contains(f.name);
       if (value == nullptr) continue;
-      const auto table = static_cast<std::size_t>(schema_.table_of(feature));
-      const auto remember = [&](const json::value& one) {
-        const auto text = is_bucketised(f) ? bucket_of(feature, one) : text_of(one);
-        if (!text) return;
-        given_.texts[table].emplace(feature_key(*text, schema_.tables()[table].seed), *text);
-      };
       if (const json::array* bag = value->if_array()) {
-        for (const json::value& one : *bag) remember(one);
-      } else {
-        remember(*value);
+        for (const json::value& one : *bag) {
+          if (const auto text = text_of(one)) remember_plain(feature, *text);
+        }
+      } else if (const auto text =
+                     is_bucketised(f) ? bucket_of(feature, *value) : text_of(*value)) {
+        remember_plain(feature, *text);
+        single.emplace(feature, *text);
       }
     }
+    for (const Cross& cross : schema_.crosses()) {
+      if (const auto name = cross_name(schema_, cross, single)) {
+        remember(cross.feature, cross_key(schema_, cross, single), *name);
+      }
+    }
+  }
+
+  void remember_plain(int feature, const std::string& text) {
+    const int table = schema_.table_of(feature);
+    const auto seed = schema_.tables()[static_cast<std::size_t>(table)].seed;
+    const std::uint64_t key = feature_key(text, seed);
+    if (key_of_name(schema_, table, text) != key) unclear_ = text;
+    remember(feature, key, text);
+  }
+
+  void remember(int feature, std::uint64_t key, const std::string& text) {
+    given_.texts[static_cast<std::size_t>(schema_.table_of(feature))].emplace(key, text);
   }
 
   const Schema schema_;
@@ -120,6 +138,7 @@ class BatchReader {
   Batcher batcher_;
   const std::size_t most_record_;
   GivenBatches given_;
+  std::string unclear_;  // a value whose row would have another row's name
   std::optional<std::int64_t> number_;
   std::size_t closed_ = 0;  // batches that are there when the present one begins
 };

@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-/// The text of each categorical value, by its key, for each of Schema::tables.
+/// The name of each row (row_names.h), by its key, for each of Schema::tables.
 using KeyTexts = std::vector<std::map<std::uint64_t, std::string>>;
 
 /// Batches as a file gives them, ready for a trainer.

@@ -20,11 +20,6 @@ LearnerOptions without_guardrails(LearnerOptions options) {
 }
 
 std::optional<Error> cannot_run(const Config& config) {
-  for (const Feature& feature : config.features) {
-    if (feature.kind != FeatureKind::kCross) continue;
-    return Error{"features." + feature.name +
-                 ": the keys of a cross are hashes of others, without a text to name its rows by"};
-  }
   if (config.learner.embeddings.admit_after == 1) return std::nullopt;
   return Error{"embeddings.admit_after: " + std::to_string(config.learner.embeddings.admit_after) +
                " cannot be compared; expected 1: a given row is a row"};

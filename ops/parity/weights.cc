@@ -4,11 +4,11 @@
 #include <set>
 #include <utility>
 
-#include "ingest/encode/features.h"
 #include "learner/base/check.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
 #include "ops/json_inner.h"
+#include "ops/parity/row_names.h"
 
 namespace millrace {
 namespace {
@@ -61,8 +61,10 @@ std::optional<std::vector<std::string>> read_keys(const std::string& text) {
   return keys;
 }
 
-std::string read_table(const TensorFile& file, const Table& table, std::set<std::string>& known,
-                       TableUpdate& rows, std::map<std::uint64_t, std::string>& texts) {
+std::string read_table(const TensorFile& file, const Schema& schema, int t,
+                       std::set<std::string>& known, TableUpdate& rows,
+                       std::map<std::uint64_t, std::string>& texts) {
+  const Table& table = schema.tables()[static_cast<std::size_t>(t)];
   const std::string name = std::string(kEmbedding) + table.name;
   const Tensor* tensor = file.find(name);
   if (tensor == nullptr) return "";
@@ -78,7 +80,7 @@ std::string read_table(const TensorFile& file, const Table& table, std::set<std:
     return name + " is " + print_shape(tensor->shape) + "; expected " + print_shape(shape);
   }
   for (const std::string& key : *keys) {
-    rows.keys.push_back(feature_key(key, table.seed));
+    rows.keys.push_back(key_of_name(schema, t, key));
     if (!texts.emplace(rows.keys.back(), key).second) return name + " has \"" + key + "\" twice";
   }
   rows.rows = tensor->values;
@@ -120,7 +122,8 @@ Result<GivenWeights> read_weights(const TensorFile& file, const Config& config) 
   given.tables.resize(schema.tables().size());
   given.texts.resize(schema.tables().size());
   for (std::size_t t = 0; t < given.tables.size(); ++t) {
-    auto fault = read_table(file, schema.tables()[t], known, given.tables[t], given.texts[t]);
+    auto fault =
+        read_table(file, schema, static_cast<int>(t), known, given.tables[t], given.texts[t]);
     if (!fault.empty()) return Error{fault};
   }
   for (const Tensor& tensor : file.tensors) {

@@ -38,16 +38,28 @@ FACTORS = {
     "dense": ["adam", "adamw", "adagrad", "sgd"],
     "rows": ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"],
     "inputs": ["both", "dense", "sparse"],
+    "experts": ["plain", "normalised", "balanced", "normalised_balanced", "entropy"],
     "shape": ["usual", "one_task", "flat", "deep", "odd", "one_row"],
     "rates": ["constant", "warmup", "inverse_sqrt", "cosine", "exponential", "step"],
 }
 USUAL = {name: values[0] for name, values in FACTORS.items()}
 RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_adagrad": 0.03, "ftrl": 0.03}
-MANY_TASKS = 128
+TASKS = {"many": 128, "crowd": 24}  # of which two labels in five are missing
+
+
+UNGATED = ("shared_bottom", "shared_specific", "learned_mix", "measured_mix")
 
 
 def case(**chosen):
     return {**USUAL, **chosen}
+
+
+def is_possible(chosen):
+    """Whether a configuration may ask for it: what belongs to experts and gates needs some, and a
+    penalty on gates is no task's loss, as surgery needs it."""
+    ungated = chosen.get("backbone") in UNGATED and chosen.get("experts", "plain") != "plain"
+    penalty = chosen.get("experts", "plain") not in ("plain", "normalised")
+    return not ungated and not (penalty and chosen.get("surgery", "none") != "none")
 
 
 def pairwise(random):
@@ -58,6 +70,7 @@ def pairwise(random):
         for a, b in itertools.combinations(names, 2)
         for x in FACTORS[a]
         for y in FACTORS[b]
+        if is_possible({a: x, b: y})
     }
 
     def covered(chosen):
@@ -70,15 +83,32 @@ def pairwise(random):
         for _ in range(30):
             chosen = {name: random.choice(FACTORS[name]) for name in names}
             chosen.update(dict(seed))
+            if not is_possible(chosen):
+                continue
             if best is None or len(covered(chosen)) > len(covered(best)):
                 best = chosen
-        missing -= covered(best)
-        cases.append(best)
+        if best is not None:
+            missing -= covered(best)
+            cases.append(best)
     return cases
 
 
 def layers(draw, least, most, units):
     return [draw.randint(2, units) for _ in range(draw.randint(least, most))]
+
+
+def buckets(draw):
+    if draw.random() < 0.5:
+        return {"boundaries": [-1.5, 0, 1]}
+    return {"buckets": 4, "range": [-2, 2], "transform": draw.choice(["none", "log1p"])}
+
+
+def cross(draw, of_items):
+    """Of two or three features, with rows of its own or in the items' table."""
+    parts = draw.choice([["user", "item"], ["hour", "user"], ["item", "hour", "user"]])
+    field = {"name": "both", "type": "cross", "of": parts}
+    shared = {"table": "item", "dimension": of_items}
+    return {**field, **(shared if draw.random() < 0.3 else {"dimension": draw.randint(2, 6)})}
 
 
 def features(draw, inputs):
@@ -94,7 +124,9 @@ def features(draw, inputs):
         else:
             seen.update(dimension=draw.randint(2, 6))
         fields.append(seen)
-        fields.append({"name": "hour", "type": "numeric", "boundaries": [-1.5, 0, 1], "dimension": 2})
+        fields.append({"name": "hour", "type": "numeric", "dimension": 2, **buckets(draw)})
+        if draw.random() < 0.5:
+            fields.insert(draw.randint(0, len(fields)), cross(draw, fields[1]["dimension"]))
     if inputs != "sparse":
         for name in ("price", "age"):
             transform = draw.choice(["none", "log1p"])
@@ -106,9 +138,9 @@ def features(draw, inputs):
 
 
 def tasks(draw, shape):
-    if shape == "many":
+    if shape in TASKS:
         kinds = [{"kind": "binary"}] * 5 + [{"kind": "regression", "transform": "log1p"}]
-        return [{"name": f"t{k}", **kinds[k % len(kinds)]} for k in range(MANY_TASKS)]
+        return [{"name": f"t{k}", **kinds[k % len(kinds)]} for k in range(TASKS[shape])]
     chosen = [{"name": "click", "kind": "binary"}]
     if draw.random() < 0.6:
         chosen.append({"name": "cart", "kind": "binary", "given": "click", "entire_space": True})
@@ -128,7 +160,7 @@ def tasks(draw, shape):
     return [draw.choice([chosen[0], *more])] if shape == "one_task" else chosen
 
 
-def model(draw, name, shape):
+def model(draw, name, shape, experts="plain"):
     backbone = {
         "one_gate": "mmoe",
         "ple_shared_gate": "ple",
@@ -136,8 +168,9 @@ def model(draw, name, shape):
         "learned_mix": "shared_specific",
         "measured_mix": "shared_specific",
     }.get(name, name)
-    least, most, units = {"flat": (1, 1, 12), "deep": (3, 3, 10), "many": (1, 1, 6)}.get(shape, (1, 2, 12))
-    hidden = {"flat": (0, 0), "deep": (2, 2), "many": (0, 0)}.get(shape, (0, 1))
+    sizes = {"flat": (1, 1, 12), "deep": (3, 3, 10), **dict.fromkeys(TASKS, (1, 1, 6))}
+    least, most, units = sizes.get(shape, (1, 2, 12))
+    hidden = {"flat": (0, 0), "deep": (2, 2), **dict.fromkeys(TASKS, (0, 0))}.get(shape, (0, 1))
     options = {
         "backbone": backbone,
         "expert_layers": layers(draw, least, most, units),
@@ -152,8 +185,12 @@ def model(draw, name, shape):
             options.update(gate_temperature=1.7)
         if draw.random() < 0.3:
             options.update(gate_temperature=1.2, learn_temperature=True, least_temperature=0.1)
-        if draw.random() < 0.3:
-            options.update(expert_norm=True)
+    if "normalised" in experts:
+        options.update(expert_norm=True)
+    if "balanced" in experts:
+        options.update(load_balance=0.3)
+    if experts == "entropy":
+        options.update(gate_entropy=0.1)
     if backbone in ("cgc", "ple", "stem"):
         options.update(task_experts=draw.randint(1, 3), shared_experts=draw.randint(1, 3))
     if backbone == "ple":
@@ -220,12 +257,12 @@ def config(draw, case):
     if shape == "odd":
         batch = draw.choice([3, 7, 13, 21])
     else:
-        batch = {"one_row": 1, "many": 16}.get(shape) or draw.choice([16, 32, 64])
+        batch = {"one_row": 1, **dict.fromkeys(TASKS, 16)}.get(shape) or draw.choice([16, 32, 64])
     drawn = {
         "events": {"sample": {"topic": "samples"}},
         "features": features(draw, case["inputs"]),
         "tasks": chosen,
-        "model": model(draw, case["backbone"], shape),
+        "model": model(draw, case["backbone"], shape, case["experts"]),
         "balance": balance(draw, case["balancer"], case["surgery"], chosen),
         "train": {
             "batch": batch,
@@ -261,10 +298,10 @@ def sample(draw, config, taste):
     values = {
         feature["name"]: value_of(draw, feature, user, item)
         for feature in config["features"]
-        if draw.random() >= 0.1
+        if draw.random() >= 0.1 and feature["type"] != "cross"
     }
     labels, happened = {}, {}
-    absent = 0.4 if len(config["tasks"]) == MANY_TASKS else 0.15
+    absent = 0.4 if len(config["tasks"]) in TASKS.values() else 0.15
     for task in config["tasks"]:
         name = task["name"]
         if task["kind"] == "regression":

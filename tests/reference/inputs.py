@@ -1,6 +1,7 @@
 """From samples to the network's input, by the formulas of ops/docs/parity.md."""
 
 import bisect
+import json
 import math
 
 import torch
@@ -8,7 +9,21 @@ import torch
 
 def is_embedded(feature):
     """Whether a feature's values are looked up: numbers with boundaries are by their bucket."""
-    return feature["type"] in ("categorical", "bag") or "boundaries" in feature
+    return feature["type"] in ("categorical", "bag", "cross") or is_bucketised(feature)
+
+
+def is_bucketised(feature):
+    return "boundaries" in feature or "buckets" in feature
+
+
+def boundaries_of(feature):
+    """As given, or of buckets of equal width in the transformed number."""
+    if "boundaries" in feature:
+        return feature["boundaries"]
+    transform = feature.get("transform")
+    least, most = (transformed(end, transform) for end in feature["range"])
+    step = (most - least) / feature["buckets"]
+    return [transformed_back(least + i * step, transform) for i in range(1, feature["buckets"])]
 
 
 def text_of(value):
@@ -18,6 +33,10 @@ def text_of(value):
 
 def transformed(value, transform):
     return math.copysign(math.log1p(abs(value)), value) if transform == "log1p" else value
+
+
+def transformed_back(value, transform):
+    return math.copysign(math.expm1(abs(value)), value) if transform == "log1p" else value
 
 
 class Moments:
@@ -57,8 +76,9 @@ class Inputs:
 
     def __init__(self, features, rows, dtype, groups=0):
         self.groups = groups
-        self.features = [f for f in features if f.get("context")]
-        self.features += [f for f in features if not f.get("context")]
+        self.named = {f["name"]: f for f in features}
+        self.features = [f for f in features if self.is_context(f)]
+        self.features += [f for f in features if not self.is_context(f)]
         self.dtype = dtype
         self.index = {table: {text: i for i, text in enumerate(texts)} for table, (texts, _) in rows.items()}
         self.rows = {
@@ -71,17 +91,28 @@ class Inputs:
             if f["type"] == "numeric" and not is_embedded(f) and f.get("standardize", True)
         }
 
+    def is_context(self, feature):
+        """A cross is where all its parts are."""
+        parts = [self.named[name] for name in feature.get("of", [])] or [feature]
+        return all(part.get("context", False) for part in parts)
+
     @staticmethod
     def table_of(feature):
         return feature.get("table", feature["name"])
 
     def keys(self, feature, sample):
-        """The texts of one row's values, a list, or None where the feature is missing."""
+        """The texts of one row's values, none where the feature, or a part of a cross, is missing."""
+        if feature["type"] == "cross":
+            parts = {name: self.keys(self.named[name], sample) for name in feature["of"]}
+            if not all(parts.values()):
+                return []
+            texts = {name: text for name, (text,) in parts.items()}
+            return [json.dumps(texts, separators=(",", ":"))]
         value = sample["features"].get(feature["name"])
         if value is None:
             return []
-        if "boundaries" in feature:
-            return [str(bisect.bisect_right(feature["boundaries"], value))]
+        if is_bucketised(feature):
+            return [str(bisect.bisect_right(boundaries_of(feature), value))]
         return [text_of(one) for one in (value if feature["type"] == "bag" else [value])]
 
     def pooled(self, feature, samples):

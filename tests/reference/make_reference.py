@@ -37,6 +37,7 @@ TASKS = [
     {"name": "price", "kind": "regression", "loss": "huber", "delta": 0.7},
     {"name": "times", "kind": "count"},
 ]
+CROSS = {"name": "both", "type": "cross", "of": ["user", "item"], "dimension": 2}
 LAYERS = {"expert_layers": [6, 4], "gate_layers": [], "tower_layers": [4]}
 EXPERTS = {"task_experts": 1, "shared_experts": 2}
 MODELS = {
@@ -52,7 +53,16 @@ MODELS = {
     "learned_mix": {"backbone": "shared_specific", "shared_mix": "learned"},
     "measured_mix": {"backbone": "shared_specific", "shared_mix": "measured"},
 }
+OF_EXPERTS = {
+    "plain": {},
+    "normalised": {"expert_norm": True},
+    "balanced": {"load_balance": 0.3},
+    "normalised_balanced": {"expert_norm": True, "load_balance": 0.3},
+    "entropy": {"gate_entropy": 0.1},
+}
 
+# Whose first draw met a ReLU whose input is 0 to within rounding (compare.py).
+REDRAWN = {"ple-normalised": "ple-normalised again"}
 
 COMMON = ("events", "features", "tasks")  # of all cases' configurations
 COMMON_FILE = "common.part"
@@ -61,7 +71,9 @@ COMMON_FILE = "common.part"
 def config(case):
     chosen = draw.config(draw.generator("reference"), {**case, "backbone": "mmoe"})
     balance = draw.balance(draw.generator("reference"), case["balancer"], case["surgery"], TASKS)
-    chosen.update(features=FEATURES, tasks=TASKS, model={**MODELS[case["backbone"]], **LAYERS}, balance=balance)
+    model = {**MODELS[case["backbone"]], **LAYERS, **OF_EXPERTS[case["experts"]]}
+    features = FEATURES + [CROSS] if case["inputs"] == "crosses" else FEATURES
+    chosen.update(features=features, tasks=TASKS, model=model, balance=balance)
     chosen["train"]["batch"] = 16
     if case["backbone"] == "measured_mix":
         chosen["relations"] = {"every": 3, "steps": 1000}
@@ -74,10 +86,14 @@ def cases():
     chosen = [draw.case(backbone=name, **more) for name in MODELS for more in some]
     kinds = {MODELS[name]["backbone"] for name in MODELS}
     chosen += [draw.case(backbone=name, balancer="gradnorm") for name in MODELS if name in kinds]
-    for factor in ("balancer", "surgery", "dense", "rows", "rates"):
+    for factor in ("balancer", "surgery", "dense", "rows", "rates", "experts"):
         chosen += [draw.case(**{factor: value}) for value in draw.FACTORS[factor]]
     combined = {"balancer": "uncertainty", "surgery": "cagrad"}
     chosen += [draw.case(backbone=name, **combined) for name in ("mmoe", "ple", "stem")]
+    for name in ("one_gate", "ple", "stem"):
+        chosen.append(draw.case(backbone=name, experts="normalised_balanced"))
+    chosen.append(draw.case(experts="normalised", balancer="gradnorm", surgery="pcgrad"))
+    chosen += [draw.case(backbone=name, inputs="crosses") for name in ("mmoe", "stem")]
     return list({name_of(case): case for case in chosen}.values())
 
 
@@ -86,6 +102,14 @@ def name_of(case):
     changed = [(name, value) for name, value in case.items() if value != draw.USUAL[name] and name != "backbone"]
     values = [f"{name}_{value}" if name in ("dense", "rows", "rates") else value for name, value in changed]
     return "-".join([case["backbone"], *values])
+
+
+def start_of(case):
+    """The name of the weights that it starts from: those of one shape are shared."""
+    parts = [case["backbone"]]
+    parts += ["normalised"] if "normalised" in case["experts"] else []
+    parts += ["crosses"] if case["inputs"] == "crosses" else []
+    return "-".join(parts)
 
 
 def signs(which, count):
@@ -117,13 +141,11 @@ def main():
         json.dump({key: config(draw.case())[key] for key in COMMON}, file, indent=1)
         file.write("\n")
     for case in cases():
-        start = os.path.join(options.out, case["backbone"] + ".safetensors")
-        # The draw of weights is the same in all cases of a backbone.
+        start = os.path.join(options.out, start_of(case) + ".safetensors")
         try:
             with tempfile.TemporaryDirectory() as folder:
-                paths, _ = compare.write_case(
-                    folder, options.binary, config(case), batches, draw.generator(case["backbone"])
-                )
+                numbers = draw.generator(REDRAWN.get(start_of(case), start_of(case)))
+                paths, _ = compare.write_case(folder, options.binary, config(case), batches, numbers)
                 tensor_file.write(start, *tensor_file.read(paths["start"]))
         except compare.Refused as refusal:
             print(name_of(case), "refused:", refusal, flush=True)
@@ -131,7 +153,12 @@ def main():
         reference, _ = compare.run_reference(config(case), batches, start, STEPS, torch.float64)
         arrays = reference.arrays()
         with open(os.path.join(options.out, name_of(case) + ".json"), "w") as file:
-            own = {key: value for key, value in config(case).items() if key not in COMMON}
+            common = config(draw.case())
+            own = {
+                key: value
+                for key, value in config(case).items()
+                if key not in COMMON or value != common[key]
+            }
             content = {"start": os.path.basename(start), "steps": STEPS, "config": own}
             lines = ",\n".join(
                 f'  [{", ".join(f"{value:.6g}" for value in figures(arrays[name]))}]'

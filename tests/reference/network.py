@@ -103,8 +103,9 @@ class Network:
 
     def mmoe(self, x):
         experts = [self.mlp(f"expert.{e}", x) for e in range(self.model["experts"])]
-        gates = [0 if self.model.get("one_gate") else t for t in range(self.tasks)]
-        return [self.mixed(self.gate(f"gate.{g}", x), experts) for g in gates]
+        count = 1 if self.model.get("one_gate") else self.tasks
+        mixed = [self.mixed(self.gate(f"gate.{g}", x), experts) for g in range(count)]
+        return mixed * (self.tasks // count)
 
     def shared_specific(self, x):
         shared, inputs = self.mlp("bottom.0", x), []
@@ -216,7 +217,7 @@ class Network:
         return name.startswith("task_expert.") and reached
 
     def last_shared(self):
-        """The last layer that all tasks share: of every expert, of a top level's shared ones, or of
+        """The last layer that all tasks share, if there is one: of every expert, of a top level's shared ones, or of
         the bottom."""
         backbone = self.model["backbone"]
         levels = self.model.get({"ple": "levels", "stem": "stem_levels"}.get(backbone), 1)

@@ -91,13 +91,42 @@ TEST_F(ParityTest, BucketsHaveRowsByTheirNumber) {
   EXPECT_TRUE(run_parity(run));
 }
 
-TEST_F(ParityTest, CrossesAreRefused) {
+// A row of a cross is named by its parts; a missing part leaves none. Rows come back by these
+// names.
+TEST_F(ParityTest, CrossesHaveRowsByTheirParts) {
   const Config config = config_with(
-      "  - {name: both, type: cross, of: [user, item], dimension: 2}\n"
+      "  - {name: both, type: cross, of: [user, age], dimension: 2}\n"
+      "  - {name: age, type: numeric, boundaries: [18, 25], dimension: 2}\n");
+  const auto given = batches_of(sample("", R"({"user":7,"age":20})") +
+                                    sample("", R"({"user":"a"})") + sample("", R"({"age":99})"),
+                                config);
+  ASSERT_TRUE(given) << given.error().message;
+  ParityRun run{.config = config, .batches = *given, .weights = {}, .steps = 0};
+  run.weights = *initial_weights(config, *given);
+  std::erase_if(run.weights->tensors,
+                [](const Tensor& t) { return t.name.starts_with("standard"); });
+  EXPECT_EQ(run.weights->texts.at("embedding.both.keys"), R"(["{\"user\":\"7\",\"age\":\"1\"}"])");
+  for (Tensor& tensor : run.weights->tensors) {
+    if (tensor.name == "embedding.both") tensor.values = {0.25F, -4};
+  }
+  const auto none = run_parity(run);
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_EQ(none->weights.find("embedding.both")->values, (std::vector<float>{0.25F, -4}));
+  EXPECT_EQ(none->weights.texts, run.weights->texts);
+  run.steps = 1;  // and it is this row that the first sample teaches
+  const auto one = run_parity(run);
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_NE(one->weights.find("embedding.both")->values, (std::vector<float>{0.25F, -4}));
+}
+
+TEST_F(ParityTest, AValueThatReadsLikeACrossIsRefusedInItsTable) {
+  const Config config = config_with(
+      "  - {name: both, type: cross, of: [user, item], dimension: 2, table: user}\n"
       "  - {name: item, type: categorical, dimension: 2}\n");
-  const auto result = initial_weights(config, *batches_of(kThreeRows, config));
-  ASSERT_FALSE(result);
-  EXPECT_THAT(result.error().message, HasSubstr("features.both"));
+  const std::string text = R"({"user":"{\"user\":\"a\",\"item\":\"b\"}"})";
+  const auto given = batches_of(sample("", text), config);
+  ASSERT_FALSE(given);
+  EXPECT_THAT(given.error().message, HasSubstr("is the name of a row of a cross"));
 }
 
 // Given weights have no z; a start from the seed has.
