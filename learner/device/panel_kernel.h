@@ -58,27 +58,35 @@ struct MultiplyAdd {
   }
 };
 
-/// Columns of a tile that is not finished alike in all of them, or of which some are not c's.
-template <int R, int W, class T, class F>
-MILLRACE_INLINE void start_partly(const Column<T, F>& to, int row, T (&values)[R][W]) {
-  for (int r = 0; r < R; ++r) {
-    for (int h = 0; h < W; ++h) values[r][h] = T(0);
-    for (int h = 0; to.add && h < to.cols; ++h) values[r][h] = to.c[(row + r) * to.c_down + h];
-  }
-}
-template <int R, int W, class T, class F>
-MILLRACE_INLINE void finish_partly(const Column<T, F>& to, int row, T (&values)[R][W]) {
-  for (int r = 0; r < R; ++r) {
-    T* const v = values[r];
-    const int biased = std::min(to.biased, to.cols), relu = std::min(to.relu, to.cols);
-    for (int h = 0; h < biased; ++h) v[h] += to.bias[h];
-    for (int h = 0; h < relu; ++h) v[h] = v[h] < 0 ? T(0) : v[h];  // a NaN stays one
-    if (to.mask != nullptr) {
-      const T* const mask = to.mask + (row + r) * to.mask_down;
-      for (int h = 0; h < to.cols; ++h) v[h] = mask[h] > 0 ? v[h] : T(0);
+/// Bias, ReLU and mask of R rows of V registers of which some columns are not finished alike, or
+/// are not c's: those from `end` on in the last register.
+template <int L, int R, int V, class T, class F>
+MILLRACE_INLINE void finish_partly(const Column<T, F>& job, int row, const FirstLanes<T, L>& end,
+                                   Vec<T, L> (&sums)[R][V]) {
+  Vec<Whole<T>, L> lanes;
+  number_lanes(lanes, std::make_integer_sequence<int, L>{});
+  const Vec<T, L> zero{};
+#pragma GCC unroll 16
+  for (int v = 0; v < V; ++v) {
+    const auto within = [&](int reach) {
+      return std::clamp(std::min(reach, job.cols) - v * L, 0, L);
+    };
+    const int biases = within(job.biased);
+    const auto biased = lanes < static_cast<Whole<T>>(biases);
+    const auto bends = lanes < static_cast<Whole<T>>(within(job.relu));
+    Vec<T, L> bias{};
+    if (biases > 0) FirstLanes<T, L>(biases).load(job.bias + v * L, bias);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      Vec<T, L>& sum = sums[r][v];
+      sum = biased ? sum + bias : sum;
+      sum = (bends & (zero > sum)) ? zero : sum;  // a NaN stays one
+      if (job.mask == nullptr) continue;
+      const T* const from = job.mask + (row + r) * job.mask_down + v * L;
+      Vec<T, L> output;
+      v + 1 < V ? load(from, output) : end.load(from, output);
+      sum = output > zero ? sum : zero;
     }
-    T* const c = to.c + (row + r) * to.c_down;
-    for (int h = 0; h < to.cols; ++h) c[h] = v[h];
   }
 }
 
@@ -86,28 +94,21 @@ MILLRACE_INLINE void finish_partly(const Column<T, F>& to, int row, T (&values)[
 /// finished alike.
 template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
 MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
-  constexpr int W = V * L;
   Vec<T, L> sums[R][V];
   T* const c = job.c + row * job.c_down;
-  if (kWhole && job.add) {
+  const FirstLanes<T, L> end(kWhole ? L : job.cols - (V - 1) * L);
+  const FirstLanes<F, L> end_of_b(kWhole ? L : job.cols - (V - 1) * L);
+  const auto is_whole = [](int v) { return kWhole || v + 1 < V; };
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
+  for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) load(c + r * job.c_down + v * L, sums[r][v]);
-    }
-  } else if (!kWhole && job.add) {
-    T values[R][W];
-    start_partly(job, row, values);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) load(&values[r][v * L], sums[r][v]);
-    }
-  } else {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sums[r][v] = Vec<T, L>{};
+    for (int v = 0; v < V; ++v) {
+      const T* const from = c + r * job.c_down + v * L;
+      if (!job.add) {
+        sums[r][v] = Vec<T, L>{};
+      } else {
+        is_whole(v) ? load(from, sums[r][v]) : end.load(from, sums[r][v]);
+      }
     }
   }
   // A pointer for every third row: the two after it are one and two strides away, which an address
@@ -121,7 +122,9 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
   for (int k = 0; k < job.depth; ++k) {
     Vec<F, L> b_k[V];
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) load(b + v * L, b_k[v]);
+    for (int v = 0; v < V; ++v) {
+      is_whole(v) ? load(b + v * L, b_k[v]) : end_of_b.load(b + v * L, b_k[v]);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const F factor = a[r / 3][r % 3 * down];
@@ -133,13 +136,15 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
     for (int p = 0; p < kPointers; ++p) a[p] += across;
   }
   if (!kWhole) {
-    T values[R][W];
+    finish_partly(job, row, end, sums);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) store(sums[r][v], &values[r][v * L]);
+      for (int v = 0; v < V; ++v) {
+        T* const to = c + r * job.c_down + v * L;
+        is_whole(v) ? store(sums[r][v], to) : end.store(sums[r][v], to);
+      }
     }
-    finish_partly(job, row, values);
     return;
   }
   if (job.biased > 0) {

@@ -141,7 +141,6 @@ struct Group {
       for (; c.rows == 1 && col + row_width <= c.cols; col += row_width) {
         with.one_row(column(b.data + col, b.down, col, row_width));
       }
-      // Whole registers and halves stand where they are; what is left of one is packed.
       for (int cols; (cols = reach_directly(c.cols - col)) > 0; col += cols) {
         call(column(b.data + col, b.down, col, cols));
       }
@@ -160,11 +159,11 @@ struct Group {
     }
   }
 
-  /// Columns of the next call that reads b where it stands, of `left` ones.
+  /// Columns of the next call that reads b where it stands, of `left` ones: whole registers, and
+  /// then what is left of one.
   int reach_directly(int left) const {
     const int registers = std::min(with.widest, left / with.lanes);
-    if (registers > 0) return registers * with.lanes;
-    return left >= with.lanes / 2 ? with.lanes / 2 : 0;
+    return registers > 0 ? registers * with.lanes : left;
   }
 
   void call(const kernel::Column<T>& job) const {

@@ -33,7 +33,7 @@ FlushDenormals::~FlushDenormals() { restore_denormals(before_); }
 Threads::Threads(int count) {
   MILLRACE_CHECK(count >= 1);
   workers_.reserve(static_cast<std::size_t>(count - 1));
-  for (int i = 1; i < count; ++i) workers_.emplace_back([this] { serve(); });
+  for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { serve(i); });
 }
 
 Threads::~Threads() {
@@ -55,29 +55,29 @@ void Threads::run(int parts, void* work, Call call) {
   next_ = 0;
   failure_ = nullptr;
   if (parts > 1) begin_.notify_all();
-  take_parts(lock);
+  take_parts(0, lock);
   end_.wait(lock, [this] { return running_ == 0; });
   if (failure_) std::rethrow_exception(failure_);
 }
 
-void Threads::serve() {
+void Threads::serve(int thread) {
   const FlushDenormals flush;
   std::unique_lock lock(mutex_);
   while (true) {
     begin_.wait(lock, [this] { return stop_ || next_ < parts_; });
     if (stop_) return;
-    take_parts(lock);
+    take_parts(thread, lock);
   }
 }
 
-void Threads::take_parts(std::unique_lock<std::mutex>& lock) {
+void Threads::take_parts(int thread, std::unique_lock<std::mutex>& lock) {
   while (next_ < parts_) {
     const int part = next_++;
     ++running_;
     lock.unlock();
     std::exception_ptr failure;
     try {
-      call_(work_, part);
+      call_(work_, part, thread);
     } catch (...) {
       failure = std::current_exception();
     }

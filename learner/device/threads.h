@@ -40,22 +40,30 @@ class Threads {
 
   int count() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls work(part) for every part in [0, parts), each once, on any of the threads, with
-  /// denormals flushed. Returns when all are done. Error: rethrows the exception of the lowest part
-  /// that threw, after all others have ended.
+  /// Calls work(part), or work(part, thread), for every part in [0, parts), each once, on any of
+  /// the threads, with denormals flushed. `thread` in [0, count) is the one that calls: memory that
+  /// parts need for themselves, but leave nothing in, may be one for each. Returns when all are
+  /// done. Error: rethrows the exception of the lowest part that threw, after all others have
+  /// ended.
   template <class Work>
   void run(int parts, Work&& work) {
     using Function = std::remove_reference_t<Work>;
     run(parts, const_cast<void*>(static_cast<const void*>(&work)),
-        [](void* w, int part) { (*static_cast<Function*>(w))(part); });
+        [](void* w, int part, [[maybe_unused]] int thread) {
+          if constexpr (std::is_invocable_v<Function&, int, int>) {
+            (*static_cast<Function*>(w))(part, thread);
+          } else {
+            (*static_cast<Function*>(w))(part);
+          }
+        });
   }
 
  private:
-  using Call = void (*)(void* work, int part);
+  using Call = void (*)(void* work, int part, int thread);
   void run(int parts, void* work, Call call);
-  void serve();
+  void serve(int thread);
   /// Takes parts of the running job until none is left. Requires: `lock` holds the mutex.
-  void take_parts(std::unique_lock<std::mutex>& lock);
+  void take_parts(int thread, std::unique_lock<std::mutex>& lock);
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;

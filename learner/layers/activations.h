@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "learner/base/view.h"
 #include "learner/device/backend.h"
 #include "learner/layers/pass.h"
@@ -21,14 +23,27 @@ class ActivationPlan {
     values_ += stride(width);
     return slab;
   }
+  /// The same, of what only the backward pass holds, until `reuse_temporaries` gives its place to
+  /// what comes then.
+  Slab reserve_temporary(int width) {
+    temporaries_ += stride(width);
+    most_temporaries_ = std::max(most_temporaries_, temporaries_);
+    return {-temporaries_, width};
+  }
+  void reuse_temporaries() { temporaries_ = 0; }
   /// What a pass needs, a row.
-  long values_per_row() const { return values_; }
+  long values_per_row() const { return most_temporaries_ + values_; }
+  /// Where in such memory Activations begin: the temporary ones stand before.
+  template <class T>
+  T* begin(T* memory, int max_rows) const {
+    return memory + most_temporaries_ * max_rows;
+  }
 
   /// An odd number of cache lines: rows an even number apart would meet in a part of the cache.
   static long stride(int width) { return ((long{width} + 15) / 16 | 1) * 16; }
 
  private:
-  long values_ = 0;
+  long values_ = 0, temporaries_ = 0, most_temporaries_ = 0;
 };
 
 /// The memory of one pass on one device: the place of every slab for at most `max_rows` rows.

@@ -44,15 +44,13 @@ MlpBank<T>::MlpBank(int count, int inputs, const std::vector<int>& widths, Last 
     layer.outputs = widths[l];
     layer.relu = !is_last || last == Last::kRelu;
     layer.has_bias = !is_last || last != Last::kLinearWithoutBias;
-    layer.weight = offset;
-    offset += long{count} * layer.inputs * layer.outputs;
-    layer.bias = offset;
-    if (layer.has_bias) offset += long{count} * layer.outputs;
+    layer.weight = reserve_parameters(offset, long{count} * layer.inputs * layer.outputs);
+    layer.bias = reserve_parameters(offset, layer.has_bias ? long{count} * layer.outputs : 0);
     layer.output = plan.reserve(count * layer.outputs);
     layers_.push_back(layer);
     widest = std::max(widest, layer.outputs);
   }
-  for (Slab& slab : slopes_) slab = plan.reserve(count * widest);
+  for (Slab& slab : slopes_) slab = plan.reserve_temporary(count * widest);
 }
 
 template <class T>

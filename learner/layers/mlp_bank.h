@@ -6,6 +6,16 @@
 
 namespace millrace {
 
+/// Reserves `count` values of a model's block of parameters, at `offset`, which it moves behind
+/// them. They begin at a cache line of the block; what lies between is 0 for ever.
+inline long reserve_parameters(long& offset, long count) {
+  const long begin = (offset + 15) / 16 * 16;
+  offset = begin + count;
+  return begin;
+}
+/// Values from row to row of a matrix of `width` columns whose rows begin at cache lines.
+inline long parameter_stride(int width) { return (long{width} + 15) / 16 * 16; }
+
 /// `count` equal stacks of dense layers side by side: the experts above their first layer, the
 /// gates above theirs, the towers of all tasks. Layer l of all of them is one batched operation.
 ///

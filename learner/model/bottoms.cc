@@ -8,8 +8,6 @@
 namespace millrace {
 namespace {
 
-long take(long& offset, long count) { return (offset += count) - count; }
-
 template <class T>
 Stack<T> part_of(Stack<T> stack, int first, int count) {
   stack.first = stack[first];
@@ -31,8 +29,8 @@ Bottoms<T>::Bottoms(int inputs, int tasks, const ModelOptions& options, long& of
       mixes_(own_ > 0 && options.shared_mix != SharedMix::kConcat),
       learns_(options.shared_mix == SharedMix::kLearned),
       dropout_(static_cast<T>(options.dropout)),
-      weight_(take(offset, long{inputs} * count_ * width_)),
-      bias_(take(offset, long{count_} * width_)),
+      weight_(reserve_parameters(offset, long{inputs} * count_ * width_)),
+      bias_(reserve_parameters(offset, long{count_} * width_)),
       first_(plan.reserve(count_ * width_)),
       first_slope_(plan.reserve(count_ * width_)) {
   for (std::size_t l = 1; l < options.expert_layers.size(); ++l) {
@@ -41,7 +39,7 @@ Bottoms<T>::Bottoms(int inputs, int tasks, const ModelOptions& options, long& of
                         plan);
   }
   if (!above_.empty()) last_shared_ = above_.back().member(own_);
-  if (mixes_) similarity_ = take(offset, 2L * tasks);
+  if (mixes_) similarity_ = reserve_parameters(offset, 2L * tasks);
   gates_ = plan.reserve(2 * tasks);
   gate_slopes_ = plan.reserve(2 * tasks);
   loss_gates_ = plan.reserve(2 * tasks);

@@ -12,9 +12,6 @@ std::vector<int> after_the_first(const std::vector<int>& layers) {
   return {layers.begin() + 1, layers.end()};
 }
 
-/// Moves `offset` on by `count` and returns where it was.
-long take(long& offset, long count) { return (offset += count) - count; }
-
 /// As side_by_side, where there may be none: a stream of gates alone has no experts.
 template <class T>
 Stack<T> equal_parts(View<T> all, int count, int cols) {
@@ -78,8 +75,8 @@ ExpertLevel<T>::ExpertLevel(const LevelShape& shape, const ModelOptions& options
         stream, streams_[static_cast<std::size_t>(stream)].gate_column + before);
   }
   mixed_ = plan.reserve((shape.gates + (has_shared_gate ? 1 : 0)) * outputs_);
-  loss_slope_ = plan.reserve((own_all + shape.shared) * outputs_);
-  last_slope_ = plan.reserve(options_.expert_norm ? outputs_ : 0);
+  loss_slope_ = plan.reserve_temporary((own_all + shape.shared) * outputs_);
+  last_slope_ = plan.reserve_temporary(options_.expert_norm ? outputs_ : 0);
 }
 
 template <class T>
@@ -103,10 +100,11 @@ auto ExpertLevel<T>::make_stream(typename Stream::Reads reads, int task, int fir
   const bool bends = experts == 0 || !options_.expert_norm || options_.expert_layers.size() > 1;
   stream.relu = bends ? stream.gate_column + (linear_gates_ ? 0 : gates) : 0;
   stream.biased = stream.gate_column + (linear_gates_ && !options_.gate_bias ? 0 : gates);
-  stream.weight = take(offset, long{shape_.inputs} * stream.width);
-  stream.bias = take(offset, stream.biased);
+  stream.stride = parameter_stride(stream.width);
+  stream.weight = reserve_parameters(offset, long{shape_.inputs} * stream.stride);
+  stream.bias = reserve_parameters(offset, stream.biased);
   stream.first = plan.reserve(stream.width);
-  stream.slope = plan.reserve(stream.width);
+  stream.slope = plan.reserve_temporary(stream.width);
   stream.above = MlpBank<T>(
       experts, width, after_the_first(options_.expert_layers),
       options_.expert_norm ? MlpBank<T>::Last::kLinear : MlpBank<T>::Last::kRelu, offset, plan);
@@ -140,9 +138,9 @@ auto ExpertLevel<T>::make_gates(const std::string& kind, int count, int weights,
       options_.gate_bias ? MlpBank<T>::Last::kLinear : MlpBank<T>::Last::kLinearWithoutBias, offset,
       plan);
   gates.g = plan.reserve(count * weights);
-  gates.slope = plan.reserve(count * weights);
-  gates.loss_slope = plan.reserve(count * weights);
-  if (options_.learn_temperature) gates.temperature = take(offset, count);
+  gates.slope = plan.reserve_temporary(count * weights);
+  gates.loss_slope = plan.reserve_temporary(count * weights);
+  if (options_.learn_temperature) gates.temperature = reserve_parameters(offset, count);
   for (int t = 0; t < count; ++t) {
     gates.random.push_back(
         hash_bytes("gate_dropout." + shape_.prefix + kind + "." + std::to_string(t)));
@@ -173,7 +171,7 @@ void ExpertLevel<T>::append_first(const Stream& stream, const std::string& name,
                    .offset = stream.weight + column,
                    .rows = shape_.inputs,
                    .cols = width,
-                   .stride = stream.width,
+                   .stride = stream.stride,
                    .gain = gain,
                    .task = task});
   if (column >= stream.biased) return;
@@ -236,8 +234,8 @@ View<const T> ExpertLevel<T>::input(const LevelInputs<const T>& x, const Stream&
 template <class T>
 View<const T> ExpertLevel<T>::stream_weights(const T* weights, const Stream& stream,
                                              int input) const {
-  return View<const T>{weights + stream.weight, shape_.inputs, stream.width}.rows_from(
-      input, shape_.inputs - input);
+  return View<const T>{weights + stream.weight, shape_.inputs, stream.width, stream.stride}
+      .rows_from(input, shape_.inputs - input);
 }
 
 template <class T>
@@ -438,7 +436,7 @@ void ExpertLevel<T>::backward_rest(const T* weights, const LevelInputs<const T>&
     if (target.block != nullptr) {
       at.backend.dense_weights_backward(
           input(x, stream), dfirst, target.add,
-          View<T>{target.block + stream.weight, shape_.inputs, stream.width},
+          View<T>{target.block + stream.weight, shape_.inputs, stream.width, stream.stride},
           View<T>{target.block + stream.bias, 1, stream.biased});
     }
     View<T> slope = dx.shared;

@@ -123,6 +123,7 @@ class ExpertLevel {
     int gate_column = 0;                ///< and its gates.
     int width = 0, biased = 0, relu = 0;
     long weight = 0, bias = 0;
+    long stride = 0;  ///< Of the weights of the first product.
     Slab first, slope;
     MlpBank<T> above;                ///< The experts' further layers.
     long scale = 0, shift = 0;       ///< With `expert_norm`, of all units of all its experts:

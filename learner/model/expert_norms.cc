@@ -29,11 +29,9 @@ template <class T>
 void ExpertLevel<T>::reserve_norm(Stream& stream, long& offset, ActivationPlan& plan) const {
   const int units = stream.experts * outputs_;
   for (long* place : {&stream.scale, &stream.shift, &stream.mean, &stream.variance}) {
-    *place = offset;
-    offset += units;
+    *place = reserve_parameters(offset, units);
   }
-  stream.known = offset;
-  offset += stream.experts;
+  stream.known = reserve_parameters(offset, stream.experts);
   stream.normal = plan.reserve(units);
   stream.output = plan.reserve(units);
 }

@@ -33,6 +33,7 @@ void initialise_slot(const ParameterSlot& slot, std::uint64_t seed, T* values) {
 template <class T>
 void initialise_slots(const std::vector<ParameterSlot>& slots, std::uint64_t seed,
                       std::span<T> weights) {
+  std::fill(weights.begin(), weights.end(), T(0));  // what lies between the slots, too
   for (const ParameterSlot& slot : slots) {
     const long last = slot.offset + (slot.rows - 1) * slot.stride + slot.cols;
     MILLRACE_CHECK(last <= static_cast<long>(weights.size()));

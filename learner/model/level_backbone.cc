@@ -23,6 +23,7 @@ LevelBackbone<T>::LevelBackbone(const std::vector<LevelShape>& levels, int tasks
     slopes_.push_back(lowest ? Slab{} : plan.reserve((tasks + 1) * shape.inputs));
     gate_inputs_.push_back(shape.gate_inputs ? plan.reserve(width) : Slab{});
     gate_slopes_.push_back(shape.gate_inputs ? plan.reserve(width) : Slab{});
+    plan.reuse_temporaries();  // a level is done before the one below it begins
     levels_.emplace_back(shape, options, offset, plan);
   }
   for (int t = 0; t < tasks; ++t) every_task_.push_back(t);

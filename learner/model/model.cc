@@ -187,7 +187,7 @@ void Model<T>::initialise(std::uint64_t seed, std::span<T> weights) const {
 template <class T>
 auto Model<T>::workspace(Backend<T>& backend, int max_rows) const -> std::unique_ptr<Workspace> {
   MILLRACE_CHECK(max_rows > 0);
-  auto work = std::make_unique<Workspace>(backend, max_rows, parts_->plan.values_per_row());
+  auto work = std::make_unique<Workspace>(backend, max_rows, parts_->plan);
   if (gate_weights() > 0) {
     work->gate_means_ = backend.allocate(gate_weights());
     work->at_.gate_means = work->gate_means_.get();

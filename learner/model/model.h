@@ -29,10 +29,10 @@ class Model {
   /// backend. Comes from `workspace`.
   class Workspace {
    public:
-    Workspace(Backend<T>& backend, int max_rows, long values_per_row)
-        : memory_(backend.allocate(values_per_row * max_rows)),
+    Workspace(Backend<T>& backend, int max_rows, const ActivationPlan& plan)
+        : memory_(backend.allocate(plan.values_per_row() * max_rows)),
           gate_means_(backend.allocate(0)),
-          at_{backend, memory_.get(), max_rows} {}
+          at_{backend, plan.begin(memory_.get(), max_rows), max_rows} {}
 
     /// Backward passes read the transposes that `Model::transpose` wrote last there, until told of
     /// another place; null: none. Borrows them.
@@ -58,6 +58,8 @@ class Model {
 
   int inputs() const;
   int tasks() const;
+  /// Values of a block of weights or of gradients: those of all parameters, and a few that belong
+  /// to none and stay 0 (see reserve_parameters).
   long parameter_count() const;
   const std::vector<ParameterSlot>& parameters() const;
   /// Where in the parameters task t's last bias stands (it starts at the base rate).

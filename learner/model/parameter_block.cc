@@ -2,6 +2,12 @@
 
 namespace millrace {
 
+long count_values(const std::vector<ParameterSlot>& slots) {
+  long count = 0;
+  for (const ParameterSlot& slot : slots) count += long{slot.rows} * slot.cols;
+  return count;
+}
+
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task) {
   std::vector<ParameterSlot> own;
   for (const ParameterSlot& slot : slots) {

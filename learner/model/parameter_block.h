@@ -31,6 +31,9 @@ struct ParameterSlot {
   bool operator==(const ParameterSlot&) const = default;
 };
 
+/// How many values these slots have.
+long count_values(const std::vector<ParameterSlot>& slots);
+
 /// Appends the slots of member i's layers: "<kind>.<i>.layer.<first_layer + l>.{weight,bias}", for
 /// every member of the bank. Hidden layers start He normal (gain 2), the last with `last_gain`.
 /// `of_tasks`: member i belongs to task i.

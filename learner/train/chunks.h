@@ -17,7 +17,7 @@ struct Chunks {
   /// Rows that go through a net of so many parameters together. Few, while the weights stay in the
   /// second-level cache from tile to tile and leave room for the activations of a tile; of larger
   /// nets each tile reads all weights anew, so that many rows should share them.
-  static int tile(long parameters) { return parameters < 200'000 ? 64 : 256; }
+  static int tile(long parameters) { return parameters < 200'000 ? 128 : 256; }
 
   int rows;
   int count;

@@ -127,7 +127,7 @@ void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x) {
   if (heads_.empty()) return;
   const int count = static_cast<int>(heads_.size());
   Chunk& own = chunks_[index(chunk)];
-  const Activations<float> at{*own.backend, own.memory.get(), tile_};
+  const Activations<float> at{*own.backend, plan_.begin(own.memory.get(), tile_), tile_};
   const Stack<float> shared(x, count, 0);
   const Stack<float> z = bank_->forward(weights_.get(), shared, at);
   const Stack<float> dz = bank_->output_slope(at, x.rows);

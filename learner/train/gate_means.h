@@ -25,7 +25,7 @@ class GateMeans {
   /// x [rows, D] and z [rows, T].
   void measure(const Batch& batch, const Pass& pass, const float* weights, const InputLayer& inputs,
                float* x, float* z, Threads& threads,
-               const std::function<Model<float>::Workspace*(int chunk)>& work);
+               const std::function<Model<float>::Workspace*(int thread)>& work);
 
  private:
   const Model<float>& model_;

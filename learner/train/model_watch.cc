@@ -50,11 +50,10 @@ double loss_slope(const Task& task, double z, double y) {
 
 }  // namespace
 
-ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model, bool gates_drop,
+ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model,
                        const EvaluateOptions& options)
     : schema_(schema),
       model_(model),
-      gates_drop_(gates_drop),
       by_loss_(options.importance.measure == ImportanceMeasure::kLoss),
       gates_(top_gates(schema, model), options.gates),
       lower_gates_(lower_gates(schema, model), options.gates, "evaluate/lower_gates"),
@@ -64,7 +63,7 @@ void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t r
                          const float* weights, View<const float> x, Model<float>::Workspace& work,
                          const Importance::RowOf& row_of) {
   if (gates_.is_due(step)) {
-    if (gates_drop_) score_again(batch, weights, x, work);
+    score_sample(batch, weights, x, work);
     std::vector<GateTally> tallies(schema_.tasks().size());
     model_.tally_gates(work, tallies);
     gates_.add(tallies, rows);
@@ -89,9 +88,9 @@ std::vector<GateReport> ModelWatch::gates() const {
   return reports;
 }
 
-// Gates are measured as they serve.
-void ModelWatch::score_again(const Batch& batch, const float* weights, View<const float> x,
-                             Model<float>::Workspace& work) {
+// Gates are measured as they serve: no unit is dropped.
+void ModelWatch::score_sample(const Batch& batch, const float* weights, View<const float> x,
+                              Model<float>::Workspace& work) {
   const int n = std::min(batch.rows, Chunks::tile(model_.parameter_count())), T = model_.tasks();
   z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
   model_.forward(weights, x.rows_from(0, n), work, {z_.data(), n, T},

@@ -23,14 +23,13 @@ namespace millrace {
 /// nothing. Memory: that of its parts, and a sample's x and slopes.
 class ModelWatch {
  public:
-  /// Borrows `schema` and `model`. `gates_drop`: weights of gates are dropped in training.
-  ModelWatch(const Schema& schema, const Model<float>& model, bool gates_drop,
-             const EvaluateOptions& options);
+  /// Borrows `schema` and `model`.
+  ModelWatch(const Schema& schema, const Model<float>& model, const EvaluateOptions& options);
 
-  /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work` with
-  /// the training pass of some of its rows, which an importance sample overwrites. `rows`: learned
-  /// so far; `row_of`: the embedding rows that x is made of (without it, no id of a bag is known).
-  /// Requires: work's backend is the CPU's; work takes as many rows as a tile (chunks.h).
+  /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work`, which
+  /// a sample's passes overwrite. `rows`: learned so far; `row_of`: the embedding rows that x is
+  /// made of (without it, no id of a bag is known). Requires: work's backend is the CPU's; work
+  /// takes as many rows as a tile (chunks.h).
   void measure(const Batch& batch, std::uint64_t step, std::uint64_t rows, const float* weights,
                View<const float> x, Model<float>::Workspace& work,
                const Importance::RowOf& row_of = {});
@@ -45,15 +44,15 @@ class ModelWatch {
   bool restore(std::string_view name, std::string_view bytes);
 
  private:
-  void score_again(const Batch& batch, const float* weights, View<const float> x,
-                   Model<float>::Workspace& work);
+  void score_sample(const Batch& batch, const float* weights, View<const float> x,
+                    Model<float>::Workspace& work);
   void measure_importance(const Batch& batch, const float* weights, View<const float> x,
                           Model<float>::Workspace& work, const Importance::RowOf& row_of);
   std::vector<double> loss_slopes(const Batch& batch, int task, View<const float> z) const;
 
   const Schema& schema_;
   const Model<float>& model_;
-  const bool gates_drop_, by_loss_;
+  const bool by_loss_;
   GateWatch gates_, lower_gates_;
   Importance importance_;
   std::vector<float> z_, dz_, dx_;  ///< Of a sample.

@@ -31,11 +31,11 @@
 namespace millrace {
 namespace {
 
-/// What the threads of a step need for themselves: a chunk's activations and gradients.
-struct ChunkMemory {
+/// What a thread of a step needs for itself; from one chunk to the next its activations stay in the
+/// cache.
+struct ThreadMemory {
   std::unique_ptr<Backend<float>> backend;
   std::unique_ptr<Model<float>::Workspace> work;
-  Buffer<float> gradients;
 };
 
 View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
@@ -50,7 +50,8 @@ struct Trainer::Parts {
   enum class Done { kLearned, kMeasured, kSkipped };
   Done step(const Batch& batch);
   void start_outputs(const Batch& batch);
-  void run_chunk(const Chunks& chunks, int chunk, const Batch& batch, bool only_score = false);
+  void run_chunk(const Chunks& chunks, int chunk, ThreadMemory& memory, const Batch& batch,
+                 bool only_score = false);
   Pass pass_of(const Batch& batch, bool training) const;
   Done finish(const Batch& batch, const LabelShares& next_shares);
   void take_back();
@@ -89,7 +90,8 @@ struct Trainer::Parts {
   TaskLosses losses;
   TaskBalancing balancing;
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
-  std::vector<ChunkMemory> chunk_memory;
+  std::vector<ThreadMemory> thread_memory;
+  std::vector<Buffer<float>> chunk_gradients;
   Buffer<float> x, dx;  ///< [rows, D]
   Buffer<float> z, dz;  ///< [rows, T]
   PreparedWeights prepared;
@@ -122,7 +124,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       labels(schema, options.train.labels),
       outputs(schema),
       metrics(schema, options.evaluate),
-      watch(schema, model, options.model.gate_dropout > 0, options.evaluate),
+      watch(schema, model, options.evaluate),
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
       losses(schema, options.train.batch),
@@ -138,12 +140,13 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       last_loss(schema.tasks().size()) {
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
-  const int most_chunks = Chunks(options.train.batch).count;
-  for (int c = 0; c < most_chunks; ++c) {
-    ChunkMemory memory{open_device<float>("cpu", options.train.products), nullptr,
-                       allocate_host<float>(model.parameter_count())};
+  for (int t = 0; t < threads.count(); ++t) {
+    ThreadMemory memory{open_device<float>("cpu", options.train.products), nullptr};
     memory.work = model.workspace(*memory.backend, std::min(tile, options.train.batch));
-    chunk_memory.push_back(std::move(memory));
+    thread_memory.push_back(std::move(memory));
+  }
+  for (int c = 0; c < Chunks(options.train.batch).count; ++c) {
+    chunk_gradients.push_back(allocate_host<float>(model.parameter_count()));
   }
 }
 
@@ -168,9 +171,8 @@ Pass Trainer::Parts::pass_of(const Batch& batch, bool training) const {
 }
 
 // Forward, loss and backward of one chunk's rows, tile by tile.
-void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& batch,
-                               bool only_score) {
-  ChunkMemory& memory = chunk_memory[static_cast<std::size_t>(chunk)];
+void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, ThreadMemory& memory,
+                               const Batch& batch, bool only_score) {
   const int D = model.inputs(), T = model.tasks(), batch_rows = batch.rows;
   Pass pass = pass_of(batch, !only_score);
   for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += tile) {
@@ -202,7 +204,7 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, const Batch& bat
                       .x = x_tile,
                       .dz = dz_tile,
                       .dx = dx_tile,
-                      .gradients = memory.gradients.get()});
+                      .gradients = chunk_gradients[static_cast<std::size_t>(chunk)].get()});
   }
 }
 
@@ -228,13 +230,15 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   }
   balancing.begin(scale, batch.rows);
   const Chunks chunks(batch.rows);
-  prepared.prepare(*chunk_memory[0].backend, weights.get(), batch.rows, !inputs.tables().empty());
-  for (ChunkMemory& memory : chunk_memory) prepared.share(*memory.backend, *memory.work);
+  prepared.prepare(*thread_memory[0].backend, weights.get(), batch.rows, !inputs.tables().empty());
+  for (ThreadMemory& memory : thread_memory) prepared.share(*memory.backend, *memory.work);
   gates.measure(batch, pass_of(batch, true), weights.get(), inputs, x.get(), z.get(), threads,
-                [&](int c) { return chunk_memory[static_cast<std::size_t>(c)].work.get(); });
-  threads.run(chunks.count, [&](int c) { run_chunk(chunks, c, batch); });
+                [&](int t) { return thread_memory[static_cast<std::size_t>(t)].work.get(); });
+  threads.run(chunks.count, [&](int c, int t) {
+    run_chunk(chunks, c, thread_memory[static_cast<std::size_t>(t)], batch);
+  });
   // What comes next may read other weights.
-  for (ChunkMemory& memory : chunk_memory) prepared.forget(*memory.backend, *memory.work);
+  for (ThreadMemory& memory : thread_memory) prepared.forget(*memory.backend, *memory.work);
   return finish(batch, next_shares);
 }
 
@@ -261,7 +265,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
   for (int c = 0; c < chunks.count; ++c) {
     // The last chunks of a batch may be empty.
     if (chunks.begin(c) < chunks.end(c)) {
-      gradients.push_back(chunk_memory[static_cast<std::size_t>(c)].gradients.get());
+      gradients.push_back(chunk_gradients[static_cast<std::size_t>(c)].get());
     }
   }
   const View<float> input_slopes = view_of(dx, batch.rows, model.inputs());
@@ -307,7 +311,7 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
     }
   }
   watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
-                *chunk_memory[0].work, rows_of(schema, inputs));
+                *thread_memory[0].work, rows_of(schema, inputs));
   kept.resize(fixed);
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;
@@ -349,7 +353,7 @@ bool Trainer::Parts::lost() {
   losses.begin(last, labels.classes());
   heads.begin(last, guardrail.learns());
   const Chunks chunks(last.rows);
-  for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, last, true);
+  for (int c = 0; c < chunks.count; ++c) run_chunk(chunks, c, thread_memory[0], last, true);
   inputs.undo();
   heads.undo();
   const std::vector<TaskLoss> now = losses.sums();

@@ -175,9 +175,9 @@ ComparedModel described(const TrainerReport& report, const ModelPlan& plan, doub
   ComparedModel model;
   model.report = report;
   model.is_alone = plan.name.starts_with("single.");
-  model.parameters =
-      Model<float>(input_schema(plan.projection.schema(), plan.options.model), plan.options.model)
-          .parameter_count();
+  const Model<float> trained(input_schema(plan.projection.schema(), plan.options.model),
+                             plan.options.model);
+  model.parameters = count_values(trained.parameters());
   for (const TableReport& table : report.tables) {
     model.embedding_rows += table.rows;
     model.embedding_bytes += table.bytes;

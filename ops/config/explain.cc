@@ -266,7 +266,7 @@ std::string explain_config(const Config& config) {
   std::string text = explain_events(config) + explain_tasks(config);
   for (const ModelPlan& plan : plans) {
     const Model<float> model(inputs_of(plan), plan.options.model);
-    text += explain_model(plan, config, model.parameter_count());
+    text += explain_model(plan, config, count_values(model.parameters()));
   }
   return text + explain_memory(config, plans);
 }

@@ -107,8 +107,8 @@ class Trainee {
     model_.initialise(1, {weights_.get(), static_cast<std::size_t>(model_.parameter_count())});
     for (float& y : y_.values) y = y > 1.28f ? 1 : 0;
     const int tile = std::min(rows, tile_);
+    for (int t = 0; t < threads; ++t) work_.push_back(model_.workspace(*cpu_, tile));
     for (int c = 0; c < chunks_.count; ++c) {
-      work_.push_back(model_.workspace(*cpu_, tile));
       gradients_.push_back(allocate_host<float>(model_.parameter_count()));
       sums_.push_back(gradients_.back().get());
     }
@@ -117,9 +117,9 @@ class Trainee {
   void step() {
     prepared_.prepare(*cpu_, weights_.get(), chunks_.rows, false);
     for (auto& work : work_) prepared_.share(*cpu_, *work);
-    threads_.run(chunks_.count, [&](int c) {
+    threads_.run(chunks_.count, [&](int c, int t) {
       for (int r = chunks_.begin(c); r < chunks_.end(c); r += tile_) {
-        tile(c, r, std::min(tile_, chunks_.end(c) - r));
+        tile(c, r, std::min(tile_, chunks_.end(c) - r), *work_[static_cast<std::size_t>(t)]);
       }
     });
     if (updater_.sum(sums_, threads_)) updater_.step(weights_.get(), sums_[0], 1, threads_);
@@ -156,8 +156,7 @@ class Trainee {
   }
 
  private:
-  void tile(int chunk, int first, int rows) {
-    auto& work = *work_[static_cast<std::size_t>(chunk)];
+  void tile(int chunk, int first, int rows, Model<float>::Workspace& work) {
     const View<const float> x = View<const float>(x_).rows_from(first, rows);
     model_.forward(weights_.get(), x, work, z_.view().rows_from(first, rows));
     const float scale = 1 / static_cast<float>(chunks_.rows);

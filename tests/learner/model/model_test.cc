@@ -125,6 +125,18 @@ class ModelTest : public ::testing::TestWithParam<Shape> {
     return slopes;
   }
 
+  /// What is nobody's in a block of gradients is 0, as in the block of weights.
+  void clear_gaps(Matrix<double>& gradients) const {
+    std::vector<double> kept(gradients.values.size());
+    for (const ParameterSlot& slot : model.parameters()) {
+      for (int r = 0; r < slot.rows; ++r) {
+        const auto row = slot.offset + r * slot.stride;
+        std::copy_n(gradients.values.begin() + row, slot.cols, kept.begin() + row);
+      }
+    }
+    gradients.values = kept;
+  }
+
   double loss() {
     model.forward(weights.values.data(), x, *work, z);
     return std::inner_product(z.values.begin(), z.values.end(), dz.values.begin(), 0.0);
@@ -133,6 +145,7 @@ class ModelTest : public ::testing::TestWithParam<Shape> {
 
 TEST_P(ModelTest, GradientsMatchFiniteDifferences) {
   Matrix<double> gradients(1, weights.cols, 14), dx(B, D, 15);  // to be overwritten
+  clear_gaps(gradients);
   loss();
   model.backward(weights.values.data(), x, *work, dz, gradients.values.data(), false, dx);
 
@@ -179,6 +192,8 @@ TEST_P(ModelTest, LossesApartAddUpToTheirSum) {
   }
   Matrix<double> all(1, weights.cols, 14), by_loss(1, weights.cols, 15), added(1, weights.cols);
   Matrix<double> dx(B, D, 16), dx_by_loss(B, D, 17);
+  clear_gaps(all);
+  clear_gaps(by_loss);
   loss();
   model.backward(weights.values.data(), x, *work, sum, all.values.data(), false, dx);
   for (std::size_t s = 0; s < losses.size(); ++s) {
@@ -347,6 +362,7 @@ TEST_P(ModelTest, RowsAreIndependent) {
   }
 }
 
+// What is nobody's is less than a cache line before a slot, or behind a row of one.
 TEST_P(ModelTest, SlotsCoverTheBlockOnce) {
   std::vector<int> owners(static_cast<std::size_t>(model.parameter_count()));
   std::vector<std::string> names;
@@ -358,7 +374,12 @@ TEST_P(ModelTest, SlotsCoverTheBlockOnce) {
       }
     }
   }
-  for (const int owner : owners) EXPECT_EQ(owner, 1);
+  for (const int owner : owners) EXPECT_LE(owner, 1);
+  const long gaps = std::count(owners.begin(), owners.end(), 0);
+  EXPECT_EQ(static_cast<long>(owners.size()) - gaps, count_values(model.parameters()));
+  long places = 0;
+  for (const ParameterSlot& slot : model.parameters()) places += slot.rows;
+  EXPECT_LT(gaps, 16 * places);
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
 }

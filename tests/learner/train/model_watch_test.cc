@@ -71,7 +71,7 @@ TEST(ModelWatch, ImportanceIsWhatScalingAFeatureDoes) {
     const int tile = Chunks::tile(model.parameter_count());
     ASSERT_LT(tile, n);
     const auto work = model.workspace(*backend, tile);
-    ModelWatch watch(schema(), model, false, options);
+    ModelWatch watch(schema(), model, options);
     const View<const float> view(x.data(), n, schema().inputs());
     std::vector<float> z(static_cast<std::size_t>(n) * stream::kTasks);
     model.forward(weights.data(), view.rows_from(0, tile), *work,
@@ -143,7 +143,7 @@ TEST(ModelWatch, AnElementOfABagIsWhatScalingItDoes) {
   options.importance.every = 1;
   const auto backend = open_device<float>("cpu");
   const auto work = model.workspace(*backend, 2);
-  ModelWatch watch(schema(), model, false, options);
+  ModelWatch watch(schema(), model, options);
   const View<const float> view(x.data(), 2, D);
   std::vector<float> z(2 * stream::kTasks);
   model.forward(weights.data(), view, *work, View<float>(z.data(), 2, stream::kTasks));
@@ -183,7 +183,7 @@ TEST(ModelWatch, NothingIsMeasuredWhereItIsOff) {
   const Model<float> model(schema(), stream::options().model);
   EvaluateOptions options;
   options.gates.every = 0;
-  ModelWatch watch(schema(), model, false, options);
+  ModelWatch watch(schema(), model, options);
   const auto backend = open_device<float>("cpu");
   const auto work = model.workspace(*backend, 1);
   watch.measure(stream::Source(schema(), 1).next(1), 0, 0, nullptr, {}, *work);
