@@ -74,6 +74,11 @@ PairedUnits paired_units(const ComparedOutput& a, const ComparedOutput& b) {
     return of.rows_with_user() * 10 >= of.rows() * 9 && of.rows() > 0;
   };
   if (has_users(a) && has_users(b)) return {a.groups(), b.groups(), true};
+  return paired_blocks(a, b);
+}
+
+PairedUnits paired_blocks(const ComparedOutput& a, const ComparedOutput& b) {
+  MILLRACE_CHECK(a.binary() == b.binary());
   PairedUnits units{a.blocks(), b.blocks(), false};
   std::uint64_t rows_a = a.block_rows(), rows_b = b.block_rows();
   for (; rows_a < rows_b; rows_a *= 2) halve(units.a);

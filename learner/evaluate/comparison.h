@@ -61,5 +61,7 @@ struct PairedUnits {
 };
 /// Requires: both are finished.
 PairedUnits paired_units(const ComparedOutput& a, const ComparedOutput& b);
+/// The blocks, in the stream's order, whether rows have users or not.
+PairedUnits paired_blocks(const ComparedOutput& a, const ComparedOutput& b);
 
 }  // namespace millrace

@@ -66,8 +66,11 @@ void Trainers::watch(std::size_t index) {
 }
 
 void Trainers::train(const Batch& batch) {
-  threads_.run(static_cast<int>(members_.size()), [&](int index) {
-    Member& member = members_[static_cast<std::size_t>(index)];
+  const std::size_t jobs = members_.size() + followers_.size();
+  threads_.run(static_cast<int>(jobs), [&](int job) {
+    const auto index = static_cast<std::size_t>(job);
+    if (index >= members_.size()) return followers_[index - members_.size()](batch);
+    Member& member = members_[index];
     std::fill(member.losses.begin(), member.losses.end(), TransferAlarm::Losses{});
     if (member.shape->projection.is_whole()) {
       member.trainer->train(batch);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "learner/base/result.h"
@@ -57,6 +58,11 @@ class Trainers final : public Participant {
   using Observer =
       std::function<void(std::size_t model, int task, const Measurement&, std::uint64_t user)>;
   void observe(Observer observer);
+
+  /// Gives each batch to `follower`, too, beside the models' steps on it: on any of their threads,
+  /// one batch at a time.
+  using Follower = std::function<void(const Batch&)>;
+  void follow(Follower follower) { followers_.push_back(std::move(follower)); }
 
   /// What became of the comparison with twins, each once, for the log.
   std::vector<std::string> take_notices();
@@ -126,6 +132,7 @@ class Trainers final : public Participant {
   std::vector<Twin> twins_;
   Threads threads_;
   Observer observer_;
+  std::vector<Follower> followers_;
   std::uint64_t rows_before_ = 0;
   bool has_alarms_ = false;  ///< The last commit has, or will have, a value of them.
   std::size_t champion_ = 0;

@@ -65,6 +65,23 @@ TEST(Trainers, EachLearnsAsItWouldAlone) {
   }
 }
 
+TEST(Trainers, FollowersAreGivenEveryBatchOnceAndInOrder) {
+  const auto batches = draw(30, 8);
+  for (const int threads : {1, 2, 4}) {
+    Trainers trainers(plans(threads));
+    std::vector<EventTime> one, other;
+    trainers.follow([&](const Batch& batch) { one.push_back(batch.due); });
+    trainers.follow([&](const Batch& batch) { other.push_back(batch.due); });
+    std::vector<EventTime> all;
+    for (const Batch& batch : batches) {
+      all.push_back(batch.due);
+      trainers.train(batch);
+    }
+    EXPECT_EQ(one, all);
+    EXPECT_EQ(other, all);
+  }
+}
+
 TEST(Trainers, ARestartAnywhereChangesNoBit) {
   const auto batches = draw(40, 5);
   Trainers whole(plans());
