@@ -19,7 +19,7 @@ struct Arguments {
   ConfigArguments config;
   std::vector<std::string> events, models;
   std::string report, plot;
-  bool single_task = false, no_single_task = false;
+  bool single_task = false, no_single_task = false, linear = false, no_linear = false;
   std::int64_t replicates = 1'000;
 };
 
@@ -38,11 +38,6 @@ std::vector<std::string> split(const std::vector<std::string>& lists) {
 
 int run(const Arguments& arguments, const std::vector<std::string>& files,
         const LoadedConfig& loaded) {
-  if (loaded.config.models.empty()) {
-    std::fprintf(stderr,
-                 "millrace compare: name files by --models, or give the configuration `models`\n");
-    return kExitUsage;
-  }
   const std::atomic<bool>& stop = stop_on_signals();
   ProgressBar bar("compare");
   CompareOptions options;
@@ -50,6 +45,9 @@ int run(const Arguments& arguments, const std::vector<std::string>& files,
   options.single_task = arguments.single_task      ? SingleTask::kOn
                         : arguments.no_single_task ? SingleTask::kOff
                                                    : SingleTask::kAuto;
+  options.linear = arguments.linear      ? LinearModels::kOn
+                   : arguments.no_linear ? LinearModels::kOff
+                                         : LinearModels::kAuto;
   options.bootstrap.replicates = static_cast<int>(arguments.replicates);
   options.wants_charts = !arguments.plot.empty();
   options.log = log_line;
@@ -88,13 +86,19 @@ void add_compare_command(Command& program) {
   command.add_option("--events", arguments->events,
                      "A file of events, one JSON object a line; several are merged by time.",
                      Command::kRequired);
-  command.add_option("--models", arguments->models,
-                     "Files, by commas, each with what a model changes of the configuration; the "
-                     "others are held against the first. Default: the configuration's `models`.");
+  command.add_option(
+      "--models", arguments->models,
+      "Files, by commas, each with what a model changes of the configuration; the "
+      "others are held against the first. Default: the configuration's `models`, or the one "
+      "model that it is.");
   command.add_flag("--single-task", arguments->single_task,
                    "Learn every task of the first model alone, too, however many there are; "
                    "without this, where there are 2 to 8.");
   command.add_flag("--no-single-task", arguments->no_single_task, "Learn no task alone.");
+  command.add_flag("--linear", arguments->linear,
+                   "Hold the models against a logistic regression of every binary task, however "
+                   "many there are; without this, where there are 1 to 16.");
+  command.add_flag("--no-linear", arguments->no_linear, "Learn no logistic regression.");
   command.add_option("--replicates", arguments->replicates,
                      "Bootstrap replicates of the intervals.", 100);
   command.add_option("--report", arguments->report,
@@ -106,6 +110,10 @@ void add_compare_command(Command& program) {
     if (arguments->single_task && arguments->no_single_task) {
       std::fprintf(stderr,
                    "millrace compare: --single-task and --no-single-task exclude each other\n");
+      return kExitUsage;
+    }
+    if (arguments->linear && arguments->no_linear) {
+      std::fprintf(stderr, "millrace compare: --linear and --no-linear exclude each other\n");
       return kExitUsage;
     }
     return with_config(

@@ -1,5 +1,7 @@
 #include "ops/compare/compare.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -20,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostAlone = 8;
+constexpr std::size_t kMostAlone = 8, kMostLinear = 16;
 
 // A folder that goes with its owner.
 class TemporaryFolder {
@@ -206,8 +208,41 @@ void compare_tasks(const std::vector<ModelPlan>& plans, const Recorder& recorder
   }
 }
 
+// The linear baseline of the stream's tasks; null where there is none, and then `why_not` where
+// somebody may wonder.
+std::unique_ptr<LinearComparison> linear_of(const Schema& stream, LinearModels wanted,
+                                            std::string& why_not) {
+  if (wanted == LinearModels::kOff) return nullptr;
+  const std::size_t count = LinearBaseline::tasks_of(stream).size();
+  if (count == 0) {
+    why_not = "no task is binary and learned when it is decided";
+    return nullptr;
+  }
+  if (wanted == LinearModels::kAuto && count > kMostLinear) {
+    why_not =
+        fmt::format("{} binary tasks are more than {}; --linear asks for it", count, kMostLinear);
+    return nullptr;
+  }
+  return std::make_unique<LinearComparison>(stream);
+}
+
+void compare_with_linear(const std::vector<ModelPlan>& plans, const Recorder& recorder,
+                         const LinearComparison& linear, Comparison& comparison) {
+  for (std::size_t m = 0; m < plans.size(); ++m) {
+    ComparedModel& model = comparison.models[m];
+    for (std::size_t k = 0; k < plans[m].projection.tasks().size(); ++k) {
+      const int task = plans[m].projection.tasks()[k];
+      if (linear.output(task) == nullptr) continue;
+      const TaskReport& report = model.report.tasks[k];
+      model.tasks[report.name].linear =
+          linear.against(task, *recorder.output(m, task), report.all, model.report.steps,
+                         model.report.rows, comparison.bootstrap);
+    }
+  }
+}
+
 std::vector<LineChart> charts_of(const Config& config, const std::vector<ModelPlan>& plans,
-                                 const Recorder& recorder) {
+                                 const Recorder& recorder, const LinearComparison* linear) {
   std::vector<std::string> tasks, models;
   std::vector<std::map<std::string, const ComparedOutput*>> outputs;
   for (const Task& task : config.tasks) tasks.push_back(task.name);
@@ -217,6 +252,14 @@ std::vector<LineChart> charts_of(const Config& config, const std::vector<ModelPl
     for (std::size_t k = 0; k < tasks.size(); ++k) {
       const ComparedOutput* output = recorder.output(m, static_cast<int>(k));
       if (output != nullptr) of_model[tasks[k]] = output;
+    }
+  }
+  if (linear != nullptr) {
+    models.emplace_back(kLinearName);
+    auto& of_linear = outputs.emplace_back();
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      const ComparedOutput* output = linear->output(static_cast<int>(k));
+      if (output != nullptr) of_linear[tasks[k]] = output;
     }
   }
   return progress_charts(tasks, models, outputs);
@@ -259,6 +302,9 @@ Result<CompareResult> compare(Config config, const CompareOptions& options) {
   add_single_tasks(config, options.single_task);
   const std::vector<ModelPlan> plans = model_plans(config);
   Recorder recorder(plans);
+  CompareResult result;
+  const Schema stream(config.features, config.tasks);
+  const auto linear = linear_of(stream, options.linear, result.comparison.no_linear);
   EngineOptions engine_options;
   engine_options.config = config;
   engine_options.files = options.events;
@@ -266,13 +312,15 @@ Result<CompareResult> compare(Config config, const CompareOptions& options) {
   engine_options.clock = wall_clock;
   engine_options.log = options.log;
   engine_options.stopping = options.stopping;
-  engine_options.observe = [&](Trainers& trainers) { recorder.observe(trainers); };
+  engine_options.observe = [&](Trainers& trainers) {
+    recorder.observe(trainers);
+    if (linear) linear->follow(trainers);
+  };
   auto made = Engine::make(std::move(engine_options));
   if (!made) return made.error();
   Engine& engine = **made;
   engine.open();
   engine.connect();
-  CompareResult result;
   result.ended = engine.run(options.stopping, options.tick);
   engine.finish();
   if (!result.ended) return result;
@@ -285,10 +333,14 @@ Result<CompareResult> compare(Config config, const CompareOptions& options) {
         described(reports->models[m], plans[m], engine.trainer(m).step_seconds_total));
   }
   compare_tasks(plans, recorder, comparison);
+  if (linear) {
+    comparison.linear = linear->finish();
+    compare_with_linear(plans, recorder, *linear, comparison);
+  }
   const Accounts& accounts = engine.status().committed.accounts;
   comparison.events = accounts.events;
   comparison.rows = accounts.rows;
-  if (options.wants_charts) result.charts = charts_of(config, plans, recorder);
+  if (options.wants_charts) result.charts = charts_of(config, plans, recorder, linear.get());
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   comparison.seconds = took.count();
   return result;

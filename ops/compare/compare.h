@@ -16,9 +16,16 @@ enum class SingleTask {
   kOff,
 };
 
+enum class LinearModels {
+  kAuto,  ///< Where 1 to 16 tasks are binary.
+  kOn,
+  kOff,
+};
+
 struct CompareOptions {
   std::vector<std::string> events;
   SingleTask single_task = SingleTask::kAuto;
+  LinearModels linear = LinearModels::kAuto;
   BootstrapOptions bootstrap;
   bool wants_charts = false;
   EngineLog log;
@@ -40,7 +47,8 @@ struct CompareResult {
 
 /// Trains the models of `config` on the same stream, in a store of its own that goes afterwards.
 /// For the gain of learning tasks together, the first model's tasks are learned alone beside it:
-/// "single.<task>". Throws as Engine; LearningError. Error: as Engine::make.
+/// "single.<task>"; for what all of it is worth, every binary task of the stream is learned by a
+/// logistic regression (LinearComparison). Throws as Engine; LearningError. Error: as Engine::make.
 Result<CompareResult> compare(Config config, const CompareOptions& options);
 
 }  // namespace millrace

@@ -7,6 +7,9 @@
 #include <iterator>
 #include <limits>
 
+#include "ops/compare/linear_report.h"
+#include "ops/compare/numbers.h"
+#include "ops/compare/text_table.h"
 #include "ops/json_inner.h"
 #include "ops/report.h"
 
@@ -20,59 +23,6 @@ json::value interval_value(const std::optional<Interval>& interval) {
   return json::object{
       {"difference", interval->difference}, {"low", interval->low}, {"high", interval->high}};
 }
-
-std::string shown(const std::optional<double>& value, int digits) {
-  return value && std::isfinite(*value) ? fmt::format("{:.{}f}", *value, digits) : "-";
-}
-
-std::string shown(const std::optional<Interval>& interval, int digits) {
-  if (!interval) return "-";
-  return fmt::format("{:+.{}f} [{:+.{}f}, {:+.{}f}]", interval->difference, digits, interval->low,
-                     digits, interval->high, digits);
-}
-
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<std::size_t>(at), ",");
-  }
-  return text;
-}
-
-// Columns as wide as what stands in them; the first to the left, the others to the right.
-class Table {
- public:
-  explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  std::string print(std::size_t left) const {
-    std::vector<std::size_t> widths(rows_.front().size());
-    for (const auto& row : rows_) {
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        widths[c] = std::max(widths[c], length(row[c]));
-      }
-    }
-    std::string out;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        const std::string space(widths[c] - length(row[c]), ' ');
-        line += c < left ? row[c] + space + "  " : space + row[c] + "  ";
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      out += line + "\n";
-    }
-    return out;
-  }
-
- private:
-  // Characters of UTF-8, not bytes.
-  static std::size_t length(const std::string& text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    }));
-  }
-  std::vector<std::vector<std::string>> rows_;
-};
 
 const TaskReport* find_task(const TrainerReport& report, const std::string& name) {
   for (const TaskReport& task : report.tasks) {
@@ -94,13 +44,25 @@ std::vector<std::string> tasks_of(const Comparison& comparison) {
   return names;
 }
 
+const LinearTask* find_linear(const Comparison& comparison, const std::string& name) {
+  if (!comparison.linear) return nullptr;
+  for (const LinearTask& task : comparison.linear->tasks) {
+    if (task.name == name) return &task;
+  }
+  return nullptr;
+}
+
+std::string auc_text(const Figures& all) {
+  return all.auc ? print_optional(all.auc, 4) + " ± " + print_optional(all.auc_error, 4) : "-";
+}
+
 double samples_per_second(const ComparedModel& model) {
   return model.seconds > 0 ? static_cast<double>(model.report.rows) / model.seconds : 0;
 }
 
 std::string print_tasks_table(const Comparison& comparison) {
-  Table table({"task", "model", "rows", "observed", "predicted", "AUC ± error", "log loss", "NE",
-               "calibration", "RMSE", "gain over alone", "against the first"});
+  TextTable table({"task", "model", "rows", "observed", "predicted", "AUC ± error", "log loss",
+                   "NE", "calibration", "RMSE", "gain over alone", "against the first"});
   for (const std::string& name : tasks_of(comparison)) {
     for (const ComparedModel& model : comparison.models) {
       const TaskReport* task = find_task(model.report, name);
@@ -108,27 +70,35 @@ std::string print_tasks_table(const Comparison& comparison) {
       const Figures& all = task->all;
       const auto extra = model.tasks.find(name);
       const ComparedTask of = extra == model.tasks.end() ? ComparedTask{} : extra->second;
-      const std::string auc =
-          all.auc ? shown(all.auc, 4) + " ± " + shown(all.auc_error, 4) : std::string("-");
       const bool binary = task->binary;
-      table.add({name, model.report.model, grouped(all.rows), shown(all.label_mean, 4),
-                 shown(all.prediction_mean, 4), auc, shown(all.log_loss, 4),
-                 shown(all.normalized_entropy, 4), shown(all.calibration, 3), shown(all.rmse, 4),
-                 shown(of.gain, 4), shown(binary ? of.auc : of.rmse, 4)});
+      table.add({name, model.report.model, print_count(all.rows), print_optional(all.label_mean, 4),
+                 print_optional(all.prediction_mean, 4), auc_text(all),
+                 print_optional(all.log_loss, 4), print_optional(all.normalized_entropy, 4),
+                 print_optional(all.calibration, 3), print_optional(all.rmse, 4),
+                 print_interval(of.gain, 4), print_interval(binary ? of.auc : of.rmse, 4)});
+    }
+    if (const LinearTask* linear = find_linear(comparison, name)) {
+      const Figures& all = linear->all;
+      table.add({name, std::string(kLinearName), print_count(all.rows),
+                 print_optional(all.label_mean, 4), print_optional(all.prediction_mean, 4),
+                 auc_text(all), print_optional(all.log_loss, 4),
+                 print_optional(all.normalized_entropy, 4), print_optional(all.calibration, 3), "-",
+                 "-", "-"});
     }
   }
   return table.print(2);
 }
 
 std::string print_models_table(const Comparison& comparison) {
-  Table table({"model", "composite", "parameters", "embedding rows", "MiB", "seconds", "samples/s",
-               "µs/sample"});
+  TextTable table({"model", "composite", "parameters", "embedding rows", "MiB", "seconds",
+                   "samples/s", "µs/sample"});
   for (const ComparedModel& model : comparison.models) {
     const double rate = samples_per_second(model);
-    table.add({model.report.model, shown(model.composite, 4),
-               grouped(static_cast<std::uint64_t>(model.parameters)), grouped(model.embedding_rows),
+    table.add({model.report.model, print_optional(model.composite, 4),
+               print_count(static_cast<std::uint64_t>(model.parameters)),
+               print_count(model.embedding_rows),
                fmt::format("{:.1f}", static_cast<double>(model.embedding_bytes) / 1048576),
-               fmt::format("{:.1f}", model.seconds), grouped(static_cast<std::uint64_t>(rate)),
+               fmt::format("{:.1f}", model.seconds), print_count(static_cast<std::uint64_t>(rate)),
                rate > 0 ? fmt::format("{:.2f}", 1e6 / rate) : "-"});
   }
   return table.print(1);
@@ -136,8 +106,8 @@ std::string print_models_table(const Comparison& comparison) {
 
 // Sums of evaluate.business over the whole stream; empty where there are none.
 std::string print_business_table(const Comparison& comparison) {
-  Table table({"figure", "model", "rows", "observed", "predicted", "predicted / observed",
-               "observed per row", "predicted per row"});
+  TextTable table({"figure", "model", "rows", "observed", "predicted", "predicted / observed",
+                   "observed per row", "predicted per row"});
   bool any = false;
   for (const BusinessReport& figure : comparison.models.front().report.business) {
     for (const ComparedModel& model : comparison.models) {
@@ -147,11 +117,11 @@ std::string print_business_table(const Comparison& comparison) {
         const auto over = [](double sum, double by) {
           return by != 0 ? std::optional(sum / by) : std::nullopt;
         };
-        table.add({own.name, model.report.model, grouped(sums.rows),
+        table.add({own.name, model.report.model, print_count(sums.rows),
                    fmt::format("{:.6g}", sums.observed), fmt::format("{:.6g}", sums.predicted),
-                   shown(over(sums.predicted, sums.observed), 3),
-                   shown(over(sums.observed, sums.weight), 4),
-                   shown(over(sums.predicted, sums.weight), 4)});
+                   print_optional(over(sums.predicted, sums.observed), 3),
+                   print_optional(over(sums.observed, sums.weight), 4),
+                   print_optional(over(sums.predicted, sums.weight), 4)});
         any = true;
       }
     }
@@ -188,6 +158,9 @@ json::object model_object(const ComparedModel& model) {
   json::object& tasks = out["tasks"].as_object();
   for (const auto& [name, extra] : model.tasks) {
     for (auto& [key, value] : task_extras(extra)) tasks[name].as_object()[key] = value;
+    if (!extra.linear) continue;
+    tasks[name].as_object()["linear"] =
+        against_linear_object(*extra.linear, model.report.model, name);
   }
   return out;
 }
@@ -195,8 +168,8 @@ json::object model_object(const ComparedModel& model) {
 }  // namespace
 
 std::string print_comparison(const Comparison& comparison) {
-  std::string text = print_tasks_table(comparison) + print_business_table(comparison) + "\n" +
-                     print_models_table(comparison);
+  std::string text = print_tasks_table(comparison) + print_business_table(comparison) +
+                     print_linear(comparison) + "\n" + print_models_table(comparison);
   bool by_user = true;
   for (const ComparedModel& model : comparison.models) {
     for (const auto& [name, task] : model.tasks) by_user &= task.by_user;
@@ -204,9 +177,9 @@ std::string print_comparison(const Comparison& comparison) {
   return text + fmt::format(
                     "\n{} events, {} rows, {:.1f} s. Intervals: {:.0f} % of {} paired bootstrap "
                     "replicates over {}.\n",
-                    grouped(comparison.events), grouped(comparison.rows), comparison.seconds,
-                    100 * comparison.bootstrap.confidence, comparison.bootstrap.replicates,
-                    by_user ? "users" : "blocks of rows");
+                    print_count(comparison.events), print_count(comparison.rows),
+                    comparison.seconds, 100 * comparison.bootstrap.confidence,
+                    comparison.bootstrap.replicates, by_user ? "users" : "blocks of rows");
 }
 
 std::string comparison_json(const Comparison& comparison) {
@@ -218,6 +191,8 @@ std::string comparison_json(const Comparison& comparison) {
   out["bootstrap"] = json::object{{"replicates", comparison.bootstrap.replicates},
                                   {"confidence", comparison.bootstrap.confidence},
                                   {"seed", comparison.bootstrap.seed}};
+  out["linear_baseline"] =
+      comparison.linear ? json::value(linear_object(*comparison.linear)) : json::value(nullptr);
   json::object& models = out["models"].emplace_object();
   for (const ComparedModel& model : comparison.models) {
     models[model.report.model] = model_object(model);

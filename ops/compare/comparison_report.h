@@ -3,11 +3,13 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "learner/evaluate/bootstrap.h"
 #include "learner/evaluate/comparison.h"
 #include "learner/train/report.h"
+#include "ops/compare/linear_comparison.h"
 #include "ops/plot/line_chart.h"
 
 namespace boost::json {
@@ -23,6 +25,7 @@ struct ComparedTask {
   std::optional<Interval> gain;
   /// This model's figure minus the first model's: AUC and log loss of binary tasks, rmse of others.
   std::optional<Interval> auc, log_loss, rmse;
+  std::optional<AgainstLinear> linear;  ///< Where the task has a linear baseline.
   bool by_user = false;  ///< Whether the units of the intervals were users; else blocks of rows.
 };
 
@@ -38,7 +41,12 @@ struct ComparedModel {
   std::map<std::string, ComparedTask> tasks;
 };
 
+/// How tables and charts call the linear baseline; no model can be called so.
+inline constexpr std::string_view kLinearName = "linear baseline";
+
 struct Comparison {
+  std::optional<LinearReport> linear;
+  std::string no_linear;              ///< Why there is none, where somebody may wonder.
   std::vector<ComparedModel> models;  ///< The first is what the others are held against.
   std::uint64_t events = 0, rows = 0;
   BootstrapOptions bootstrap;
@@ -46,7 +54,7 @@ struct Comparison {
 };
 
 /// For a terminal: a line for each task and model, one for each business figure and model that has
-/// it, then one for each model.
+/// it, what the linear baseline says (linear_report.h), then one for each model.
 std::string print_comparison(const Comparison& comparison);
 
 /// The same and more as one JSON object.

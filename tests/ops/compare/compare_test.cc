@@ -152,7 +152,21 @@ TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
   EXPECT_EQ(orders.at("observed").to_number<double>(), other[1].windows[0].sums.observed);
   EXPECT_EQ(blind.at("composites").at("all").to_number<double>(), *comparison.models[1].composite);
   ASSERT_EQ(result.charts.size(), 3U);
-  EXPECT_EQ(result.charts[0].series.size(), 3U);  // ctr: usual, blind, single.ctr
+  EXPECT_EQ(result.charts[0].series.size(), 4U);  // ctr: usual, blind, single.ctr, the baseline
+  // The baseline is of the same rows, those with a click where a conversion is given one.
+  ASSERT_TRUE(comparison.linear);
+  ASSERT_EQ(comparison.linear->tasks.size(), 2U);
+  for (std::size_t k = 0; k < 2; ++k) {
+    const Figures& model = comparison.models[0].report.tasks[k].all;
+    const Figures& linear = comparison.linear->tasks[k].all;
+    EXPECT_EQ(linear.rows, model.rows);
+    EXPECT_EQ(linear.positives, model.positives);
+    EXPECT_NEAR(*linear.label_mean, *model.label_mean, 1e-9);
+    const AgainstLinear& against =
+        *comparison.models[0].tasks.at(comparison.linear->tasks[k].name).linear;
+    EXPECT_NEAR(*against.auc.value, *model.auc - *linear.auc, 1e-9);
+    EXPECT_NEAR(*against.log_loss.value, *model.log_loss - *linear.log_loss, 1e-9);
+  }
   EXPECT_GT(result.charts[0].series[0].points.size(), 20U);
   EXPECT_EQ(result.charts[2].y_label, "RMSE");
 }
