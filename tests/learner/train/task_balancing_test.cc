@@ -274,7 +274,8 @@ TEST_P(EveryBalancing, ManyTasksWithMissingLabelsStayFinite) {
     sum += task.weight;
   }
   EXPECT_NEAR(sum, 128, 1e-6);
-  for (const float weight : trainer.publish().dense->parameters) ASSERT_TRUE(std::isfinite(weight));
+  const auto dense = trainer.publish().dense;
+  for (const float weight : dense->parameters) ASSERT_TRUE(std::isfinite(weight));
   EXPECT_FALSE(std::isnan(report.relations.gradient_cosine[1]));
   EXPECT_FALSE(std::isnan(report.relations.label_correlation[1]));
 }
