@@ -166,6 +166,12 @@ double training_row_bytes(const LearnerOptions& options, int dimension) {
   return 16 + 4.0 * (dimension + row_state(options.train.embedding, dimension)) + 13.5;
 }
 double serving_row_bytes(int dimension) { return 4.0 * dimension + 28; }
+// Of its entry in a commit, in the hands of the learner and of the store.
+double committed_row_bytes(const LearnerOptions& options, int dimension) {
+  return 2 * (16 + 4.0 * (dimension + row_state(options.train.embedding, dimension)));
+}
+// Of the store's write buffers, at most (store/database.h).
+constexpr double kStoreBuffers = 256 << 20;
 // Of keys on their way to a row.
 constexpr double kCandidateBytes = 34;
 
@@ -181,13 +187,14 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
   add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
   add("join state", static_cast<double>(config.join.memory.value),
       "join.memory; beyond it impressions lie in the store, for about 8 bytes of memory each");
+  add("store's write buffers", kStoreBuffers, "");
   if (const UserCapOptions& cap = config.learner.guardrails.user_cap; cap.rows > 0) {
     add("user cap",
         kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
         "at " + grouped(cap.users) + " users in a window of each stream");
   }
   const bool all_served = config.models.size() > 1 && config.serve.models == ServedChoice::kAll;
-  double served = 0, each = 0;
+  double served = 0, each = 0, committed = 0;
   // Where no model has every task, the first is served.
   const bool any_whole = std::any_of(plans.begin(), plans.end(), [](const ModelPlan& plan) {
     return plan.projection.has_all_tasks();
@@ -201,6 +208,7 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
       add("table " + table.name + of, rows * training_row_bytes(plan.options, table.dimension),
           "at " + grouped(plan.options.embeddings.max_rows) + " rows of " +
               std::to_string(table.dimension));
+      committed += rows * committed_row_bytes(plan.options, table.dimension);
       served_here += 2 * rows * serving_row_bytes(table.dimension);
       each_served += 2 * serving_row_bytes(table.dimension);
       if (plan.options.embeddings.admit_after > 1) {
@@ -236,6 +244,9 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
       all_served         ? "of all models; see serve.models"
       : plans.size() > 1 ? "of the largest champion"
                          : "");
+  if (!config.store.commit_every) {
+    add("the commit at the end", committed, "of all rows at once: store.commit_every is off");
+  }
   text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
   if (schema.has_immediate()) {
     text += "  Labels trained early: " + std::to_string(FirstScores::bytes_each(schema)) +

@@ -60,6 +60,26 @@ TEST(ExplainConfig, TheUserCapTakesMemory) {
               HasSubstr("at 1,000,000 users in a window of each stream"));
 }
 
+// What the store holds before it writes counts, and a commit of everything at once.
+TEST(ExplainConfig, TheStoreTakesMemory) {
+  const auto explain = [](const std::string& more) {
+    const auto loaded = load_config_text(
+        "events: {sample: {}}\n"
+        "features: [{name: a, type: categorical, dimension: 16}]\n"
+        "tasks: [{name: x}]\n"
+        "embeddings: {max_rows: 1000000}\n" +
+            more,
+        "f", {});
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    return explain_config(loaded->config);
+  };
+  EXPECT_THAT(explain(""), HasSubstr("store's write buffers       256 MiB"));
+  EXPECT_THAT(explain(""), Not(HasSubstr("commit at the end")));
+  // Twice 16 bytes, 16 weights and 16 values of Adagrad a row.
+  EXPECT_THAT(explain("store: {commit_every: off}\n"),
+              HasSubstr("the commit at the end       275 MiB"));
+}
+
 // The first model is served where none has every task.
 TEST(ExplainConfig, AModelWithAPartOfTheTasksIsServedWhereItIsAlone) {
   const auto loaded = load_config_text(
