@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 namespace millrace {
@@ -17,13 +18,6 @@ Figures figures_of(const std::vector<SparseTally>& units) {
   Tally tally(true);
   for (const SparseTally& unit : units) tally.add(unit);
   return tally.figures();
-}
-
-std::vector<SparseTally> fifth_of(const std::vector<SparseTally>& blocks, std::size_t fifth) {
-  const auto at = [&](std::size_t f) {
-    return blocks.begin() + static_cast<std::ptrdiff_t>(f * blocks.size() / kFifths);
-  };
-  return {at(fifth), at(fifth + 1)};
 }
 
 // A few labels of a class are
@@ -42,8 +36,9 @@ LinearDifference difference(const std::vector<SparseTally>& linear,
   return out;
 }
 
-LinearTask::Rate rate_of(double rate, const Figures& figures) {
-  return {rate, figures.auc, figures.log_loss};
+// A rate as it is written: 0.1, not the float's 0.10000000149.
+LinearTask::Rate rate_of(float rate, const Figures& figures) {
+  return {std::round(rate * 1e6) / 1e6, figures.auc, figures.log_loss};
 }
 
 // The best by AUC; where none has one, by log loss.
@@ -78,6 +73,20 @@ LinearBaselineOptions in_whole_batches(LinearBaselineOptions options) {
 }
 
 }  // namespace
+
+std::vector<std::size_t> cut_by_rows(const std::vector<SparseTally>& blocks, std::size_t parts) {
+  std::uint64_t all = 0, before = 0;
+  for (const SparseTally& block : blocks) all += block.sums.rows;
+  std::vector<std::size_t> cuts{0};
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    const std::uint64_t twice_middle = 2 * before + blocks[b].sums.rows;
+    // The first block whose middle is in the next part, or beyond it, begins that.
+    while (cuts.size() < parts && twice_middle * parts >= 2 * all * cuts.size()) cuts.push_back(b);
+    before += blocks[b].sums.rows;
+  }
+  cuts.resize(parts + 1, blocks.size());
+  return cuts;
+}
 
 LinearComparison::LinearComparison(const Schema& schema)
     : schema_(schema), by_row_(schema, options_), by_batch_(schema, in_whole_batches(options_)) {
@@ -115,7 +124,7 @@ LinearReport LinearComparison::finish() {
     std::vector<LinearTask::Rate> same_steps;
     for (std::size_t r = 0; r < options_.rates.size(); ++r) {
       of.outputs[r]->finish();
-      const auto rate = static_cast<double>(options_.rates[r]);
+      const float rate = options_.rates[r];
       task.rates.push_back(rate_of(rate, figures_of(of.outputs[r]->blocks())));
       same_steps.push_back(rate_of(rate, of.same_steps[r].figures()));
     }
@@ -167,8 +176,13 @@ AgainstLinear LinearComparison::against(int task, const ComparedOutput& model, c
   out.auc = difference(units.a, units.b, auc_figure, options);
   out.log_loss = difference(units.a, units.b, log_loss_figure, options);
   const PairedUnits blocks = paired_blocks(*output(task), model);
+  const std::vector<std::size_t> cuts = cut_by_rows(blocks.b, kFifths);
   for (std::size_t f = 0; f < kFifths; ++f) {
-    const std::vector<SparseTally> a = fifth_of(blocks.a, f), b = fifth_of(blocks.b, f);
+    const auto part = [&](const std::vector<SparseTally>& of) {
+      return std::vector<SparseTally>(of.begin() + static_cast<std::ptrdiff_t>(cuts[f]),
+                                      of.begin() + static_cast<std::ptrdiff_t>(cuts[f + 1]));
+    };
+    const std::vector<SparseTally> a = part(blocks.a), b = part(blocks.b);
     const std::optional<double> of_a = figures_of(a).auc, of_b = figures_of(b).auc;
     out.fifths.push_back(of_a && of_b ? std::optional(*of_b - *of_a) : std::nullopt);
     if (f + 1 == kFifths) out.late = difference(a, b, auc_figure, options);

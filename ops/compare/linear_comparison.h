@@ -33,8 +33,8 @@ std::string_view to_string(LinearVerdict verdict);
 /// What is measured of one task of a model beside the linear baseline.
 struct AgainstLinear {
   LinearDifference auc, log_loss;
-  LinearDifference late;  ///< AUC on the last fifth of the stream.
-  /// AUC by fifths of the stream.
+  LinearDifference late;  ///< AUC on the last fifth of the task's rows.
+  /// AUC by fifths of the task's rows, to the next block of the stream.
   std::vector<std::optional<double>> fifths;
   std::optional<double> model_auc, linear_auc, model_calibration, linear_calibration;
   /// The AUC of the best regression that learns in the model's own steps, a batch each.
@@ -72,6 +72,12 @@ struct LinearReport {
   std::uint64_t keys = 0, left_out = 0, bytes = 0;
   double seconds = 0;  ///< Of both, in steps of a row and of a batch.
 };
+
+/// Cuts the blocks of a stream into `parts` of like numbers of measured rows, in their order: part
+/// i is [cuts[i], cuts[i + 1]). A block is of the part that its middle row is in, so a part may be
+/// empty. (By positions in the stream a task that is decided late would have all its rows at the
+/// end.)
+std::vector<std::size_t> cut_by_rows(const std::vector<SparseTally>& blocks, std::size_t parts);
 
 /// The linear baseline beside the models of a comparison: it learns from their batches, twice (in
 /// steps of one row, and in theirs), and what it says is kept as theirs is. Memory: a

@@ -50,7 +50,7 @@ std::string about_steps(const AgainstLinear& of, bool& explains) {
 std::string about_the_end(const AgainstLinear& of, bool& explains) {
   explains = false;
   if (!of.late.value) return "";
-  const std::string text = "on the last fifth of the stream";
+  const std::string text = "on the last fifth of the rows";
   if (is_above(of.late)) {
     explains = true;
     return text + fmt::format(" it is ahead ({})", shown(of.late));

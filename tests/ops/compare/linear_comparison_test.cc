@@ -69,6 +69,22 @@ class LinearComparisonTest : public ::testing::Test {
   const TempFolder folder_;
 };
 
+// A task whose labels come late has no rows in the first blocks of the stream.
+TEST(CutByRows, PartsHaveLikeNumbersOfRowsWhereverTheyStand) {
+  const auto blocks = [](const std::vector<std::uint64_t>& rows) {
+    std::vector<SparseTally> blocks(rows.size());
+    for (std::size_t b = 0; b < rows.size(); ++b) blocks[b].sums.rows = rows[b];
+    return blocks;
+  };
+  using ::testing::ElementsAre;
+  EXPECT_THAT(cut_by_rows(blocks({7, 7, 7, 7, 7, 7, 7, 7, 7, 7}), 5),
+              ElementsAre(0, 2, 4, 6, 8, 10));
+  EXPECT_THAT(cut_by_rows(blocks({0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9}), 5),
+              ElementsAre(0, 7, 8, 9, 10, 11));
+  EXPECT_THAT(cut_by_rows(blocks({0, 0, 0, 100}), 5), ElementsAre(0, 3, 3, 4, 4, 4));
+  EXPECT_THAT(cut_by_rows({}, 5), ElementsAre(0, 0, 0, 0, 0, 0));
+}
+
 TEST_F(LinearComparisonTest, AModelBeatsItWhereInputsActInPairs) {
   write_events(16'000, [](int a, int b) { return (a + b) % 2 == 0 ? 2.0 : -2.0; });
   const CompareResult result = run("train: {batch: 32, batch_span: off}\n");
@@ -100,7 +116,8 @@ TEST_F(LinearComparisonTest, AModelBeatsItWhereInputsActInPairs) {
   const json::object told = json::parse(comparison_json(result.comparison)).as_object();
   const json::object& task = told.at("linear_baseline").at("tasks").at("hit").as_object();
   EXPECT_DOUBLE_EQ(task.at("auc").as_double(), *linear.tasks[0].all.auc);
-  EXPECT_EQ(task.at("rates").as_array().size(), 6U);
+  ASSERT_EQ(task.at("rates").as_array().size(), 6U);
+  EXPECT_EQ(task.at("rates").as_array()[2].at("rate").as_double(), 0.1);
   const std::string model = result.comparison.models[0].report.model;
   const json::object& of_model =
       told.at("models").at(model).at("tasks").at("hit").at("linear").as_object();

@@ -55,7 +55,7 @@ TEST(LinearSentence, WhatNoNumberExplainsIsNotExplained) {
             "mmoe does not beat the linear baseline on income: its AUC differs by -0.0030 "
             "[-0.0040, -0.0020]; it took 191 steps of 256 rows and the baseline 48,842 of one, and "
             "a regression in the model's steps reaches 0.8840: it is not the few steps; on the "
-            "last fifth of the stream it is still behind (-0.0030 [-0.0050, -0.0010]); more than "
+            "last fifth of the rows it is still behind (-0.0030 [-0.0050, -0.0010]); more than "
             "that these numbers do not say.");
   AgainstLinear bare = behind();
   bare.late = {};
@@ -84,11 +84,11 @@ TEST(LinearSentence, TheEndOfTheStreamIsToldAsItWas) {
   AgainstLinear of = behind();
   of.late = with(0.001, 0.002, 0.003);
   EXPECT_THAT(linear_sentence("mmoe", "income", of),
-              EndsWith("on the last fifth of the stream it is ahead (+0.0020 [+0.0010, "
+              EndsWith("on the last fifth of the rows it is ahead (+0.0020 [+0.0010, "
                        "+0.0030])."));
   of.late = with(-0.001, 0.001, 0.003);
   EXPECT_THAT(linear_sentence("mmoe", "income", of),
-              EndsWith("on the last fifth of the stream the difference (+0.0010 [-0.0010, "
+              EndsWith("on the last fifth of the rows the difference (+0.0010 [-0.0010, "
                        "+0.0030]) could be none."));
   of.late = {0.001, std::nullopt};
   EXPECT_THAT(linear_sentence("mmoe", "income", of),
