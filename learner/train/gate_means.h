@@ -20,12 +20,16 @@ class GateMeans {
   /// Borrows `model`; `tile`: the rows that its workspaces are for.
   GateMeans(const Model<float>& model, int tile) : model_(model), tile_(tile) {}
 
-  /// Hands the means to the workspace of each chunk of the batch, where there is a penalty; else it
-  /// does nothing. `pass` is that of the step, whose rows `inputs` has looked up; overwrites
-  /// x [rows, D] and z [rows, T].
+  /// Where a thread computes.
+  struct Place {
+    Model<float>::Workspace& work;
+    float* x;  ///< [tile, D]
+  };
+  /// Hands the means to the workspace of each thread, where there is a penalty; else it does
+  /// nothing. `pass` is that of the step, whose rows `inputs` has looked up; overwrites the places
+  /// and z [rows, T].
   void measure(const Batch& batch, const Pass& pass, const float* weights, const InputLayer& inputs,
-               float* x, float* z, Threads& threads,
-               const std::function<Model<float>::Workspace*(int thread)>& work);
+               float* z, Threads& threads, const std::function<Place(int thread)>& place);
 
  private:
   const Model<float>& model_;

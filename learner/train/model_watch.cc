@@ -60,10 +60,10 @@ ModelWatch::ModelWatch(const Schema& schema, const Model<float>& model,
       importance_(schema, options.importance) {}
 
 void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t rows,
-                         const float* weights, View<const float> x, Model<float>::Workspace& work,
+                         const float* weights, const Gather& gather, Model<float>::Workspace& work,
                          const Importance::RowOf& row_of) {
   if (gates_.is_due(step)) {
-    score_sample(batch, weights, x, work);
+    score_sample(batch, weights, gather, work);
     std::vector<GateTally> tallies(schema_.tasks().size());
     model_.tally_gates(work, tallies);
     gates_.add(tallies, rows);
@@ -73,7 +73,7 @@ void ModelWatch::measure(const Batch& batch, std::uint64_t step, std::uint64_t r
       lower_gates_.add(lower, rows);
     }
   }
-  if (importance_.is_due(step)) measure_importance(batch, weights, x, work, row_of);
+  if (importance_.is_due(step)) measure_importance(batch, weights, gather, work, row_of);
 }
 
 std::vector<std::string> ModelWatch::take_notices() {
@@ -88,21 +88,29 @@ std::vector<GateReport> ModelWatch::gates() const {
   return reports;
 }
 
+View<const float> ModelWatch::sample(int rows, const Gather& gather) {
+  const int D = model_.inputs();
+  x_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(D));
+  const View<float> x(x_.data(), rows, D);
+  gather(x);
+  return x;
+}
+
 // Gates are measured as they serve: no unit is dropped.
-void ModelWatch::score_sample(const Batch& batch, const float* weights, View<const float> x,
+void ModelWatch::score_sample(const Batch& batch, const float* weights, const Gather& gather,
                               Model<float>::Workspace& work) {
   const int n = std::min(batch.rows, Chunks::tile(model_.parameter_count())), T = model_.tasks();
   z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
-  model_.forward(weights, x.rows_from(0, n), work, {z_.data(), n, T},
+  model_.forward(weights, sample(n, gather), work, {z_.data(), n, T},
                  {.row_weights = std::span(batch.weights).first(static_cast<std::size_t>(n))});
 }
 
 // A pass of its own, as rows are scored: no unit is dropped.
-void ModelWatch::measure_importance(const Batch& batch, const float* weights, View<const float> x,
+void ModelWatch::measure_importance(const Batch& batch, const float* weights, const Gather& gather,
                                     Model<float>::Workspace& work,
                                     const Importance::RowOf& row_of) {
   const int n = importance_.rows_of(batch), T = model_.tasks(), D = model_.inputs();
-  const View<const float> sample = x.rows_from(0, n);
+  const View<const float> x = sample(n, gather);
   z_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(T));
   dz_.resize(z_.size());
   dx_.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(D));
@@ -115,13 +123,13 @@ void ModelWatch::measure_importance(const Batch& batch, const float* weights, Vi
       const int rows = std::min(tile, n - r);
       // Backward passes of several tasks follow one forward pass, while nothing comes between.
       if (k == 0 || n > tile) {
-        model_.forward(weights, sample.rows_from(r, rows), work, z.rows_from(r, rows));
+        model_.forward(weights, x.rows_from(r, rows), work, z.rows_from(r, rows));
       }
-      model_.backward(weights, sample.rows_from(r, rows), work, dz.rows_from(r, rows), nullptr,
-                      false, dx.rows_from(r, rows));
+      model_.backward(weights, x.rows_from(r, rows), work, dz.rows_from(r, rows), nullptr, false,
+                      dx.rows_from(r, rows));
     }
     const std::vector<double> slope = by_loss_ ? loss_slopes(batch, k, z) : std::vector<double>();
-    importance_.take(k, sample, dx, slope);
+    importance_.take(k, x, dx, slope);
     if (row_of) importance_.take_elements(k, batch, dx, slope, row_of);
   }
   importance_.add(batch);

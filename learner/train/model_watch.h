@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,12 +27,14 @@ class ModelWatch {
   /// Borrows `schema` and `model`.
   ModelWatch(const Schema& schema, const Model<float>& model, const EvaluateOptions& options);
 
-  /// A batch that will be learned by step `step`, before its update: x [rows, D], and `work`, which
-  /// a sample's passes overwrite. `rows`: learned so far; `row_of`: the embedding rows that x is
+  /// Writes x [rows, D] of so many of the batch's first rows.
+  using Gather = std::function<void(View<float> x)>;
+  /// A batch that will be learned by step `step`, before its update, and `work`, which a sample's
+  /// passes overwrite. `rows`: learned so far; `row_of`: the embedding rows that x is
   /// made of (without it, no id of a bag is known). Requires: work's backend is the CPU's; work
   /// takes as many rows as a tile (chunks.h).
   void measure(const Batch& batch, std::uint64_t step, std::uint64_t rows, const float* weights,
-               View<const float> x, Model<float>::Workspace& work,
+               const Gather& gather, Model<float>::Workspace& work,
                const Importance::RowOf& row_of = {});
 
   std::vector<std::string> take_notices();
@@ -44,9 +47,10 @@ class ModelWatch {
   bool restore(std::string_view name, std::string_view bytes);
 
  private:
-  void score_sample(const Batch& batch, const float* weights, View<const float> x,
+  View<const float> sample(int rows, const Gather& gather);
+  void score_sample(const Batch& batch, const float* weights, const Gather& gather,
                     Model<float>::Workspace& work);
-  void measure_importance(const Batch& batch, const float* weights, View<const float> x,
+  void measure_importance(const Batch& batch, const float* weights, const Gather& gather,
                           Model<float>::Workspace& work, const Importance::RowOf& row_of);
   std::vector<double> loss_slopes(const Batch& batch, int task, View<const float> z) const;
 
@@ -55,7 +59,7 @@ class ModelWatch {
   const bool by_loss_;
   GateWatch gates_, lower_gates_;
   Importance importance_;
-  std::vector<float> z_, dz_, dx_;  ///< Of a sample.
+  std::vector<float> x_, z_, dz_, dx_;  ///< Of a sample.
 };
 
 }  // namespace millrace

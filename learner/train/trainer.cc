@@ -31,11 +31,12 @@
 namespace millrace {
 namespace {
 
-/// What a thread of a step needs for itself; from one chunk to the next its activations stay in the
-/// cache.
+/// What a thread of a step needs for itself; from tile to tile, and from one chunk to the next, it
+/// stays in the cache.
 struct ThreadMemory {
   std::unique_ptr<Backend<float>> backend;
   std::unique_ptr<Model<float>::Workspace> work;
+  Buffer<float> x;  ///< [tile, D]
 };
 
 View<float> view_of(const Buffer<float>& buffer, int rows, int cols) {
@@ -92,7 +93,7 @@ struct Trainer::Parts {
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ThreadMemory> thread_memory;
   std::vector<Buffer<float>> chunk_gradients;
-  Buffer<float> x, dx;  ///< [rows, D]
+  Buffer<float> dx;     ///< [rows, D]
   Buffer<float> z, dz;  ///< [rows, T]
   PreparedWeights prepared;
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
@@ -132,7 +133,6 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
                 options.model.backbone == BackboneKind::kStem ? stem_groups(schema) : InputGroups{},
                 options.train.batch, static_cast<std::uint64_t>(options.train.seed)),
       scale(schema.tasks().size()),
-      x(allocate_host<float>(long{options.train.batch} * model.inputs())),
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
       z(allocate_host<float>(long{options.train.batch} * model.tasks())),
       dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
@@ -141,8 +141,10 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
   for (int t = 0; t < threads.count(); ++t) {
-    ThreadMemory memory{open_device<float>("cpu", options.train.products), nullptr};
-    memory.work = model.workspace(*memory.backend, std::min(tile, options.train.batch));
+    const int rows = std::min(tile, options.train.batch);
+    ThreadMemory memory{open_device<float>("cpu", options.train.products), nullptr,
+                        allocate_host<float>(long{rows} * model.inputs())};
+    memory.work = model.workspace(*memory.backend, rows);
     thread_memory.push_back(std::move(memory));
   }
   for (int c = 0; c < Chunks(options.train.batch).count; ++c) {
@@ -177,7 +179,7 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, ThreadMemory& me
   Pass pass = pass_of(batch, !only_score);
   for (int first = chunks.begin(chunk); first < chunks.end(chunk); first += tile) {
     const int count = std::min(tile, chunks.end(chunk) - first);
-    const View<float> x_tile = view_of(x, batch_rows, D).rows_from(first, count);
+    const View<float> x_tile = view_of(memory.x, count, D);
     const View<float> z_tile = view_of(z, batch_rows, T).rows_from(first, count);
     const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
     inputs.gather(first, x_tile);
@@ -232,8 +234,10 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   const Chunks chunks(batch.rows);
   prepared.prepare(*thread_memory[0].backend, weights.get(), batch.rows, !inputs.tables().empty());
   for (ThreadMemory& memory : thread_memory) prepared.share(*memory.backend, *memory.work);
-  gates.measure(batch, pass_of(batch, true), weights.get(), inputs, x.get(), z.get(), threads,
-                [&](int t) { return thread_memory[static_cast<std::size_t>(t)].work.get(); });
+  gates.measure(batch, pass_of(batch, true), weights.get(), inputs, z.get(), threads, [&](int t) {
+    const ThreadMemory& memory = thread_memory[static_cast<std::size_t>(t)];
+    return GateMeans::Place{*memory.work, memory.x.get()};
+  });
   threads.run(chunks.count, [&](int c, int t) {
     run_chunk(chunks, c, thread_memory[static_cast<std::size_t>(t)], batch);
   });
@@ -310,8 +314,9 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
       if (similarity) model.set_similarity(k, *similarity, weights.get());
     }
   }
-  watch.measure(batch, steps, rows, weights.get(), view_of(x, batch.rows, model.inputs()),
-                *thread_memory[0].work, rows_of(schema, inputs));
+  watch.measure(
+      batch, steps, rows, weights.get(), [&](View<float> x) { inputs.gather(0, x); },
+      *thread_memory[0].work, rows_of(schema, inputs));
   kept.resize(fixed);
   for (int k = 0; k < model.tasks(); ++k) {
     if (learns[static_cast<std::size_t>(k)] != 0) continue;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -35,6 +36,13 @@ std::vector<T> as(const std::vector<double>& values) {
 }
 
 // z [n,T] by the same net in double, with the columns of `feature` scaled.
+/// What an input layer would do.
+ModelWatch::Gather gather_from(View<const float> all) {
+  return [all](View<float> x) {
+    for (int r = 0; r < x.rows; ++r) std::copy_n(all.row(r), x.cols, x.row(r));
+  };
+}
+
 std::vector<double> logits(const ModelOptions& options, const std::vector<float>& weights,
                            const std::vector<float>& x, int n, int feature, double scale) {
   const Model<double> model(schema(), options);
@@ -73,10 +81,7 @@ TEST(ModelWatch, ImportanceIsWhatScalingAFeatureDoes) {
     const auto work = model.workspace(*backend, tile);
     ModelWatch watch(schema(), model, options);
     const View<const float> view(x.data(), n, schema().inputs());
-    std::vector<float> z(static_cast<std::size_t>(n) * stream::kTasks);
-    model.forward(weights.data(), view.rows_from(0, tile), *work,
-                  View<float>(z.data(), tile, stream::kTasks));
-    watch.measure(batch, 32, 0, weights.data(), view, *work);
+    watch.measure(batch, 32, 0, weights.data(), gather_from(view), *work);
     const ImportanceReport report = watch.importance();
     ASSERT_EQ(report.rows, std::uint64_t{n});
     ASSERT_EQ(report.features.size(), schema().features().size());
@@ -145,9 +150,7 @@ TEST(ModelWatch, AnElementOfABagIsWhatScalingItDoes) {
   const auto work = model.workspace(*backend, 2);
   ModelWatch watch(schema(), model, options);
   const View<const float> view(x.data(), 2, D);
-  std::vector<float> z(2 * stream::kTasks);
-  model.forward(weights.data(), view, *work, View<float>(z.data(), 2, stream::kTasks));
-  watch.measure(batch, 32, 0, weights.data(), view, *work, row_of);
+  watch.measure(batch, 32, 0, weights.data(), gather_from(view), *work, row_of);
   // Element e's part of the bag's columns in row r, a little larger and smaller.
   const auto slope = [&](int r, int e, int k) {
     constexpr float kStep = 1e-4F;
@@ -186,7 +189,7 @@ TEST(ModelWatch, NothingIsMeasuredWhereItIsOff) {
   ModelWatch watch(schema(), model, options);
   const auto backend = open_device<float>("cpu");
   const auto work = model.workspace(*backend, 1);
-  watch.measure(stream::Source(schema(), 1).next(1), 0, 0, nullptr, {}, *work);
+  watch.measure(stream::Source(schema(), 1).next(1), 0, 0, nullptr, gather_from({}), *work);
   EXPECT_EQ(watch.importance().features.size(), 0U);
   EXPECT_EQ(watch.gates().size(), 0U);
   StateChanges changes;
