@@ -28,8 +28,8 @@ OutputMetrics::OutputMetrics(std::string name, bool binary, const EvaluateOption
 
 void OutputMetrics::advance(EventTime now) {
   if (!now.is_finite()) return;
-  now_ = std::max(now_, now);
-  for (Span& span : spans_) span.window.advance(now_);
+  now_ = now;  // of the batch at hand, which may be behind rows at once: no state of its own
+  for (Span& span : spans_) span.window.advance(now);
   stale_ |= !spans_.empty();
   changed_ |= !spans_.empty();
 }
