@@ -29,6 +29,8 @@ class RelationClassifier {
 
   void learn(const GradientCosine& cosines);
 
+  /// Whether any pair was measured yet; until then the probabilities say nothing.
+  bool has_learned() const { return steps_ > 0; }
   /// The probabilities of the three.
   std::array<double, kRelations> relation(int i, int j) const;
 

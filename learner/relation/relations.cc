@@ -60,7 +60,10 @@ RelationReport Relations::report() const {
       report.label_correlation.push_back(or_nan(labels_.correlation(i, j)));
       report.mutual_information.push_back(or_nan(labels_.mutual_information(i, j)));
       report.representation_similarity.push_back(or_nan(representation_.similarity(i, j)));
-      const auto relation = classifier_.relation(i, j);
+      auto relation = classifier_.relation(i, j);
+      if (i != j && !classifier_.has_learned()) {
+        relation.fill(std::numeric_limits<double>::quiet_NaN());
+      }
       report.positive.push_back(relation[0]);
       report.negative.push_back(relation[1]);
       report.neutral.push_back(relation[2]);

@@ -12,7 +12,7 @@ struct RelationReport {
   std::vector<double> gradient_cosine, conflict_rate;
   std::vector<double> label_correlation, mutual_information;
   std::vector<double> representation_similarity;
-  /// Probabilities of the learned classifier.
+  /// Probabilities of the learned classifier; not known before the first measured pair.
   std::vector<double> positive, negative, neutral;
   /// By task, [T].
   std::vector<double> gradient_norm, similarity;

@@ -215,7 +215,7 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_task_similarity", kGauge, "model,task",
      "Mean gradient cosine with the other tasks, negative ones as 0."},
     {"millrace_task_gradient_cosine", kGauge, "model,task,other",
-     "Running cosine of two tasks' gradients on the last shared layer. This and the next four: of "
+     "Running cosine of two tasks' gradients on the last shared layer. This and the next five: of "
      "pairs of the first 16 tasks; all are in /v1/relations."},
     {"millrace_task_conflict_ratio", kGauge, "model,task,other",
      "Share of measurements in which the two gradients pointed against each other."},
@@ -225,6 +225,9 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Mutual information of two tasks' labels on rows that have both."},
     {"millrace_task_representation_similarity", kGauge, "model,task,other",
      "How alike the inputs of two tasks' towers are (relations.representation)."},
+    {"millrace_task_relation_ratio", kGauge, "model,task,other,relation",
+     "Learned probability that two tasks' gradients are positive, negative or neutral to each "
+     "other; from the first measured pair on."},
     {"millrace_task_loss", kGauge, "model,task", "Mean loss of the last batch with the label."},
     {"millrace_task_label_ratio", kGauge, "model,task", "Share of matured rows with the label."},
     {"millrace_embedding_rows", kGauge, "model,table", "Rows of an embedding table."},

@@ -306,6 +306,22 @@ TEST(RelationClassifier, GeneralisesToPairsThatWereNeverMeasured) {
   EXPECT_GT(classifier.relation(0, 3)[1], 0.5);
 }
 
+TEST(Relations, NothingIsLearnedBeforeItIsMeasured) {
+  using enum TaskKind;
+  std::vector<Feature> features(1);
+  features[0].name = "x";
+  features[0].kind = FeatureKind::kNumeric;
+  const Schema schema(features, make_tasks({kBinary, kBinary}));
+  Relations relations(schema, RelationOptions{}, 3, 1);
+  EXPECT_TRUE(std::isnan(relations.report().positive[1]));
+  EXPECT_TRUE(std::isnan(relations.report().neutral[2]));
+  EXPECT_EQ(relations.report().positive[3], 1);
+  relations.add_gradients(std::vector<double>{1, NAN, NAN, NAN});  // task 1 has no label
+  EXPECT_TRUE(std::isnan(relations.report().negative[1]));
+  relations.add_gradients(std::vector<double>{1, 0.5, 0.5, 1});
+  EXPECT_GT(relations.report().positive[1], 0);
+}
+
 TEST(Relations, ComeBackBitForBit) {
   std::vector<Feature> features(1);
   features[0].name = "x";
