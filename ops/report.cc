@@ -107,6 +107,7 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
   json::object& tasks = report["tasks"].emplace_object();
   for (const TaskReport& task : trainer.tasks) {
     json::object& out = tasks[task.name].emplace_object();
+    out["weight"] = task.weight;
     const OutputReport* const entire = task.entire ? &*task.entire : nullptr;
     out["all"] = figures_with_entire(task.all, entire ? &entire->all : nullptr, task.binary);
     out["window"] =

@@ -26,8 +26,9 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 /// Adds `dropped_rows`: joined rows that were neither trained nor measured, by reason (0 too).
 void add_dropped_rows(const Sampling::Counts& dropped, boost::json::object& report);
 
-/// Adds `tasks`: by task `all`, `window` and `last_fifth` with their figures, null where undefined,
-/// and where it applies `entire` in each; and `gauc`, `spans` and `slices`, as /v1/tasks has them.
+/// Adds `tasks`: by task its `weight`; `all`, `window` and `last_fifth` with their figures, null
+/// where undefined, and where it applies `entire` in each; and `gauc`, `spans` and `slices`, as
+/// /v1/tasks has them.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
 /// Adds `composite` and `business`, by window.

@@ -46,6 +46,7 @@ TEST(Report, HasWhatTheApiHas) {
   task.name = "ctr";
   task.gauc = GroupedAucFigure{0.625, 10, 3, 2};
   task.window.rows = 3;
+  task.weight = 1.5;
   task.entire.emplace().window.rows = 4;
   trainer.composite = {{"all", 0.5}};
   trainer.business = {{"clicks", "ctr", {{"all", {1, 1, 1, 0.25}}}}};
@@ -54,6 +55,7 @@ TEST(Report, HasWhatTheApiHas) {
   const auto report = boost::json::parse(replay_report(
       {.counts = {}, .trainers = {{trainer}, 0, {}}, .stages = {}, .seconds = 1, .digest = 0}));
   const auto& told = report.at("tasks").at("ctr");
+  EXPECT_EQ(told.at("weight").to_number<double>(), 1.5);
   EXPECT_EQ(told.at("gauc").at("value").to_number<double>(), 0.625);
   EXPECT_EQ(told.at("window").at("rows").to_number<int>(), 3);
   EXPECT_EQ(told.at("window").at("entire").at("rows").to_number<int>(), 4);
