@@ -351,7 +351,8 @@ bool RecordReader::skip(Value& value) const {
 std::string_view RecordReader::text_of(Value& value) const {
   std::string_view text = value.raw_json_token();
   if (text.starts_with('{') || text.starts_with('[')) {
-    text = {text.data(), static_cast<std::size_t>(end_ - text.data())};
+    const char* const end = json_value_end(text.data(), end_);
+    text = {text.data(), static_cast<std::size_t>((end == nullptr ? end_ : end) - text.data())};
   }
   while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
   return text;
