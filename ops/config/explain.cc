@@ -157,7 +157,8 @@ std::string explain_model(const ModelPlan& plan, const Config& config, long para
               ? ", gates " + (model.gate_layers.empty() ? "linear" : print_value(model.gate_layers))
               : "") +
          ", towers " + print_value(model.tower_layers) + "\n  " + grouped(parameters) +
-         " dense weights; the score is " + config.score + "\n";
+         " dense weights" +
+         (plan.projection.has_all_tasks() ? "; the score is " + config.score : "") + "\n";
 }
 
 // What a row takes while it is learned (key, times, weights, optimiser values, index), and in one

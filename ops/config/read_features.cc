@@ -91,15 +91,18 @@ void check_buckets(ConfigReader& reader, const std::string& key, const Feature& 
     const auto most = static_cast<std::size_t>(kMostBuckets) - 1;
     if (feature.boundaries.empty() || feature.boundaries.size() > most ||
         !ascends(feature.boundaries)) {
-      reader.complain(key + ".boundaries",
-                      "expected 1 to " + std::to_string(most) + " ascending numbers");
+      reader.complain(key + ".boundaries", yaml_value(feature.boundaries) +
+                                               " are no boundaries; expected 1 to " +
+                                               std::to_string(most) + " ascending numbers");
     }
     return;
   }
   if (!has("range")) {
     reader.complain_missing(key + ".range", "the least and the greatest number, as in [0, 100]");
   } else if (good("range") && (feature.range.size() != 2 || !ascends(feature.range))) {
-    reader.complain(key + ".range", "expected two ascending numbers, as in [0, 100]");
+    reader.complain(key + ".range", yaml_value(feature.range) +
+                                        " is no range; expected two ascending numbers, as in "
+                                        "[0, 100]");
   }
 }
 
@@ -119,7 +122,10 @@ void check_crosses(ConfigReader& reader, const std::vector<std::string>& keys,
                                      [&](const Feature& other) { return other.name == of[p]; });
       const auto again = std::find(of.begin(), of.begin() + static_cast<std::ptrdiff_t>(p), of[p]);
       if (part == features.end()) {
-        reader.complain(key, of[p] + " is no feature");
+        reader.complain(key,
+                        of[p] +
+                            " is no feature; expected categorical features, or numeric ones with "
+                            "boundaries or buckets");
       } else if (again != of.begin() + static_cast<std::ptrdiff_t>(p)) {
         reader.complain(key, of[p] + " is there twice");
       } else if (part->kind != FeatureKind::kCategorical && !is_bucketised(*part)) {

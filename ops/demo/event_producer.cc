@@ -56,6 +56,10 @@ void EventProducer::send(const std::string& topic, std::string_view key, std::st
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
     rd_kafka_poll(parts_->producer, error == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 50 : 0);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+        error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+      throw std::runtime_error("there is no topic " + topic + "; create it first");
+    }
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       throw std::runtime_error("topic " + topic + ": " + rd_kafka_err2str(error));
     }
