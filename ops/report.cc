@@ -118,6 +118,7 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
     if (entire == nullptr) continue;
     json::object& more = out["entire"].emplace_object();
     add_written(more, [&](JsonWriter& writer) { write_more(writer, *entire, true); });
+    add_written(out, [&](JsonWriter& writer) { write_division(writer, task); });
   }
 }
 

@@ -64,7 +64,8 @@ class Backbone {
   virtual void follow(T* gradients, double rows, std::span<const std::uint8_t> learns,
                       T* weights) const = 0;
 
-  /// Names of the slots (weights alone) of the last layer that all tasks share (algorithms 2.7).
+  /// Names of the slots (weights alone) of the last layer that all tasks share (algorithms 2.7);
+  /// none where no layer is shared.
   virtual std::vector<std::string> last_shared() const = 0;
 
   /// What depends on a request's context alone: the first product's share of its C columns.

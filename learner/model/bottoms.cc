@@ -22,11 +22,13 @@ Bottoms<T>::Bottoms(int inputs, int tasks, const ModelOptions& options, long& of
                     ActivationPlan& plan)
     : inputs_(inputs),
       tasks_(tasks),
-      own_(options.backbone == BackboneKind::kSharedSpecific ? tasks : 0),
-      count_(own_ + 1),
+      own_(options.backbone == BackboneKind::kSharedBottom ? 0 : tasks),
+      shared_(options.backbone == BackboneKind::kSeparate ? 0 : 1),
+      count_(own_ + shared_),
       width_(options.expert_layers.at(0)),
       units_(options.expert_layers.back()),
-      mixes_(own_ > 0 && options.shared_mix != SharedMix::kConcat),
+      mixes_(options.backbone == BackboneKind::kSharedSpecific &&
+             options.shared_mix != SharedMix::kConcat),
       learns_(options.shared_mix == SharedMix::kLearned),
       dropout_(static_cast<T>(options.dropout)),
       weight_(reserve_parameters(offset, long{inputs} * count_ * width_)),
@@ -38,21 +40,21 @@ Bottoms<T>::Bottoms(int inputs, int tasks, const ModelOptions& options, long& of
                         std::vector<int>{options.expert_layers[l]}, MlpBank<T>::Last::kRelu, offset,
                         plan);
   }
-  if (!above_.empty()) last_shared_ = above_.back().member(own_);
+  if (shared_ > 0 && !above_.empty()) last_shared_ = above_.back().member(own_);
   if (mixes_) similarity_ = reserve_parameters(offset, 2L * tasks);
   gates_ = plan.reserve(2 * tasks);
   gate_slopes_ = plan.reserve(2 * tasks);
   loss_gates_ = plan.reserve(2 * tasks);
   ones_ = plan.reserve(count_);
   one_slopes_ = plan.reserve(count_);
-  joined_ = plan.reserve(own_ * outputs());
+  joined_ = plan.reserve(shared_ * own_ * outputs());
   loss_slopes_ = plan.reserve(count_ * units_);
   sum_ = plan.reserve(units_);
 }
 
 template <class T>
 int Bottoms<T>::outputs() const {
-  return own_ > 0 && !mixes_ ? 2 * units_ : units_;
+  return own_ > 0 && shared_ > 0 && !mixes_ ? 2 * units_ : units_;
 }
 
 template <class T>
@@ -138,6 +140,7 @@ Stack<T> Bottoms<T>::after_first(const T* weights, int rows, const Activations<T
   // The softmax of a single logit.
   at.backend.softmax(side_by_side(ones, count_), side_by_side(ones, count_));
   if (own_ == 0) return {y.first, tasks_, 0};
+  if (shared_ == 0) return y;
   const Stack<T> v = side_by_side(at.view(joined_, rows), tasks_);
   for (int t = 0; !mixes_ && t < tasks_; ++t) {
     at.backend.copy(y[t], v[t].cols_from(0, units_));
@@ -198,7 +201,7 @@ void Bottoms<T>::backward_top(const T* /*weights*/, View<const T> x, Stack<const
       if (mixes_ && !first) at.backend.add(du[t], all[t]);
     }
   }
-  if (!mixes_) {
+  if (shared_ > 0 && !mixes_) {
     const View<T> joined = at.view(sum_, rows);
     for (std::size_t i = 0; i < towers.size(); ++i) {
       const View<const T> slope = dv[towers[i]].cols_from(own_ > 0 ? units_ : 0, units_);
@@ -208,7 +211,7 @@ void Bottoms<T>::backward_top(const T* /*weights*/, View<const T> x, Stack<const
                             at.view(one_slopes_, rows).cols_from(own_, 1), slopes);
   }
   for (int i = 0; drops(at) && i < count_; ++i) at.backend.scale(dy[i], 1 / (1 - dropout_));
-  if (last_shared.block != nullptr) {
+  if (shared_ > 0 && last_shared.block != nullptr) {
     if (above_.empty()) {
       at.backend.dense_weights_backward(x, dy[own_], last_shared.add,
                                         View<T>{last_shared.block, inputs_, units_}, {});
@@ -267,6 +270,7 @@ void Bottoms<T>::transpose(Backend<T>& backend, const T* weights, bool inputs,
 
 template <class T>
 std::vector<std::string> Bottoms<T>::last_shared() const {
+  if (shared_ == 0) return {};
   return {name(own_) + ".layer." + std::to_string(above_.size()) + ".weight"};
 }
 

@@ -10,10 +10,13 @@ namespace millrace {
 ///   shared_bottom (Caruana 1997):  v_t = shared(x)
 ///   shared_specific:               v_t = concat(own_t(x), shared(x)), or, with `shared_mix`,
 ///                                  v_t = (1 − s_t) own_t(x) + s_t shared(x)
+///   separate (ESMM, Ma et al. 2018): v_t = own_t(x), so that tasks share x's embeddings alone, and
+///                                  no layer
 ///
 /// s_t is a parameter that no gradient moves (slot "similarity.<t>", [1,2]: 1 − s_t and s_t,
 /// written by `set_similarity`), or learned: the second weight of softmax of a slot of two logits.
-/// The first layers of all bottoms are one product, x [B,D] → first [B,N]: | own 0 | … | shared |.
+/// The first layers of all bottoms are one product, x [B,D] → first [B,N]: | own 0 | … | shared |,
+/// without the last one where bottoms are separate.
 /// In training, `dropout` drops units of every layer and scales the others by 1 / (1 − p).
 template <class T>
 class Bottoms final : public Backbone<T> {
@@ -55,14 +58,15 @@ class Bottoms final : public Backbone<T> {
   Mixture<T> through(bool own, const Activations<T>& at, int rows) const;
   Mixture<T> mixture(const Activations<T>& at, int rows) const;
 
-  const int inputs_, tasks_, own_, count_;  ///< own_: T, or 0; count_: with the shared one.
-  const int width_, units_;                 ///< Of the first and the last layer.
+  const int inputs_, tasks_, own_, shared_;  ///< own_: T, or 0; shared_: 1, or 0.
+  const int count_;                          ///< Of all bottoms.
+  const int width_, units_;                  ///< Of the first and the last layer.
   const bool mixes_, learns_;
   const T dropout_;
   long weight_, bias_, similarity_ = 0;
   Slab first_, first_slope_;
   std::vector<MlpBank<T>> above_;  ///< One for each further layer.
-  MlpBank<T> last_shared_;         ///< The shared bottom's part of the last of them.
+  MlpBank<T> last_shared_;         ///< The shared bottom's part, if any, of the last of them.
   Slab gates_, gate_slopes_, loss_gates_, ones_, one_slopes_, joined_, loss_slopes_, sum_;
 };
 

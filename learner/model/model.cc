@@ -34,6 +34,7 @@ std::unique_ptr<Backbone<T>> make_backbone(int inputs, const InputGroups& groups
       break;
     case BackboneKind::kSharedBottom:
     case BackboneKind::kSharedSpecific:
+    case BackboneKind::kSeparate:
       return std::make_unique<Bottoms<T>>(inputs, tasks, options, offset, plan);
   }
   return std::make_unique<LevelBackbone<T>>(levels, tasks, groups, options, offset, plan);

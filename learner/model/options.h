@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-enum class BackboneKind { kSharedBottom, kMmoe, kCgc, kPle, kStem, kSharedSpecific };
+enum class BackboneKind { kSharedBottom, kMmoe, kCgc, kPle, kStem, kSharedSpecific, kSeparate };
 /// What the shared stream of a PLE's next level is made of.
 enum class SharedGate { kAll, kShared, kNone };
 enum class StemGateInput { kSum, kOwn };
@@ -15,13 +15,14 @@ enum class SharedMix { kConcat, kMeasured, kLearned };
 
 template <>
 struct Choices<BackboneKind> {
-  static constexpr std::array<Choice<BackboneKind>, 6> all{
+  static constexpr std::array<Choice<BackboneKind>, 7> all{
       {{"shared_bottom", BackboneKind::kSharedBottom},
        {"mmoe", BackboneKind::kMmoe},
        {"cgc", BackboneKind::kCgc},
        {"ple", BackboneKind::kPle},
        {"stem", BackboneKind::kStem},
-       {"shared_specific", BackboneKind::kSharedSpecific}}};
+       {"shared_specific", BackboneKind::kSharedSpecific},
+       {"separate", BackboneKind::kSeparate}}};
 };
 template <>
 struct Choices<SharedGate> {
@@ -68,7 +69,10 @@ struct ModelOptions {
   static constexpr auto fields() {
     using M = ModelOptions;
     return std::tuple{
-        field("backbone", &M::backbone, "How tasks share the network between input and towers."),
+        field("backbone", &M::backbone,
+              "How tasks share the network between input and towers; separate: not at all, they "
+              "share "
+              "the embeddings alone (ESMM, Ma et al. 2018)."),
         field("experts", &M::experts, "Experts of an MMoE.", 1, 64),
         field("task_experts", &M::task_experts, "A task's own experts (CGC, PLE, STEM).", 1, 64),
         field("shared_experts", &M::shared_experts, "Shared experts (CGC, PLE, STEM).", 1, 64),
@@ -85,7 +89,7 @@ struct ModelOptions {
         field("dropout", &M::dropout,
               "Probability with which a unit of a bottom's layers is dropped in training "
               "(shared_bottom, "
-              "shared_specific).",
+              "shared_specific, separate).",
               0.0, 0.9),
         field("one_gate", &M::one_gate, "An MMoE's tasks all use one gate (OMoE)."),
         field("gate_bias", &M::gate_bias, "Gates have a bias in their last layer."),

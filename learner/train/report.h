@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "learner/data/schema.h"
+#include "learner/evaluate/division.h"
 #include "learner/evaluate/figures.h"
 #include "learner/evaluate/gate_watch.h"
 #include "learner/evaluate/importance.h"
@@ -24,6 +25,8 @@ struct TaskReport : OutputReport {
   bool binary = true;
   /// The product over the chain of conditions on all rows; for tasks over the entire space.
   std::optional<OutputReport> entire;
+  /// Of these, where the condition is measured over all impressions, too.
+  std::optional<DivisionReport> by_division;
   double weight = 1;           ///< What the balancer gives the task now.
   std::optional<double> loss;  ///< Mean loss of the last batch that had the label.
   double label_share = 0;      ///< Share of rows with the label, π_k, matured stream.

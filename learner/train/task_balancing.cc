@@ -24,7 +24,7 @@ TaskBalancing::TaskBalancing(const Schema& schema, const BalanceOptions& balance
 
 void TaskBalancing::begin(const std::vector<double>& scale, int rows) {
   using Want = TaskGradients::Want;
-  const bool measures = weights_.needs_norms() || measures_relations();
+  const bool measures = gradients_.measures() && (weights_.needs_norms() || measures_relations());
   gradients_.begin(surgery_ ? Want::kAll : measures ? Want::kLastShared : Want::kSum, scale, rows);
   representation_rows_ = 0;
 }

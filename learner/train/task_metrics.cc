@@ -219,7 +219,15 @@ void TaskMetrics::report(int task, TaskReport& report) const {
   report.name = schema_.tasks()[k].name;
   report.kind = schema_.tasks()[k].kind;
   report.binary = report.kind == TaskKind::kBinary;
-  if (of.entire) report.entire = of.entire->report();
+  if (!of.entire) return;
+  report.entire = of.entire->report();
+  const auto given = static_cast<std::size_t>(schema_.tasks()[k].given);
+  const Of& condition = tasks_[given];
+  if (schema_.tasks()[given].given >= 0 && !condition.entire) return;  // on its condition's rows
+  const OutputReport& by = (condition.entire ? *condition.entire : condition.own).report();
+  report.by_division = {division_of(report.entire->all, by.all),
+                        division_of(report.entire->window, by.window),
+                        division_of(report.entire->last_fifth, by.last_fifth)};
 }
 
 std::vector<CompositeReport> TaskMetrics::composites() const {

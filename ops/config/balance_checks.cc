@@ -76,6 +76,11 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
                     "measured goes by the gradients' cosines, which relations.every: 0 never "
                     "measures; expected `shared_mix: learned`, or a number of steps there");
   }
+  if (model.backbone == BackboneKind::kSeparate && method == BalanceMethod::kGradnorm) {
+    reader.complain("balance.method",
+                    "gradnorm goes by the gradients in the last layer that all tasks share; with "
+                    "model.backbone: separate they share the embeddings alone");
+  }
   const std::pair<const char*, bool> effects[] = {
       {"balance.rate", method == BalanceMethod::kUncertainty},
       {"balance.uncertainty", method == BalanceMethod::kUncertainty},

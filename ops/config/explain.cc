@@ -121,6 +121,8 @@ std::string explain_experts(const ModelOptions& model) {
       return "a bottom " + layers;
     case BackboneKind::kSharedSpecific:
       return "a shared bottom and one of each task's own " + layers;
+    case BackboneKind::kSeparate:
+      return "a bottom of each task's own " + layers + ", which share the embeddings alone";
     case BackboneKind::kMmoe:
       return std::to_string(model.experts) + " experts " + layers;
     case BackboneKind::kCgc:
@@ -134,7 +136,8 @@ std::string explain_experts(const ModelOptions& model) {
 
 bool has_gates(const ModelOptions& model) {
   return model.backbone != BackboneKind::kSharedBottom &&
-         model.backbone != BackboneKind::kSharedSpecific;
+         model.backbone != BackboneKind::kSharedSpecific &&
+         model.backbone != BackboneKind::kSeparate;
 }
 
 std::string explain_model(const ModelPlan& plan, const Config& config, long parameters) {

@@ -103,6 +103,7 @@ std::map<std::string, std::string> parse_lines(const std::string& identity) {
 void add_backbone(Lines& lines, const ModelOptions& model) {
   switch (model.backbone) {
     case BackboneKind::kSharedBottom:
+    case BackboneKind::kSeparate:
       return;
     case BackboneKind::kSharedSpecific:
       lines.add("model.shared_mix", model.shared_mix);

@@ -46,7 +46,9 @@ void check_model(ConfigReader& reader, const ModelOptions& model, std::vector<Pr
                                                        std::string(choice_name(model.backbone))});
   }
   const Option methods[] = {
-      {"model.dropout", model.dropout != usual.dropout, {K::kSharedBottom, K::kSharedSpecific}},
+      {"model.dropout",
+       model.dropout != usual.dropout,
+       {K::kSharedBottom, K::kSharedSpecific, K::kSeparate}},
       {"model.expert_norm", model.expert_norm, gated},
       {"model.one_gate", model.one_gate, {K::kMmoe}},
       {"model.gate_bias", model.gate_bias, gated},

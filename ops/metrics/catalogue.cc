@@ -175,6 +175,10 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Observed rate of a binary task, or mean label."},
     {"millrace_task_prediction_mean", kGauge, "model,task,output,window",
      "Predicted rate of a binary task, or mean prediction."},
+    {"millrace_task_division_prediction_ratio", kGauge, "model,task,window",
+     "Mean prediction of the product over that of its condition, over all impressions (CTCVR over "
+     "CTR); of tasks over the entire space."},
+    {"millrace_task_division_label_ratio", kGauge, "model,task,window", "The same of the labels."},
     {"millrace_task_gauc", kGauge, "model,task,output",
      "AUC within users, weighed by their rows, over the last rows with a user "
      "(evaluate.gauc_rows)."},

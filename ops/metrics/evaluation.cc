@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -53,6 +54,20 @@ void add_output(std::string_view model, std::string_view task, std::string_view 
   const MetricFamilies::Labels labels{{"model", model}, {"task", task}, {"output", output}};
   if (report.gauc->value) out.add("millrace_task_gauc", labels, *report.gauc->value);
   out.add("millrace_task_gauc_users", labels, count(report.gauc->counted));
+}
+
+void add_division(std::string_view model, std::string_view task, const DivisionReport& report,
+                  MetricFamilies& out) {
+  for (const auto& [window, division] :
+       {std::pair("all", &report.all), std::pair("recent", &report.window)}) {
+    const MetricFamilies::Labels labels{{"model", model}, {"task", task}, {"window", window}};
+    if (division->predicted) {
+      out.add("millrace_task_division_prediction_ratio", labels, *division->predicted);
+    }
+    if (division->observed) {
+      out.add("millrace_task_division_label_ratio", labels, *division->observed);
+    }
+  }
 }
 
 void add_evaluation(const TrainerReport& report, MetricFamilies& out) {

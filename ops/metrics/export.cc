@@ -142,6 +142,7 @@ void add_task(std::string_view model, const TaskReport& task, MetricFamilies& ou
   }
   add_output(model, task.name, "own", task, out);
   if (task.entire) add_output(model, task.name, "entire", *task.entire, out);
+  if (task.by_division) add_division(model, task.name, *task.by_division, out);
   out.add("millrace_task_weight", {{"model", model}, {"task", task.name}}, task.weight);
   if (task.loss) {
     out.add("millrace_task_loss", {{"model", model}, {"task", task.name}}, *task.loss);

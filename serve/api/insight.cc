@@ -293,6 +293,22 @@ void write_more(JsonWriter& json, const OutputReport& output, bool binary) {
   }
 }
 
+void write_division(JsonWriter& json, const TaskReport& task) {
+  if (!task.by_division) return;
+  json.key("by_division");
+  json.begin_object();
+  for (const auto& [window, division] :
+       {std::pair("all", &task.by_division->all), std::pair("window", &task.by_division->window),
+        std::pair("last_fifth", &task.by_division->last_fifth)}) {
+    json.key(window);
+    json.begin_object();
+    write_number(json, "predicted", division->predicted);
+    write_number(json, "observed", division->observed);
+    json.end_object();
+  }
+  json.end_object();
+}
+
 void write_business(JsonWriter& json, const TrainerReport& report) {
   json.key("composite");
   json.begin_object();

@@ -53,6 +53,7 @@ void write_task(JsonWriter& json, const TaskReport& task) {
     write_more(json, *entire, true);
     json.end_object();
   }
+  write_division(json, task);
   json.end_object();
 }
 

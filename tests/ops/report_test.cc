@@ -48,6 +48,7 @@ TEST(Report, HasWhatTheApiHas) {
   task.window.rows = 3;
   task.weight = 1.5;
   task.entire.emplace().window.rows = 4;
+  task.by_division.emplace().window = {1.25, std::nullopt};
   trainer.composite = {{"all", 0.5}};
   trainer.business = {{"clicks", "ctr", {{"all", {1, 1, 1, 0.25}}}}};
   trainer.guardrails.tasks.resize(1);
@@ -59,6 +60,8 @@ TEST(Report, HasWhatTheApiHas) {
   EXPECT_EQ(told.at("gauc").at("value").to_number<double>(), 0.625);
   EXPECT_EQ(told.at("window").at("rows").to_number<int>(), 3);
   EXPECT_EQ(told.at("window").at("entire").at("rows").to_number<int>(), 4);
+  EXPECT_EQ(told.at("by_division").at("window").at("predicted").to_number<double>(), 1.25);
+  EXPECT_TRUE(told.at("by_division").at("window").at("observed").is_null());
   EXPECT_EQ(report.at("composite").at("all").to_number<double>(), 0.5);
   EXPECT_EQ(report.at("business")
                 .at("clicks")

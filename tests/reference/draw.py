@@ -21,6 +21,7 @@ FACTORS = {
         "shared_specific",
         "learned_mix",
         "measured_mix",
+        "separate",
     ],
     "balancer": [
         "fixed",
@@ -47,7 +48,7 @@ RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_a
 TASKS = {"many": 128, "crowd": 24}  # of which two labels in five are missing
 
 
-UNGATED = ("shared_bottom", "shared_specific", "learned_mix", "measured_mix")
+UNGATED = ("shared_bottom", "shared_specific", "learned_mix", "measured_mix", "separate")
 
 
 def case(**chosen):
@@ -59,6 +60,8 @@ def is_possible(chosen):
     penalty on gates is no task's loss, as surgery needs it."""
     ungated = chosen.get("backbone") in UNGATED and chosen.get("experts", "plain") != "plain"
     penalty = chosen.get("experts", "plain") not in ("plain", "normalised")
+    if chosen.get("backbone") == "separate" and chosen.get("balancer") == "gradnorm":
+        return False  # there is no layer that all tasks share
     return not ungated and not (penalty and chosen.get("surgery", "none") != "none")
 
 

@@ -50,6 +50,7 @@ MODELS = {
     "stem": {"backbone": "stem", **EXPERTS, "stem_levels": 1, "stem_gate_input": "sum"},
     "shared_bottom": {"backbone": "shared_bottom"},
     "shared_specific": {"backbone": "shared_specific", "shared_mix": "concat"},
+    "separate": {"backbone": "separate"},
     "learned_mix": {"backbone": "shared_specific", "shared_mix": "learned"},
     "measured_mix": {"backbone": "shared_specific", "shared_mix": "measured"},
 }
@@ -85,7 +86,7 @@ def cases():
     some = [{}, {"surgery": "pcgrad"}]
     chosen = [draw.case(backbone=name, **more) for name in MODELS for more in some]
     kinds = {MODELS[name]["backbone"] for name in MODELS}
-    chosen += [draw.case(backbone=name, balancer="gradnorm") for name in MODELS if name in kinds]
+    chosen += [draw.case(backbone=name, balancer="gradnorm") for name in MODELS if name in kinds - {"separate"}]
     for factor in ("balancer", "surgery", "dense", "rows", "rates", "experts"):
         chosen += [draw.case(**{factor: value}) for value in draw.FACTORS[factor]]
     combined = {"balancer": "uncertainty", "surgery": "cagrad"}

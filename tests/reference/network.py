@@ -118,6 +118,9 @@ class Network:
                 inputs.append(own_share * own + shared_share * shared)
         return inputs
 
+    def separate(self, x):
+        return [self.mlp(f"task_bottom.{t}", x) for t in range(self.tasks)]
+
     def shares(self, task):
         """Of its own and of the shared bottom in a task's mix: measured, or softmax of learned logits."""
         name = f"similarity.{task}.layer.0.weight"
@@ -220,6 +223,8 @@ class Network:
         """The last layer that all tasks share, if there is one: of every expert, of a top level's shared ones, or of
         the bottom."""
         backbone = self.model["backbone"]
+        if backbone == "separate":
+            return []
         levels = self.model.get({"ple": "levels", "stem": "stem_levels"}.get(backbone), 1)
         if backbone in ("shared_bottom", "shared_specific"):
             prefix = "bottom."

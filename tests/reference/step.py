@@ -100,7 +100,7 @@ class Reference:
 
     def measures_relations(self):
         tasks = len(self.config["tasks"])
-        return tasks > 1 and self.every > 0 and self.weights.steps % self.every == 0
+        return tasks > 1 and self.network.last_shared() and self.every > 0 and self.weights.steps % self.every == 0
 
     def measures(self):
         return self.weights.balancer.needs_norms() or self.measures_relations()

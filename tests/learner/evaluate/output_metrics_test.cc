@@ -11,6 +11,7 @@
 
 #include "learner/data/feature_key.h"
 #include "learner/evaluate/composite.h"
+#include "learner/evaluate/division.h"
 
 namespace millrace {
 namespace {
@@ -348,6 +349,20 @@ TEST(Composite, IsTheWeightedMeanOfDefinedScores) {
   EXPECT_DOUBLE_EQ(*composite_of(std::vector<CompositePart>{{1, 0.5}, {3, 0.1}, {0, {}}}), 0.2);
   EXPECT_FALSE(composite_of(std::vector<CompositePart>{{1, 0.5}, {3, {}}}));
   EXPECT_FALSE(composite_of({}));
+}
+
+// CTCVR / CTR; it may exceed 1, and there is none without a click.
+TEST(Division, IsOfTheMeansOverAllRows) {
+  Figures product, condition;
+  product.prediction_mean = 0.3;
+  product.label_mean = 0.1;
+  condition.prediction_mean = 0.2;
+  condition.label_mean = 0.4;
+  EXPECT_DOUBLE_EQ(*division_of(product, condition).predicted, 1.5);
+  EXPECT_DOUBLE_EQ(*division_of(product, condition).observed, 0.25);
+  condition.label_mean = 0;
+  EXPECT_FALSE(division_of(product, condition).observed);
+  EXPECT_FALSE(division_of(product, Figures{}).predicted);
 }
 
 }  // namespace

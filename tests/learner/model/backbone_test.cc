@@ -1,5 +1,6 @@
 // What the papers say of the backbones, whatever their weights: which are the same model, what
 // depends on what, and what stays untouched by another task's loss.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -181,7 +182,7 @@ TEST(Backbone, AWeightBelongsToTheOneTaskThatItReaches) {
   std::vector<ModelOptions> models;
   for (const BackboneKind kind :
        {BackboneKind::kSharedBottom, BackboneKind::kMmoe, BackboneKind::kCgc, BackboneKind::kStem,
-        BackboneKind::kSharedSpecific}) {
+        BackboneKind::kSharedSpecific, BackboneKind::kSeparate}) {
     models.push_back(options_of(kind));
   }
   models.push_back(options_of(BackboneKind::kMmoe));
@@ -197,7 +198,8 @@ TEST(Backbone, AWeightBelongsToTheOneTaskThatItReaches) {
     options.expert_layers = {16, 8};
     options.tower_layers = {};
     options.learn_temperature = options.backbone != BackboneKind::kSharedBottom &&
-                                options.backbone != BackboneKind::kSharedSpecific;
+                                options.backbone != BackboneKind::kSharedSpecific &&
+                                options.backbone != BackboneKind::kSeparate;
     Net net(options, 3);
     std::vector<Matrix<double>> gradients;
     for (int t = 0; t < 3; ++t) gradients.push_back(net.gradients_of(t));
@@ -241,6 +243,34 @@ TEST(Backbone, MmoeOfOneExpertIsASharedBottom) {
   Net bottom(options, 3);
   bottom.take(mmoe, {{"bottom.0.", "expert.0."}});
   EXPECT_LT(distance(bottom.score().values, mmoe.score().values), 1e-14);
+}
+
+// Only what x is made of is shared: each task is the model that it would be alone.
+TEST(Backbone, SeparateNetworksAreModelsOfOneTask) {
+  const ModelOptions options = options_of(BackboneKind::kSeparate);
+  Net all(options, 3);
+  const Matrix<double> together = all.score();
+  EXPECT_EQ(all.model.last_shared_count(), 0);
+  for (int t = 0; t < 3; ++t) {
+    const std::string task = std::to_string(t) + ".";
+    Net alone(options_of(BackboneKind::kSharedBottom), 1);
+    alone.take(all, {{"bottom.0.", "task_bottom." + task}, {"tower.0.", "tower." + task}});
+    const Matrix<double> own = alone.score();
+    const Matrix<double> slopes = all.gradients_of(t), own_slopes = alone.gradients_of(0);
+    for (int r = 0; r < B; ++r) EXPECT_NEAR(together(r, t), own(r, 0), 1e-14);
+    EXPECT_LT(distance(all.dx.values, alone.dx.values), 1e-14);
+    for (const ParameterSlot& slot : all.model.parameters()) {
+      const std::vector<double> of = all.values(slopes, slot);
+      if (slot.task != t) {
+        EXPECT_THAT(of, ::testing::Each(0.0)) << slot.name;
+        continue;
+      }
+      const bool bottom = slot.name.starts_with("task_bottom.");
+      const std::string rest = slot.name.substr(slot.name.find(task) + task.size());
+      const ParameterSlot& same = alone.slot((bottom ? "bottom.0." : "tower.0.") + rest);
+      EXPECT_LT(distance(of, alone.values(own_slopes, same)), 1e-14) << slot.name;
+    }
+  }
 }
 
 TEST(Backbone, SimilarityMovesATaskFromItsOwnBottomToTheSharedOne) {

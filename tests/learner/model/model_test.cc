@@ -79,6 +79,7 @@ void ple_norm(ModelOptions& options) {
 
 void shared_bottom(ModelOptions& options) { options.backbone = BackboneKind::kSharedBottom; }
 void concat(ModelOptions& options) { options.backbone = BackboneKind::kSharedSpecific; }
+void separate(ModelOptions& options) { options.backbone = BackboneKind::kSeparate; }
 void measured(ModelOptions& options) {
   concat(options);
   options.shared_mix = SharedMix::kMeasured;
@@ -485,6 +486,8 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{"bottom_deep", 1, {4, 6, 5}, {}, {}, 2, shared_bottom},
         Shape{"concat", 1, {4, 5}, {}, {3}, 2, concat},
         Shape{"concat_shallow", 1, {5}, {}, {3}, 3, concat},
+        Shape{"separate", 1, {4, 5}, {}, {3}, 2, separate},
+        Shape{"separate_shallow", 1, {5}, {}, {3}, 3, separate},
         Shape{"measured", 1, {4, 5}, {}, {3}, 3, measured},
         Shape{"learned", 1, {4, 5}, {}, {3}, 2, learned},
         Shape{"learned_shallow", 1, {4}, {}, {3}, 3, learned},

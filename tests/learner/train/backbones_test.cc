@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "learner/model/model.h"
 #include "learner/model/stem.h"
 #include "learner/publish/scorer.h"
 #include "learner/train/trainer.h"
@@ -146,6 +147,7 @@ INSTANTIATE_TEST_SUITE_P(
                m.backbone = BackboneKind::kStem;
                m.stem_levels = 2;
              }},
+        Case{"separate", [](ModelOptions& m) { m.backbone = BackboneKind::kSeparate; }},
         Case{"concat", [](ModelOptions& m) { m.backbone = BackboneKind::kSharedSpecific; }},
         Case{"measured",
              [](ModelOptions& m) {
@@ -158,6 +160,57 @@ INSTANTIATE_TEST_SUITE_P(
                m.shared_mix = SharedMix::kLearned;
              }}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// A task that learns alone from the start leaves the networks of the others, and with STEM their
+// parts of the embeddings, bit for bit; what is shared it moves.
+class OneTask : public ::testing::TestWithParam<BackboneKind> {};
+INSTANTIATE_TEST_SUITE_P(Backbones, OneTask,
+                         ::testing::Values(BackboneKind::kCgc, BackboneKind::kStem,
+                                           BackboneKind::kSharedSpecific, BackboneKind::kSeparate),
+                         [](const auto& info) { return std::string(choice_name(info.param)); });
+
+TEST_P(OneTask, LeavesWhatIsTheOthersBitForBit) {
+  const Schema schema{stream::features(), stream::tasks()};
+  LearnerOptions options = stream::options(64);
+  options.model.backbone = GetParam();
+  Trainer trainer("m", schema, options);
+  stream::Source source(schema, 11);
+  Batch batch = source.next(64);
+  for (std::size_t cell = 0; cell < batch.labels.size(); ++cell) {
+    if (cell % stream::kTasks != stream::kClick) batch.labels[cell] = stream::kMissing;
+  }
+  const std::vector<float> start = trainer.publish().dense->parameters;
+  trainer.train(batch);
+  const Publication first = trainer.publish();
+  for (int i = 0; i < 5; ++i) trainer.train(batch);
+  const Publication last = trainer.publish();
+
+  const Schema inputs = input_schema(schema, options.model);
+  const Model<float> model(inputs, options.model);
+  for (const ParameterSlot& slot : model.parameters()) {
+    if (!slot.trained) continue;
+    int moved = 0;
+    for (int r = 0; r < slot.rows; ++r) {
+      for (int c = 0; c < slot.cols; ++c) {
+        const auto at = static_cast<std::size_t>(slot.offset + r * slot.stride + c);
+        moved += start[at] == last.dense->parameters[at] ? 0 : 1;
+      }
+    }
+    const bool others = slot.task > stream::kClick;
+    EXPECT_EQ(moved == 0, others) << slot.name;
+  }
+  for (std::size_t t = 0; t < inputs.tables().size(); ++t) {
+    const int width = inputs.tables()[t].dimension, whole = schema.tables()[t].dimension;
+    ASSERT_EQ(first.tables[t].keys, last.tables[t].keys);
+    for (std::size_t i = 0; i < first.tables[t].rows.size(); ++i) {
+      const int part = static_cast<int>(i) % width / whole;
+      const bool others = part > stream::kClick && part < stream::kTasks && width > whole;
+      if (!others) continue;
+      EXPECT_EQ(first.tables[t].rows[i], last.tables[t].rows[i]) << part;
+    }
+    EXPECT_NE(first.tables[t].rows, last.tables[t].rows);
+  }
+}
 
 }  // namespace
 }  // namespace millrace

@@ -173,6 +173,14 @@ TEST(Heads, LearnWhatIsTrueWhateverTheChain) {
       EXPECT_NEAR(*task.entire->last_fifth.calibration, 1, 0.05) << entire << ' ' << k;
       EXPECT_GT(*task.entire->last_fifth.auc, 0.6);
       EXPECT_GT(task.entire->last_fifth.rows, task.last_fifth.rows);
+      // Of the same impressions the tower's own rate and that by division are one.
+      const bool everywhere = k == 1 || schema.tasks()[k - 1].entire_space;
+      ASSERT_EQ(task.by_division.has_value(), everywhere) << entire << ' ' << k;
+      if (!everywhere) continue;
+      const Division& division = task.by_division->last_fifth;
+      EXPECT_NEAR(*division.observed / *task.last_fifth.label_mean, 1, 0.02) << entire << ' ' << k;
+      EXPECT_NEAR(*division.predicted / *task.last_fifth.prediction_mean, 1, 0.05)
+          << entire << ' ' << k;
     }
 
     check_served(schema, trainer, report);

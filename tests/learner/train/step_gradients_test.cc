@@ -59,6 +59,7 @@ std::vector<NamedModel> models() {
   add_backbone("ple_no_gate", BackboneKind::kPle,
                [](ModelOptions& options) { options.shared_gate = SharedGate::kNone; });
   add_backbone("shared_specific", BackboneKind::kSharedSpecific, [](ModelOptions&) {});
+  add_backbone("separate", BackboneKind::kSeparate, [](ModelOptions&) {});
   add_backbone("learned_mix", BackboneKind::kSharedSpecific,
                [](ModelOptions& options) { options.shared_mix = SharedMix::kLearned; });
   add_backbone("stem", BackboneKind::kStem, [](ModelOptions&) {});

@@ -118,7 +118,8 @@ INSTANTIATE_TEST_SUITE_P(Methods, BalancedTrainer,
 class BalancedBackbone : public ::testing::TestWithParam<BackboneKind> {};
 INSTANTIATE_TEST_SUITE_P(All, BalancedBackbone,
                          ::testing::Values(BackboneKind::kSharedBottom, BackboneKind::kPle,
-                                           BackboneKind::kStem, BackboneKind::kSharedSpecific),
+                                           BackboneKind::kStem, BackboneKind::kSharedSpecific,
+                                           BackboneKind::kSeparate),
                          [](const auto& test) { return std::string(choice_name(test.param)); });
 
 TEST_P(BalancedBackbone, TasksThatDoNotMeetAreLeftAlone) {
