@@ -10,8 +10,9 @@
 namespace millrace {
 namespace {
 
-/// Rows that stay in the first-level cache while all gates read them.
-constexpr int kBlock = 16;
+/// Rows that stay in the nearer caches while all gates read them; a call for each expert is worth
+/// some.
+constexpr int kBlock = 64;
 
 /// Rows [first, first + count) of all matrices of a stack.
 template <class T>

@@ -9,16 +9,47 @@
 
 namespace millrace {
 
+namespace {
+
+constexpr std::size_t kLine = 64, kHugePage = std::size_t{1} << 21;
+
+/// Fresh pages, that nobody has touched: only those become huge ones at once. An allocator would
+/// hand out what was given back before. The bytes are 0.
+class HugePages {
+ public:
+  static void* take(std::size_t bytes) {
+    const std::size_t size = (bytes + kLine + kHugePage - 1) / kHugePage * kHugePage;
+    void* const all =
+        mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) throw std::bad_alloc();
+    auto* const begin = static_cast<char*>(all);
+    const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(all)) % kHugePage;
+    if (before > 0) munmap(begin, before);
+    munmap(begin + before + size, kHugePage - before);
+    madvise(begin + before, size, MADV_HUGEPAGE);  // A wish: without it all is right, but slower.
+    std::memcpy(begin + before, &size, sizeof size);
+    return begin + before + kLine;
+  }
+  static void give_back(void* memory) {
+    char* const begin = static_cast<char*>(memory) - kLine;
+    std::size_t size = 0;
+    std::memcpy(&size, begin, sizeof size);
+    munmap(begin, size);
+  }
+};
+
+}  // namespace
+
 template <class T>
 Buffer<T> allocate_host(long count) {
-  constexpr std::size_t kLine = 64, kHugePage = std::size_t{1} << 21;
   const std::size_t wanted = static_cast<std::size_t>(count > 0 ? count : 1) * sizeof(T);
-  const bool huge = wanted >= kHugePage / 2;
-  const std::size_t unit = huge ? kHugePage : kLine;
-  const std::size_t size = (wanted + unit - 1) / unit * unit;
-  void* memory = std::aligned_alloc(unit, size);
+  if (wanted >= kHugePage / 2) {
+    return Buffer<T>(static_cast<T*>(HugePages::take(wanted)),
+                     [](T* p) { HugePages::give_back(p); });
+  }
+  const std::size_t size = (wanted + kLine - 1) / kLine * kLine;
+  void* memory = std::aligned_alloc(kLine, size);
   if (memory == nullptr) throw std::bad_alloc();
-  if (huge) madvise(memory, size, MADV_HUGEPAGE);  // A wish: without it all is right, but slower.
   std::memset(memory, 0, size);
   return Buffer<T>(static_cast<T*>(memory), [](T* p) { std::free(p); });
 }
