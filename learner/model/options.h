@@ -71,8 +71,7 @@ struct ModelOptions {
     return std::tuple{
         field("backbone", &M::backbone,
               "How tasks share the network between input and towers; separate: not at all, they "
-              "share "
-              "the embeddings alone (ESMM, Ma et al. 2018)."),
+              "share the embeddings alone (ESMM, Ma et al. 2018)."),
         field("experts", &M::experts, "Experts of an MMoE.", 1, 64),
         field("task_experts", &M::task_experts, "A task's own experts (CGC, PLE, STEM).", 1, 64),
         field("shared_experts", &M::shared_experts, "Shared experts (CGC, PLE, STEM).", 1, 64),
@@ -88,8 +87,7 @@ struct ModelOptions {
             "shift, and goes through Swish instead of ReLU."),
         field("dropout", &M::dropout,
               "Probability with which a unit of a bottom's layers is dropped in training "
-              "(shared_bottom, "
-              "shared_specific, separate).",
+              "(shared_bottom, shared_specific, separate).",
               0.0, 0.9),
         field("one_gate", &M::one_gate, "An MMoE's tasks all use one gate (OMoE)."),
         field("gate_bias", &M::gate_bias, "Gates have a bias in their last layer."),
