@@ -25,7 +25,8 @@ TEST(ConfigSchema, IsJsonThatDescribesEverySection) {
   EXPECT_EQ(properties.at("model").at("properties").at("expert_layers").at("default"),
             boost::json::array({64, 64}));
   EXPECT_EQ(properties.at("model").at("properties").at("backbone").at("enum"),
-            boost::json::array({"shared_bottom", "mmoe", "cgc", "ple", "stem", "shared_specific"}));
+            boost::json::array(
+                {"shared_bottom", "mmoe", "cgc", "ple", "stem", "shared_specific", "separate"}));
   EXPECT_EQ(schema.at("required"), boost::json::array({"events", "features", "tasks"}));
 }
 
