@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -18,7 +19,11 @@ constexpr std::size_t kLine = 64, kHugePage = std::size_t{1} << 21;
 class HugePages {
  public:
   static void* take(std::size_t bytes) {
-    const std::size_t size = (bytes + kLine + kHugePage - 1) / kHugePage * kHugePage;
+    static std::atomic<unsigned> taken = 0;
+    // Arrays that began alike would meet in a part of the second-level cache, whose sets repeat
+    // every 128 KiB or so.
+    const std::size_t offset = kLine + taken++ * 5 % 16 * std::size_t{8192};
+    const std::size_t size = (bytes + offset + kHugePage - 1) / kHugePage * kHugePage;
     void* const all =
         mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) throw std::bad_alloc();
@@ -27,15 +32,22 @@ class HugePages {
     if (before > 0) munmap(begin, before);
     munmap(begin + before + size, kHugePage - before);
     madvise(begin + before, size, MADV_HUGEPAGE);  // A wish: without it all is right, but slower.
-    std::memcpy(begin + before, &size, sizeof size);
-    return begin + before + kLine;
+    char* const memory = begin + before + offset;
+    const Mapping mapping{begin + before, size};
+    std::memcpy(memory - sizeof mapping, &mapping, sizeof mapping);
+    return memory;
   }
   static void give_back(void* memory) {
-    char* const begin = static_cast<char*>(memory) - kLine;
-    std::size_t size = 0;
-    std::memcpy(&size, begin, sizeof size);
-    munmap(begin, size);
+    Mapping mapping;
+    std::memcpy(&mapping, static_cast<char*>(memory) - sizeof mapping, sizeof mapping);
+    munmap(mapping.begin, mapping.size);
   }
+
+ private:
+  struct Mapping {  // stands before the array
+    void* begin;
+    std::size_t size;
+  };
 };
 
 }  // namespace
