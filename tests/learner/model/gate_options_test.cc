@@ -187,6 +187,18 @@ TEST(GateOptions, GradientsAreOfTheWeightsThatWereLeft) {
   }
 }
 
+/// The gradients of a training pass are the slopes of `loss`, which makes one; rows that are scored
+/// have no loss.
+template <class Loss>
+void expect_its_slopes(Net& net, const Matrix<double>& dz, const Loss& loss) {
+  loss();
+  const std::vector<double> exact = net.gradients(dz);
+  EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7);
+  net.forward();
+  const std::vector<double> scored = net.gradients(Matrix<double>(B, T));
+  EXPECT_EQ(scored, std::vector<double>(scored.size()));
+}
+
 class GateEntropy : public ::testing::Test {
  protected:
   static constexpr double kWeight = 0.7;
@@ -211,13 +223,8 @@ TEST_F(GateEntropy, IsPartOfTheLossOfTheRowsThatWeighSomething) {
       return std::inner_product(net.z.values.begin(), net.z.values.end(), dz.values.begin(),
                                 -kWeight / 4 * net.entropy(gates, row_weights));
     };
-    loss();
-    const std::vector<double> exact = net.gradients(dz);
-    EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7) << variant;
-    // Scored rows have no loss.
-    net.forward();
-    const std::vector<double> scored = net.gradients(Matrix<double>(B, T));
-    EXPECT_EQ(scored, std::vector<double>(scored.size()));
+    SCOPED_TRACE(variant);
+    expect_its_slopes(net, dz, loss);
   }
 }
 
@@ -303,13 +310,8 @@ TEST_F(LoadBalance, IsPartOfTheLossOfTheRowsThatWeighSomething) {
       return std::inner_product(net.z.values.begin(), net.z.values.end(), dz.values.begin(),
                                 kWeight * penalty);
     };
-    loss();
-    const std::vector<double> exact = net.gradients(dz);
-    EXPECT_LT(distance(exact, slopes(net.weights.values, loss)), 1e-7) << variant;
-    // Scored rows have no loss.
-    net.forward();
-    const std::vector<double> scored = net.gradients(Matrix<double>(B, T));
-    EXPECT_EQ(scored, std::vector<double>(scored.size()));
+    SCOPED_TRACE(variant);
+    expect_its_slopes(net, dz, loss);
   }
 }
 
