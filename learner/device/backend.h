@@ -38,11 +38,15 @@ struct Stack {
   }
 };
 
-/// The columns of `all` as `count` equal matrices side by side.
+/// The columns of `all` as `count` matrices of `cols` columns side by side; there may be none.
+template <class T>
+Stack<T> side_by_side(View<T> all, int count, int cols) {
+  return {{all.data, all.rows, cols, all.stride}, count, cols};
+}
+/// As many equal ones as `count` > 0.
 template <class T>
 Stack<T> side_by_side(View<T> all, int count) {
-  const int cols = all.cols / count;
-  return {{all.data, all.rows, cols, all.stride}, count, cols};
+  return side_by_side(all, count, all.cols / count);
 }
 
 /// The outputs of a level's experts, [B,H] each, by their number: `groups` groups of equally spaced

@@ -10,8 +10,9 @@ namespace millrace {
 
 /// Where one matrix of activations stands in the memory of a pass, whatever its number of rows.
 struct Slab {
-  long before = 0;  ///< Values a row of all slabs before it.
-  int width = 0;    ///< Columns.
+  /// Values a row from where Activations begin; below 0 for what only the backward pass holds.
+  long before = 0;
+  int width = 0;  ///< Columns.
 };
 
 /// Divides the memory of a pass among the layers, once, when a model is built.

@@ -68,9 +68,7 @@ MlpBank<T> MlpBank<T>::member(int i) const {
 
 template <class T>
 Stack<T> MlpBank<T>::part(View<T> slab, int width) const {
-  // Not side_by_side, which shares out columns: a bank may have no members, and they none.
-  const View<T> all = slab.cols_from(first_ * width, count_ * width);
-  return {{all.data, all.rows, width, all.stride}, count_, width};
+  return side_by_side(slab.cols_from(first_ * width, count_ * width), count_, width);
 }
 
 template <class T>

@@ -12,12 +12,6 @@ std::vector<int> after_the_first(const std::vector<int>& layers) {
   return {layers.begin() + 1, layers.end()};
 }
 
-/// As side_by_side, where there may be none: a stream of gates alone has no experts.
-template <class T>
-Stack<T> equal_parts(View<T> all, int count, int cols) {
-  return {{all.data, all.rows, cols, all.stride}, count, cols};
-}
-
 /// The stack of equally spaced matrices that begins with `a`, and continues with `b` if there are
 /// more.
 template <class T>
@@ -242,7 +236,7 @@ template <class T>
 Stack<T> ExpertLevel<T>::first_part(const Stream& stream, Slab Stream::*slab,
                                     const Activations<T>& at, int rows) const {
   const int width = options_.expert_layers[0];
-  return equal_parts(
+  return side_by_side(
       at.view(stream.*slab, rows).cols_from(stream.expert_column, stream.experts * width),
       stream.experts, width);
 }
@@ -262,14 +256,14 @@ template <class T>
 Stack<T> ExpertLevel<T>::stream_last(const Stream& stream, const Activations<T>& at,
                                      int rows) const {
   if (stream.above.empty()) return first_part(stream, &Stream::first, at, rows);
-  return equal_parts(at.view(stream.above.layers().back().output, rows), stream.experts, outputs_);
+  return side_by_side(at.view(stream.above.layers().back().output, rows), stream.experts, outputs_);
 }
 
 template <class T>
 Stack<T> ExpertLevel<T>::stream_outputs(const Stream& stream, const Activations<T>& at,
                                         int rows) const {
   if (!options_.expert_norm) return stream_last(stream, at, rows);
-  return equal_parts(at.view(stream.output, rows), stream.experts, outputs_);
+  return side_by_side(at.view(stream.output, rows), stream.experts, outputs_);
 }
 
 template <class T>
