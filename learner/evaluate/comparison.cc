@@ -50,6 +50,7 @@ void ComparedOutput::add(const Measurement& row, std::uint64_t user, std::uint64
   }
   const std::uint64_t group = user == 0 ? kGroups : mix_bits(user) % kGroups;
   waiting_.push_back({row, block, group});
+  if (binary_) scored_.add(row, position);
   ++rows_;
   rows_with_user_ += user == 0 ? 0 : 1;
   if (waiting_.size() >= kMostWaiting) add_up();

@@ -13,6 +13,7 @@
 
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
+#include "ops/compare/recorder.h"
 #include "ops/config/document.h"
 #include "ops/config/models.h"
 #include "ops/wall_clock.h"
@@ -23,6 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMostAlone = 8, kMostLinear = 16;
+// For the scores of all outputs, row by row.
+constexpr std::size_t kScoredBytes = 256 << 20;
 
 // A folder that goes with its owner.
 class TemporaryFolder {
@@ -100,50 +103,25 @@ void add_single_tasks(Config& config, SingleTask wanted) {
   }
 }
 
-// What every model says of every task, as it is said.
-class Recorder {
- public:
-  explicit Recorder(const std::vector<ModelPlan>& plans) {
-    for (const ModelPlan& plan : plans) {
-      auto& of_model = outputs_.emplace_back();
-      for (const int task : plan.projection.tasks()) {
-        const std::size_t place = static_cast<std::size_t>(task);
-        if (of_model.size() <= place) of_model.resize(place + 1);
-        const std::size_t own = static_cast<std::size_t>(
-            std::find(plan.projection.tasks().begin(), plan.projection.tasks().end(), task) -
-            plan.projection.tasks().begin());
-        of_model[place] = std::make_unique<ComparedOutput>(
-            plan.projection.schema().tasks()[own].kind == TaskKind::kBinary);
-      }
-    }
-  }
-  void observe(Trainers& trainers) {
-    trainers.observe(
-        [this, &trainers](std::size_t model, int task, const Measurement& row, std::uint64_t user) {
-          outputs_[model][static_cast<std::size_t>(task)]->add(row, user, trainers.rows_before());
-        });
-  }
-  void finish() {
-    for (auto& of_model : outputs_) {
-      for (auto& output : of_model) {
-        if (output) output->finish();
-      }
-    }
-  }
-  const ComparedOutput* output(std::size_t model, int task) const {
-    const auto place = static_cast<std::size_t>(task);
-    return place < outputs_[model].size() ? outputs_[model][place].get() : nullptr;
-  }
-
- private:
-  std::vector<std::vector<std::unique_ptr<ComparedOutput>>> outputs_;  // by model and task
-};
-
 std::optional<double> auc_of(const Figures& figures) { return figures.auc; }
 std::optional<double> log_loss_of(const Figures& figures) { return figures.log_loss; }
 std::optional<double> rmse_of(const Figures& figures) { return figures.rmse; }
 std::optional<double> minus_rmse_of(const Figures& figures) {
   return figures.rmse ? std::optional(-*figures.rmse) : std::nullopt;
+}
+
+// How many rows each output may keep, so that all binary ones together are within their memory.
+std::size_t most_scored_rows(const std::vector<ModelPlan>& plans, std::size_t linear_outputs) {
+  std::size_t outputs = linear_outputs;
+  for (const ModelPlan& plan : plans) {
+    for (const Task& task : plan.projection.schema().tasks()) {
+      outputs += task.kind == TaskKind::kBinary ? 1 : 0;
+    }
+  }
+  // Half as much again while they grow.
+  const std::size_t fit = kScoredBytes * 2 / 3 / sizeof(ScoredRows::Row);
+  return std::clamp<std::size_t>(fit / std::max<std::size_t>(1, outputs), 1'000,
+                                 ComparedOutput::kMostScoredRows);
 }
 
 // Of task `task` of one model: against the first model, and against the task alone.
@@ -208,22 +186,21 @@ void compare_tasks(const std::vector<ModelPlan>& plans, const Recorder& recorder
   }
 }
 
-// The linear baseline of the stream's tasks; null where there is none, and then `why_not` where
+// Whether there is a linear baseline of the stream's tasks; if not, `why_not` says so where
 // somebody may wonder.
-std::unique_ptr<LinearComparison> linear_of(const Schema& stream, LinearModels wanted,
-                                            std::string& why_not) {
-  if (wanted == LinearModels::kOff) return nullptr;
+bool has_linear(const Schema& stream, LinearModels wanted, std::string& why_not) {
+  if (wanted == LinearModels::kOff) return false;
   const std::size_t count = LinearBaseline::tasks_of(stream).size();
   if (count == 0) {
     why_not = "no task is binary and learned when it is decided";
-    return nullptr;
+    return false;
   }
   if (wanted == LinearModels::kAuto && count > kMostLinear) {
     why_not =
         fmt::format("{} binary tasks are more than {}; --linear asks for it", count, kMostLinear);
-    return nullptr;
+    return false;
   }
-  return std::make_unique<LinearComparison>(stream);
+  return true;
 }
 
 void compare_with_linear(const std::vector<ModelPlan>& plans, const Recorder& recorder,
@@ -237,6 +214,40 @@ void compare_with_linear(const std::vector<ModelPlan>& plans, const Recorder& re
       model.tasks[report.name].linear =
           linear.against(task, *recorder.output(m, task), report.all, model.report.steps,
                          model.report.rows, comparison.bootstrap);
+    }
+  }
+}
+
+// The interval of a pair by replicates, where the tasks have it.
+std::optional<Interval> bootstrap_of(const Comparison& comparison, const AucPair& pair) {
+  for (const ComparedModel& model : comparison.models) {
+    if (model.report.model != pair.model) continue;
+    const ComparedTask& task = model.tasks.at(pair.task);
+    if (pair.against == kLinearName) {
+      return task.linear ? task.linear->auc.interval : std::nullopt;
+    }
+    if (pair.against == "single." + pair.task) return task.gain;
+    if (pair.against == comparison.models.front().report.model) return task.auc;
+  }
+  return std::nullopt;
+}
+
+void compare_pairs(const Config& config, const std::vector<ModelPlan>& plans,
+                   const Recorder& recorder, const LinearComparison* linear,
+                   Comparison& comparison) {
+  for (std::size_t k = 0; k < config.tasks.size(); ++k) {
+    if (config.tasks[k].kind != TaskKind::kBinary) continue;
+    const std::string& task = config.tasks[k].name;
+    std::vector<NamedOutput> outputs;
+    for (std::size_t m = 0; m < plans.size(); ++m) {
+      const ComparedOutput* output = recorder.output(m, static_cast<int>(k));
+      if (output) outputs.push_back({plans[m].name, output, comparison.models[m].is_alone});
+    }
+    const ComparedOutput* of_linear = linear ? linear->output(static_cast<int>(k)) : nullptr;
+    if (of_linear) outputs.push_back({std::string(kLinearName), of_linear, true});
+    for (AucPair& pair : pairs_of(task, outputs, comparison.bootstrap.confidence)) {
+      pair.bootstrap = bootstrap_of(comparison, pair);
+      comparison.auc_pairs.push_back(std::move(pair));
     }
   }
 }
@@ -301,10 +312,16 @@ Result<CompareResult> compare(Config config, const CompareOptions& options) {
   config.twins = {};
   add_single_tasks(config, options.single_task);
   const std::vector<ModelPlan> plans = model_plans(config);
-  Recorder recorder(plans);
   CompareResult result;
   const Schema stream(config.features, config.tasks);
-  const auto linear = linear_of(stream, options.linear, result.comparison.no_linear);
+  const bool linear_wanted = has_linear(stream, options.linear, result.comparison.no_linear);
+  const std::size_t linear_outputs =
+      linear_wanted ? LinearBaseline::tasks_of(stream).size() * LinearBaselineOptions{}.rates.size()
+                    : 0;
+  const std::size_t scored_rows = most_scored_rows(plans, linear_outputs);
+  Recorder recorder(plans, scored_rows);
+  const auto linear = linear_wanted ? std::make_unique<LinearComparison>(stream, scored_rows)
+                                    : std::unique_ptr<LinearComparison>();
   EngineOptions engine_options;
   engine_options.config = config;
   engine_options.files = options.events;
@@ -337,6 +354,7 @@ Result<CompareResult> compare(Config config, const CompareOptions& options) {
     comparison.linear = linear->finish();
     compare_with_linear(plans, recorder, *linear, comparison);
   }
+  compare_pairs(config, plans, recorder, linear.get(), comparison);
   const Accounts& accounts = engine.status().committed.accounts;
   comparison.events = accounts.events;
   comparison.rows = accounts.rows;

@@ -129,15 +129,28 @@ std::string print_business_table(const Comparison& comparison) {
   return any ? "\n" + table.print(2) : std::string();
 }
 
-json::object task_extras(const ComparedTask& of) {
-  return {{"mtl_gain", interval_value(of.gain)},
-          {"auc_difference", interval_value(of.auc)},
-          {"log_loss_difference", interval_value(of.log_loss)},
-          {"rmse_difference", interval_value(of.rmse)},
-          {"units", of.by_user ? "users" : "blocks"}};
+json::object task_extras(const Comparison& comparison, const ComparedModel& model,
+                         const std::string& task) {
+  const ComparedTask& of = model.tasks.at(task);
+  const std::string &name = model.report.model, &first = comparison.models.front().report.model;
+  const auto test = [&](const std::string& against) {
+    return test_value(find_pair(comparison.auc_pairs, task, name, against));
+  };
+  json::object out{{"mtl_gain", interval_value(of.gain)},
+                   {"mtl_gain_delong", test("single." + task)},
+                   {"auc_difference", interval_value(of.auc)},
+                   {"auc_difference_delong", test(first)},
+                   {"log_loss_difference", interval_value(of.log_loss)},
+                   {"rmse_difference", interval_value(of.rmse)},
+                   {"units", of.by_user ? "users" : "blocks"}};
+  if (!of.linear) return out;
+  json::object linear = against_linear_object(*of.linear, name, task);
+  linear["auc_difference_delong"] = test(std::string(kLinearName));
+  out["linear"] = std::move(linear);
+  return out;
 }
 
-json::object model_object(const ComparedModel& model) {
+json::object model_object(const Comparison& comparison, const ComparedModel& model) {
   json::object out;
   out["source"] = model.source;
   out["single_task"] = model.is_alone;
@@ -157,10 +170,9 @@ json::object model_object(const ComparedModel& model) {
   out["composites"] = business["composite"];
   json::object& tasks = out["tasks"].as_object();
   for (const auto& [name, extra] : model.tasks) {
-    for (auto& [key, value] : task_extras(extra)) tasks[name].as_object()[key] = value;
-    if (!extra.linear) continue;
-    tasks[name].as_object()["linear"] =
-        against_linear_object(*extra.linear, model.report.model, name);
+    for (auto& [key, value] : task_extras(comparison, model, name)) {
+      tasks[name].as_object()[key] = std::move(value);
+    }
   }
   return out;
 }
@@ -169,6 +181,7 @@ json::object model_object(const ComparedModel& model) {
 
 std::string print_comparison(const Comparison& comparison) {
   std::string text = print_tasks_table(comparison) + print_business_table(comparison) +
+                     print_pairs(comparison.auc_pairs, comparison.bootstrap.confidence) +
                      print_linear(comparison) + "\n" + print_models_table(comparison);
   bool by_user = true;
   for (const ComparedModel& model : comparison.models) {
@@ -193,9 +206,10 @@ std::string comparison_json(const Comparison& comparison) {
                                   {"seed", comparison.bootstrap.seed}};
   out["linear_baseline"] =
       comparison.linear ? json::value(linear_object(*comparison.linear)) : json::value(nullptr);
+  out["auc_pairs"] = pairs_object(comparison.auc_pairs);
   json::object& models = out["models"].emplace_object();
   for (const ComparedModel& model : comparison.models) {
-    models[model.report.model] = model_object(model);
+    models[model.report.model] = model_object(comparison, model);
   }
   return json::serialize(out);
 }

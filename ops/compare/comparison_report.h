@@ -9,6 +9,7 @@
 #include "learner/evaluate/bootstrap.h"
 #include "learner/evaluate/comparison.h"
 #include "learner/train/report.h"
+#include "ops/compare/auc_pairs.h"
 #include "ops/compare/linear_comparison.h"
 #include "ops/plot/line_chart.h"
 
@@ -48,13 +49,15 @@ struct Comparison {
   std::optional<LinearReport> linear;
   std::string no_linear;              ///< Why there is none, where somebody may wonder.
   std::vector<ComparedModel> models;  ///< The first is what the others are held against.
+  std::vector<AucPair> auc_pairs;     ///< By tasks.
   std::uint64_t events = 0, rows = 0;
   BootstrapOptions bootstrap;
   double seconds = 0;  ///< Of everything.
 };
 
 /// For a terminal: a line for each task and model, one for each business figure and model that has
-/// it, what the linear baseline says (linear_report.h), then one for each model.
+/// it, one for each task and pair of models (auc_pairs.h), what the linear baseline says
+/// (linear_report.h), then one for each model.
 std::string print_comparison(const Comparison& comparison);
 
 /// The same and more as one JSON object.

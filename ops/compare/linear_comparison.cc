@@ -88,12 +88,12 @@ std::vector<std::size_t> cut_by_rows(const std::vector<SparseTally>& blocks, std
   return cuts;
 }
 
-LinearComparison::LinearComparison(const Schema& schema)
+LinearComparison::LinearComparison(const Schema& schema, std::size_t most_scored_rows)
     : schema_(schema), by_row_(schema, options_), by_batch_(schema, in_whole_batches(options_)) {
   for (std::size_t k = 0; k < by_row_.tasks().size(); ++k) {
     OfTask& task = tasks_.emplace_back();
     for (std::size_t r = 0; r < options_.rates.size(); ++r) {
-      task.outputs.push_back(std::make_unique<ComparedOutput>(true));
+      task.outputs.push_back(std::make_unique<ComparedOutput>(true, most_scored_rows));
       task.same_steps.emplace_back(true);
     }
   }

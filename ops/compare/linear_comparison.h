@@ -85,8 +85,9 @@ std::vector<std::size_t> cut_by_rows(const std::vector<SparseTally>& blocks, std
 /// at most.
 class LinearComparison {
  public:
-  /// Borrows `schema`, the stream's. Requires: LinearBaseline::tasks_of(schema) is not empty.
-  explicit LinearComparison(const Schema& schema);
+  /// Borrows `schema`, the stream's; `most_scored_rows`: of each task and rate, as ComparedOutput
+  /// has it. Requires: LinearBaseline::tasks_of(schema) is not empty.
+  LinearComparison(const Schema& schema, std::size_t most_scored_rows);
 
   /// Learns beside them. Borrows this object and `trainers` for as long as they learn.
   void follow(Trainers& trainers);

@@ -167,6 +167,43 @@ TEST_F(CompareTest, SaysWhatReplaysSayAndSeesTheBetterModel) {
     EXPECT_NEAR(*against.auc.value, *model.auc - *linear.auc, 1e-9);
     EXPECT_NEAR(*against.log_loss.value, *model.log_loss - *linear.log_loss, 1e-9);
   }
+  // DeLong's test is of the same rows, so its AUCs are those of the histogram within its error, and
+  // of every pair but those of what is only held against.
+  std::vector<std::string> pairs;
+  for (const AucPair& pair : comparison.auc_pairs) {
+    pairs.push_back(pair.task + ": " + pair.model + " - " + pair.against);
+    ASSERT_TRUE(pair.test);
+    const ComparedModel& model = comparison.models[pair.model == "usual" ? 0 : 1];
+    const Figures& all = model.report.tasks[pair.task == "ctr" ? 0 : 1].all;
+    EXPECT_EQ(pair.test->rows, all.rows);
+    EXPECT_EQ(pair.test->positives, all.positives);
+    EXPECT_EQ(pair.share, 1U);
+    EXPECT_NEAR(pair.test->auc_b, *all.auc, *all.auc_error + 1e-9);
+    ASSERT_TRUE(pair.bootstrap);
+    EXPECT_NEAR(pair.test->difference, pair.bootstrap->difference, 2 * *all.auc_error + 1e-9);
+    EXPECT_LT(pair.test->low, pair.test->difference);
+  }
+  EXPECT_THAT(pairs,
+              ::testing::ElementsAre("ctr: usual - single.ctr", "ctr: usual - linear baseline",
+                                     "ctr: blind - usual", "ctr: blind - single.ctr",
+                                     "ctr: blind - linear baseline", "cvr: usual - single.cvr",
+                                     "cvr: usual - linear baseline", "cvr: blind - usual",
+                                     "cvr: blind - single.cvr", "cvr: blind - linear baseline"));
+  const AucTest& blinder = *find_pair(comparison.auc_pairs, "ctr", "blind", "usual")->test;
+  EXPECT_LT(blinder.high, 0);
+  EXPECT_LT(*blinder.p_value, 1e-4);
+  EXPECT_THAT(table, HasSubstr("AUC difference (DeLong)"));
+  EXPECT_THAT(table, HasSubstr("< 0.0001"));
+  const json::object& of_blind = blind.at("tasks").at("ctr").as_object();
+  EXPECT_DOUBLE_EQ(of_blind.at("auc_difference_delong").at("p_value").to_number<double>(),
+                   *blinder.p_value);
+  EXPECT_TRUE(of_blind.at("mtl_gain_delong").is_object());
+  EXPECT_TRUE(of_blind.at("linear").at("auc_difference_delong").is_object());
+  ASSERT_EQ(told.at("auc_pairs").at("ctr").as_array().size(), 5U);
+  const json::object& first = told.at("auc_pairs").at("ctr").as_array()[0].as_object();
+  EXPECT_EQ(first.at("against").as_string(), "single.ctr");
+  EXPECT_EQ(first.at("delong").at("one_row_in").to_number<int>(), 1);
+  EXPECT_TRUE(first.at("bootstrap").is_object());
   EXPECT_GT(result.charts[0].series[0].points.size(), 20U);
   EXPECT_EQ(result.charts[2].y_label, "RMSE");
 }
