@@ -1,5 +1,6 @@
 #include "ops/commands/bench.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "ops/commands/with_config.h"
+#include "ops/parity/gradients.h"
 #include "ops/parity/parity.h"
 
 namespace millrace {
@@ -19,8 +21,11 @@ struct Arguments {
   std::optional<std::int64_t> steps;
 };
 
-int complain(const std::string& message) {
-  std::fprintf(stderr, "millrace bench parity: %s\n", message.c_str());
+/// What the gradients may differ by, relative.
+constexpr double kInDouble = 1e-6, kInFloat = 1e-3;
+
+int complain(const std::string& message, const char* command = "parity") {
+  std::fprintf(stderr, "millrace bench %s: %s\n", command, message.c_str());
   return kExitFailed;
 }
 
@@ -29,6 +34,12 @@ bool write_text(const std::string& path, const std::string& text) {
   file << text;
   return static_cast<bool>(file.flush());
 }
+
+struct GradientArguments {
+  ConfigArguments config;
+  std::string weights, batches;
+  double deviation = 0.5, step = 1e-4;
+};
 
 int write_initial(const Arguments& arguments, const Config& config, const GivenBatches& batches) {
   const auto initial = initial_weights(config, batches);
@@ -70,11 +81,63 @@ int parity(const Arguments& arguments, const Config& config) {
   return run_steps(arguments, config, std::move(*batches));
 }
 
+int gradients(const GradientArguments& arguments, const Config& config) {
+  const auto fail = [](const Error& error) { return complain(error.message, "gradients"); };
+  auto batches = read_batches(arguments.batches, config);
+  if (!batches) return fail(batches.error());
+  GradientRun run{.config = config, .batches = std::move(*batches), .weights = {}};
+  run.deviation = arguments.deviation;
+  run.step = arguments.step;
+  if (!arguments.weights.empty()) {
+    auto weights = read_tensor_file(arguments.weights);
+    if (!weights) return fail(weights.error());
+    run.weights = std::move(*weights);
+  }
+  const auto result = check_gradients(run);
+  if (!result) return fail(result.error());
+  ArrayGradient worst;
+  std::printf("%9s %9s  array, and the task whose loss differs most\n", "double", "float");
+  for (const ArrayGradient& array : result->arrays) {
+    std::printf("%9.1e %9.1e  %s %s\n", array.in_double, array.in_float, array.array.c_str(),
+                array.loss.c_str());
+    worst.in_double = std::max(worst.in_double, array.in_double);
+    worst.in_float = std::max(worst.in_float, array.in_float);
+  }
+  std::printf("%9.1e %9.1e  at most, over %ld slopes; %ld more left out at kinks\n",
+              worst.in_double, worst.in_float, result->compared - result->left_out,
+              result->left_out);
+  const bool passed = worst.in_double <= kInDouble && worst.in_float <= kInFloat;
+  return passed ? kExitDone : kExitFailed;
+}
+
+void add_gradients_command(Command& bench) {
+  auto arguments = std::make_shared<GradientArguments>();
+  Command& command = bench.add_command(
+      "gradients",
+      "The gradients of every weight and input, in double and in float, against central "
+      "differences of each task's loss on the last of the batches, by ops/docs/parity.md. Ends "
+      "with 1 where one differs by more than 1e-6 in double, or 1e-3 in float.");
+  add_config_options(command, arguments->config);
+  command.add_option("--batches", arguments->batches,
+                     "Samples, one JSON object a line, each with the number of its `batch`.",
+                     Command::kRequired);
+  command.add_option("--weights", arguments->weights,
+                     "Weights (safetensors); without it normal numbers of the seed.");
+  command.add_option("--deviation", arguments->deviation, "Of these numbers. Default: 0.5.", 0);
+  command.add_option("--step", arguments->step, "Of the differences. Default: 1e-4.", 1e-12);
+  command.run([arguments] {
+    return with_config(arguments->config, [&](const LoadedConfig& loaded) {
+      return gradients(*arguments, loaded.config);
+    });
+  });
+}
+
 }  // namespace
 
 void add_bench_command(Command& program) {
   Command& bench =
       program.add_command("bench", "Holds the learner against other code (make bench: speed).");
+  add_gradients_command(bench);
   auto arguments = std::make_shared<Arguments>();
   Command& command = bench.add_command(
       "parity",

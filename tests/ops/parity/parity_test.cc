@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "ops/config/load.h"
+#include "ops/parity/gradients.h"
 #include "ops/parity/weights.h"
 #include "tests/support/temp_folder.h"
 
@@ -304,6 +305,59 @@ TEST_F(ParityTest, WhatCannotBeComparedIsRefused) {
   const auto result = initial_weights(config, *batches_of(kThreeRows, config));
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error().message, HasSubstr("embeddings.admit_after: 2"));
+}
+
+// The gradients of a chain and other heads, gates with everything, in double and in float.
+TEST_F(ParityTest, GradientsAreCentralDifferences) {
+  const Config config = config_of(
+      "model: {backbone: ple, task_experts: 1, expert_layers: [4, 3], tower_layers: [3], "
+      "gate_layers: [3], gate_bias: true, learn_temperature: true, gate_dropout: 0.3, "
+      "expert_norm: true}\n");
+  const auto given = batches_of(
+      kThreeRows + sample(R"("batch":5,)", R"({"user":"b","price":3})") +
+          sample(R"("batch":5,)", R"({"user":"a","price":2})", R"({"click":1,"stay":2})"),
+      config);
+  ASSERT_TRUE(given) << given.error().message;
+  const auto result = check_gradients({.config = config, .batches = *given, .weights = {}});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_LT(result->left_out, result->compared / 10);
+  for (const ArrayGradient& array : result->arrays) {
+    EXPECT_LT(array.in_double, 1e-6) << array.array << ' ' << array.loss;
+    EXPECT_LT(array.in_float, 1e-3) << array.array;
+  }
+  EXPECT_EQ(result->arrays.back().array, "x");
+  EXPECT_GT(result->arrays.back().in_float, 0);
+}
+
+// Of given weights, too, where every slope but a tower's last bias is 0.
+TEST_F(ParityTest, GradientsAreOfGivenWeights) {
+  const Config config = config_of("model: {experts: 2, expert_layers: [2], tower_layers: []}\n");
+  const auto given = batches_of(kThreeRows, config);
+  ASSERT_TRUE(given) << given.error().message;
+  GradientRun run{.config = config, .batches = *given, .weights = *initial_weights(config, *given)};
+  std::erase_if(run.weights->tensors,
+                [](const Tensor& t) { return t.name.starts_with("standard"); });
+  for (Tensor& tensor : run.weights->tensors) {
+    std::fill(tensor.values.begin(), tensor.values.end(), 0.0F);
+  }
+  const auto result = check_gradients(run);
+  ASSERT_TRUE(result) << result.error().message;
+  for (const ArrayGradient& array : result->arrays) {
+    if (array.array.starts_with("tower")) continue;
+    EXPECT_EQ(array.in_double, 0) << array.array;
+  }
+}
+
+TEST_F(ParityTest, GradientsThatDifferencesCannotTellAreRefused) {
+  const auto refusal = [&](const std::string& model) {
+    const Config config = config_of(model);
+    return check_gradients({.config = config, .batches = *batches_of(kThreeRows), .weights = {}})
+        .error()
+        .message;
+  };
+  EXPECT_THAT(refusal("model: {backbone: stem, stem_levels: 2}\n"),
+              HasSubstr("model.stem_levels: 2"));
+  EXPECT_THAT(refusal("model: {load_balance: 0.1}\n"), HasSubstr("expected 0"));
 }
 
 }  // namespace
