@@ -9,74 +9,108 @@
 
 namespace millrace {
 
-void KeyIndex::Release::operator()(Entry* entries) const {
+void KeyIndex::Release::operator()(Bucket* lines) const {
   if (mapped_bytes > 0) {
-    munmap(entries, mapped_bytes);
+    munmap(lines, mapped_bytes);
   } else {
-    delete[] entries;
+    delete[] lines;
   }
 }
 
-KeyIndex::Entries KeyIndex::take(std::uint32_t capacity) {
+KeyIndex::Lines KeyIndex::take(std::uint32_t buckets) {
   constexpr std::size_t kLeastMapped = std::size_t{1} << 18;
-  const std::size_t bytes = capacity * sizeof(Entry);
-  Entries entries;
+  const std::size_t bytes = buckets * sizeof(Bucket);
+  Lines lines;
   if (bytes < kLeastMapped) {
-    entries.reset(new Entry[capacity]);
+    lines.reset(new Bucket[buckets]);
   } else {
     void* const memory =
         mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
-    entries = Entries(static_cast<Entry*>(memory), Release(bytes));
+    lines = Lines(static_cast<Bucket*>(memory), Release(bytes));
   }
-  std::fill_n(entries.get(), capacity, Entry{0, kNone});
-  return entries;
+  std::memset(static_cast<void*>(lines.get()), 0xff, bytes);
+  return lines;
 }
 
-void KeyIndex::place(Segment& segment, Entry entry) {
-  std::uint32_t at = home(segment.capacity, entry.tag);
-  while (segment.entries[at].row != kNone) at = next(segment, at);
-  segment.entries[at] = entry;
+void KeyIndex::place(Segment& segment, std::uint32_t tag, std::uint32_t row) {
+  for (std::uint32_t at = home(segment.buckets, tag);; at = next(segment, at)) {
+    Bucket& bucket = segment.lines[at];
+    const unsigned free = alike(bucket.rows, kNone);
+    if (free == 0) continue;
+    const int place = std::countr_zero(free);
+    bucket.tags[place] = tag;
+    bucket.rows[place] = row;
+    return;
+  }
 }
 
 void KeyIndex::grow(Segment& segment) {
   Segment larger;
-  larger.capacity = std::max(std::uint32_t{8}, segment.capacity + segment.capacity / 3);
+  larger.buckets = segment.buckets + std::max(std::uint32_t{1}, segment.buckets / 3);
   larger.count = segment.count;
-  larger.entries = take(larger.capacity);
-  for (std::uint32_t at = 0; at < segment.capacity; ++at) {
-    if (segment.entries[at].row != kNone) place(larger, segment.entries[at]);
+  larger.lines = take(larger.buckets);
+  for (std::uint32_t at = 0; at < segment.buckets; ++at) {
+    const Bucket& bucket = segment.lines[at];
+    for (std::uint32_t i = 0; i < kWidth && bucket.rows[i] != kNone; ++i) {
+      place(larger, bucket.tags[i], bucket.rows[i]);
+    }
   }
   segment = std::move(larger);
 }
 
 void KeyIndex::insert(std::uint64_t hash, std::uint32_t row) {
   Segment& segment = segments_[hash >> kSegmentShift];
-  // At most four fifths full; below a capacity of 8 not even one entry would be free.
-  if ((std::uint64_t{segment.count} + 1) * 5 > std::uint64_t{segment.capacity} * 4) grow(segment);
-  place(segment, {static_cast<std::uint32_t>(hash), row});
+  // At most four fifths full, so that a search comes to its end soon.
+  if ((std::uint64_t{segment.count} + 1) * 5 > std::uint64_t{segment.buckets} * kWidth * 4) {
+    grow(segment);
+  }
+  place(segment, static_cast<std::uint32_t>(hash), row);
   ++segment.count;
 }
 
 void KeyIndex::erase(std::uint64_t hash, std::uint32_t row) {
   Segment& segment = segments_[hash >> kSegmentShift];
-  MILLRACE_CHECK(segment.capacity > 0);
-  std::uint32_t hole = home(segment, hash);
-  while (segment.entries[hole].row != row) {
-    MILLRACE_CHECK(segment.entries[hole].row != kNone);
-    hole = next(segment, hole);
+  MILLRACE_CHECK(segment.buckets > 0);
+  std::uint32_t at = home(segment, hash);
+  unsigned found = alike(segment.lines[at].rows, row);
+  while (found == 0) {
+    MILLRACE_CHECK(segment.lines[at].rows[kWidth - 1] != kNone);
+    at = next(segment, at);
+    found = alike(segment.lines[at].rows, row);
   }
-  // Whoever would rather stand in the hole, or before it, moves up.
-  for (std::uint32_t at = next(segment, hole); segment.entries[at].row != kNone;
-       at = next(segment, at)) {
-    const std::uint32_t wanted = home(segment.capacity, segment.entries[at].tag);
-    const bool stays = hole < at ? hole < wanted && wanted <= at : hole < wanted || wanted <= at;
-    if (stays) continue;
-    segment.entries[hole] = segment.entries[at];
-    hole = at;
-  }
-  segment.entries[hole] = {0, kNone};
+  take_out(segment, at, static_cast<std::uint32_t>(std::countr_zero(found)));
   --segment.count;
+}
+
+void KeyIndex::take_out(Segment& segment, std::uint32_t at, std::uint32_t place) {
+  Bucket* bucket = &segment.lines[at];
+  // What stands behind a full bucket and would rather be in it, or before, moves up.
+  for (std::uint32_t behind = at; bucket->rows[kWidth - 1] != kNone;) {
+    behind = next(segment, behind);
+    Bucket& other = segment.lines[behind];
+    std::uint32_t i = 0;
+    for (; i < kWidth && other.rows[i] != kNone; ++i) {
+      const std::uint32_t wanted = home(segment.buckets, other.tags[i]);
+      const bool stays =
+          at < behind ? at < wanted && wanted <= behind : at < wanted || wanted <= behind;
+      if (!stays) break;
+    }
+    if (i < kWidth && other.rows[i] != kNone) {
+      bucket->tags[place] = other.tags[i];
+      bucket->rows[place] = other.rows[i];
+      bucket = &other;
+      at = behind;
+      place = i;
+    } else if (i < kWidth) {
+      break;  // not full: nobody stands behind it for want of room
+    }
+  }
+  std::uint32_t last = kWidth - 1;
+  while (bucket->rows[last] == kNone) --last;
+  bucket->tags[place] = bucket->tags[last];
+  bucket->rows[place] = bucket->rows[last];
+  bucket->rows[last] = kNone;
 }
 
 void KeyIndex::clear() {
@@ -85,7 +119,7 @@ void KeyIndex::clear() {
 
 std::uint64_t KeyIndex::bytes() const {
   std::uint64_t bytes = sizeof *this;
-  for (const Segment& segment : segments_) bytes += segment.capacity * sizeof(Entry);
+  for (const Segment& segment : segments_) bytes += segment.buckets * sizeof(Bucket);
   return bytes;
 }
 

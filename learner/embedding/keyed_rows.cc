@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "learner/base/check.h"
@@ -15,6 +16,32 @@ namespace {
 // A table takes its first pages one by one, and then as many together as make a huge page, or so
 // many.
 constexpr std::size_t kSinglePages = 2, kMostTogether = 4;
+constexpr std::size_t kHugePage = std::size_t{1} << 21, kLine = 64;
+
+std::shared_ptr<void> allocate(std::size_t unit, std::size_t bytes) {
+  void* const memory = std::aligned_alloc(unit, bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  if (unit == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // A wish.
+  return {memory, [](void* all) { std::free(all); }};
+}
+
+/// Blocks of a huge page, for whatever is too small to have one of its own. A block lives as long
+/// as its pointer, its huge page as long as one of its blocks.
+std::shared_ptr<void> part_of_huge_page(std::size_t bytes) {
+  static std::mutex mutex;
+  static std::weak_ptr<void> newest;
+  static std::size_t used = 0;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<void> page = newest.lock();
+  if (!page || kHugePage - used < bytes) {
+    page = allocate(kHugePage, kHugePage);
+    newest = page;
+    used = 0;
+  }
+  char* const block = static_cast<char*>(page.get()) + used;
+  used += bytes;
+  return {std::move(page), block};
+}
 
 std::string_view key_bytes(const std::uint64_t& key) {
   return {reinterpret_cast<const char*>(&key), sizeof key};
@@ -42,27 +69,25 @@ std::uint64_t KeyedRows::bytes() const {
   // Pages that were never used beyond end_ take address space, not memory.
   return end_ * row + index_.bytes() +
          (free_.capacity() + uncommitted_.capacity() + unpublished_.capacity()) * sizeof(Row) +
+         oldest_.capacity() * sizeof(std::uint32_t) +
          (erased_uncommitted_.capacity() + erased_unpublished_.capacity()) * sizeof(std::uint64_t);
 }
 
 // Memory for one page, or for several once they make huge pages.
 void KeyedRows::add_pages() {
-  constexpr std::size_t kHugePage = std::size_t{1} << 21, kLine = 64;
   const std::size_t floats = std::size_t{kPageRows} * static_cast<std::size_t>(width_);
   const std::size_t to_huge = (kHugePage + floats * sizeof(float) - 1) / (floats * sizeof(float));
-  const std::size_t count = pages_.size() < kSinglePages ? 1 : std::min(to_huge, kMostTogether);
-  const auto take = [&](std::size_t bytes_each) {
-    const bool huge = count * bytes_each >= kHugePage;
-    const std::size_t unit = huge ? kHugePage : kLine;
-    const std::size_t size = (count * bytes_each + unit - 1) / unit * unit;
-    Memory memory(std::aligned_alloc(unit, size));
-    if (!memory) throw std::bad_alloc();
-    if (huge) madvise(memory.get(), size, MADV_HUGEPAGE);  // A wish.
-    memory_.push_back(std::move(memory));
+  const bool alone = pages_.size() < kSinglePages;
+  const std::size_t count = alone ? 1 : std::min(to_huge, kMostTogether);
+  const auto take = [&](std::size_t bytes) {
+    const std::size_t unit = bytes >= kHugePage ? kHugePage : kLine;
+    memory_.push_back(!alone && bytes <= kHugePage / 4
+                          ? part_of_huge_page(bytes)
+                          : allocate(unit, (bytes + unit - 1) / unit * unit));
     return memory_.back().get();
   };
-  auto* const headers = static_cast<Header*>(take(kPageRows * sizeof(Header)));
-  auto* const values = static_cast<float*>(take(floats * sizeof(float)));
+  auto* const headers = static_cast<Header*>(take(count * kPageRows * sizeof(Header)));
+  auto* const values = static_cast<float*>(take(count * floats * sizeof(float)));
   for (std::size_t page = 0; page < count; ++page) {
     pages_.push_back({headers + page * kPageRows, values + page * floats});
   }
@@ -126,20 +151,35 @@ std::uint64_t KeyedRows::erase_older(std::uint32_t now, std::uint32_t age) {
   // Their entries of the index stand anywhere: so many are fetched together.
   std::array<Row, 32> old;
   std::size_t count = 0;
-  std::uint64_t erased = 0;
+  const std::uint64_t before = size_;
   const auto erase_all_of_them = [&] {
     for (std::size_t i = 0; i < count; ++i) erase(old[i]);
-    erased += count;
     count = 0;
   };
-  for_each([&](Row row) {
-    if (now - header(row).seen < age) return;
-    index_.prefetch(KeyIndex::hash(header(row).key));
-    old[count++] = row;
-    if (count == old.size()) erase_all_of_them();
-  });
+  oldest_.reserve(end_ / kAgeRows + 1);
+  for (Row first = 0; first < end_; first += kAgeRows) {
+    const std::size_t block = first / kAgeRows;
+    if (block == oldest_.size()) {
+      oldest_.push_back(now - age);
+    } else if (now - oldest_[block] < age) {
+      continue;
+    }
+    std::uint32_t greatest = 0;
+    for (Row row = first; row < std::min(end_, first + kAgeRows); ++row) {
+      if (header(row).key == 0) continue;
+      const std::uint32_t its_age = now - header(row).seen;
+      if (its_age < age) {
+        greatest = std::max(greatest, its_age);
+        continue;
+      }
+      index_.prefetch(KeyIndex::hash(header(row).key));
+      old[count++] = row;
+      if (count == old.size()) erase_all_of_them();
+    }
+    oldest_[block] = now - greatest;
+  }
   erase_all_of_them();
-  return erased;
+  return before - size_;
 }
 
 void KeyedRows::erase_all() {
@@ -225,6 +265,7 @@ void KeyedRows::save(std::string_view set, std::uint64_t sequence,
 
 // The keys come in no order, so what a few of them will touch is fetched together.
 void KeyedRows::restore(std::uint64_t sequence, std::string_view bytes) {
+  doubt_ages();
   struct Read {
     EntryReader::Entry entry;
     std::uint64_t key;

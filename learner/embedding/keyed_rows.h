@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,9 +23,9 @@ namespace millrace {
 ///
 /// Rows never move: a pointer into a row is good until the row is erased.
 /// Memory: 16 bytes and the floats a row, and the index; a growth takes 8192 more rows, that of a
-/// large table up to four times as many, on huge pages where the system has them: rows are read
-/// here and there, and most of the cost was finding their addresses. Threads: one at a time;
-/// readers of rows beside each other.
+/// large table up to four times as many, on huge pages where the system has them (which tables
+/// share for what is small): rows are read here and there, and most of the cost was finding their
+/// addresses. Threads: one at a time; readers of rows beside each other.
 class KeyedRows {
  public:
   using Row = std::uint32_t;
@@ -57,7 +56,10 @@ class KeyedRows {
            static_cast<std::size_t>(row & kPageMask) * static_cast<std::size_t>(width_);
   }
   const float* values(Row row) const { return const_cast<KeyedRows*>(this)->values(row); }
+  /// Between two calls of `erase_older` a row's second never becomes an earlier one, and that of a
+  /// new row is not before the first call's `now`; unless `doubt_ages` says so.
   std::uint32_t& seen(Row row) { return header(row).seen; }
+  void doubt_ages() { oldest_.clear(); }
   void prefetch_header(Row row) const { __builtin_prefetch(&header(row), 1); }
   /// Fetches the header and the first `floats` floats.
   void prefetch(Row row, int floats) const {
@@ -142,6 +144,7 @@ class KeyedRows {
   static constexpr int kPageBits = 13;
   static constexpr Row kPageRows = 1U << kPageBits;
   static constexpr Row kPageMask = kPageRows - 1;
+  static constexpr Row kAgeRows = 256;
 
   struct Header {
     std::uint64_t key;              ///< 0: a free row.
@@ -150,10 +153,6 @@ class KeyedRows {
     std::uint32_t uncommitted : 1;  ///< Is listed in uncommitted_.
     std::uint32_t unpublished : 1;  ///< Is listed in unpublished_.
   };
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  using Memory = std::unique_ptr<void, Free>;
   struct Page {
     Header* headers;
     float* values;
@@ -175,10 +174,12 @@ class KeyedRows {
   bool tracks_publication_ = false;
   KeyIndex index_;
   std::vector<Page> pages_;
-  std::vector<Memory> memory_;  ///< Of the pages.
-  std::vector<Row> free_;       ///< Rows below end_ that hold no key.
-  Row end_ = 0;                 ///< Rows from here on were never used.
+  std::vector<std::shared_ptr<void>> memory_;  ///< Of the pages.
+  std::vector<Row> free_;                      ///< Rows below end_ that hold no key.
+  Row end_ = 0;                                ///< Rows from here on were never used.
   std::uint64_t size_ = 0;
+  /// For each kAgeRows rows, as far as `erase_older` came: none of them was last seen before.
+  std::vector<std::uint32_t> oldest_;
   std::vector<Row> uncommitted_, unpublished_;
   std::vector<std::uint64_t> erased_uncommitted_, erased_unpublished_;
   std::string value_;  ///< Scratch of `put`.

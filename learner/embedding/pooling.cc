@@ -1,7 +1,10 @@
 #include "learner/embedding/pooling.h"
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
+
+#include "learner/device/vector.h"
 
 namespace millrace {
 namespace {
@@ -39,6 +42,25 @@ int width(int dimension) {
   return Known > 0 ? Known : dimension;
 }
 
+// to += share · from. Of a known length it is spelt in registers: the compiler unrolls such a loop
+// into single floats before it looks for registers.
+template <int Known>
+MILLRACE_INLINE void add_to(float* __restrict to, float share, const float* __restrict from,
+                            int dimension) {
+  if constexpr (Known > 0) {
+    constexpr int kRegister = Known < kLanes<float> ? Known : kLanes<float>;
+    for (int d = 0; d < Known; d += kRegister) {
+      Vec<float, kRegister> sum, more;
+      load(to + d, sum);
+      load(from + d, more);
+      sum += share * more;
+      store(sum, to + d);
+    }
+  } else {
+    for (int d = 0; d < dimension; ++d) to[d] += share * from[d];
+  }
+}
+
 // Row by row the one element, as it is.
 template <int Known>
 void copy_rows(const PooledColumn& column, const float* weights, int first, View<float> out) {
@@ -48,12 +70,11 @@ void copy_rows(const PooledColumn& column, const float* weights, int first, View
     if (r + kAhead < out.rows && slots[r + kAhead] != EmbeddingTable::kNeutral) {
       __builtin_prefetch(weights + std::size_t{slots[r + kAhead]} * static_cast<std::size_t>(D));
     }
-    float* __restrict row = out.row(r);
+    const std::size_t bytes = static_cast<std::size_t>(D) * sizeof(float);
     if (slots[r] == EmbeddingTable::kNeutral) {
-      for (int d = 0; d < D; ++d) row[d] = 0;
+      std::memset(out.row(r), 0, bytes);
     } else {
-      const float* __restrict w = weights + std::size_t{slots[r]} * static_cast<std::size_t>(D);
-      for (int d = 0; d < D; ++d) row[d] = w[d];
+      std::memcpy(out.row(r), weights + std::size_t{slots[r]} * static_cast<std::size_t>(D), bytes);
     }
   }
 }
@@ -62,14 +83,13 @@ template <int Known>
 void pool_bags(const PooledColumn& column, const float* weights, int first, View<float> out) {
   const int D = width<Known>(out.cols);
   for (int r = 0; r < out.rows; ++r) {
-    float* __restrict row = out.row(r);
-    for (int d = 0; d < D; ++d) row[d] = 0;
+    std::memset(out.row(r), 0, static_cast<std::size_t>(D) * sizeof(float));
     const float share = column.share(first + r);
     for (std::uint32_t i = column.first(first + r); i < column.last(first + r); ++i) {
       const std::uint32_t slot = column.slots[i];
       if (slot == EmbeddingTable::kNeutral) continue;
-      const float* __restrict w = weights + std::size_t{slot} * static_cast<std::size_t>(D);
-      for (int d = 0; d < D; ++d) row[d] += share * w[d];
+      add_to<Known>(out.row(r), share, weights + std::size_t{slot} * static_cast<std::size_t>(D),
+                    D);
     }
   }
 }
@@ -78,14 +98,12 @@ template <int Known>
 void add_row(const ColumnGradient& part, int row, int dimension, float* gradients) {
   const int D = width<Known>(dimension);
   const PooledColumn& column = *part.column;
-  const float* __restrict dx = part.dx.row(row);
   const float share = column.share(row);
   for (std::uint32_t i = column.first(row); i < column.last(row); ++i) {
     const std::uint32_t slot = column.slots[i];
     if (slot == EmbeddingTable::kNeutral) continue;
-    float* __restrict gradient =
-        gradients + static_cast<std::size_t>(slot) * static_cast<std::size_t>(D);
-    for (int d = 0; d < D; ++d) gradient[d] += share * dx[d];
+    add_to<Known>(gradients + std::size_t{slot} * static_cast<std::size_t>(D), share,
+                  part.dx.row(row), D);
   }
 }
 
@@ -100,10 +118,8 @@ void add_column(const ColumnGradient& part, int dimension, float* gradients) {
       for (int d = 0; d < D; d += 16) __builtin_prefetch(ahead + d);
     }
     if (slots[row] == EmbeddingTable::kNeutral) continue;
-    const float* __restrict dx = part.dx.row(row);
-    float* __restrict gradient =
-        gradients + static_cast<std::size_t>(slots[row]) * static_cast<std::size_t>(D);
-    for (int d = 0; d < D; ++d) gradient[d] += dx[d];
+    add_to<Known>(gradients + std::size_t{slots[row]} * static_cast<std::size_t>(D), 1,
+                  part.dx.row(row), D);
   }
 }
 

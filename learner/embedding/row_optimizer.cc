@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "learner/base/check.h"
+#include "learner/device/vector.h"
 #include "learner/math/optimizer_step.h"
 
 namespace millrace {
@@ -12,21 +13,26 @@ namespace {
 
 constexpr float kAdagradEpsilon = 1e-10F;
 // How many rows ahead of the one that moves are on their way from memory.
-constexpr std::size_t kAhead = 12;
+constexpr std::size_t kAhead = 20;
 
 /// The largest absolute value of many rows; NaN where one is not finite.
 class Largest {
  public:
   void add(const float* values, int count) {
     int d = 0;
-    for (; d + kLanes <= count; d += kLanes) {
-      for (int lane = 0; lane < kLanes; ++lane) add(values[d + lane], lane);
+    for (; d + kWidth <= count; d += kWidth) {
+      Vec<float, kWidth> some;
+      load(values + d, some);
+      add(some);
     }
-    for (int lane = 0; d < count; ++d, ++lane) add(values[d], lane);
+    if (d == count) return;
+    Vec<float, kWidth> rest{};
+    for (int lane = 0; d < count; ++d, ++lane) rest[lane] = values[d];
+    add(rest);
   }
   float value() const {
     float largest = 0, mark = 0;
-    for (int lane = 0; lane < kLanes; ++lane) {
+    for (int lane = 0; lane < kWidth; ++lane) {
       largest = largest < most_[lane] ? most_[lane] : largest;
       mark += marks_[lane];
     }
@@ -34,13 +40,13 @@ class Largest {
   }
 
  private:
-  static constexpr int kLanes = 8;
-  void add(float value, int lane) {
-    const float size = value < 0 ? -value : value;
-    most_[lane] = most_[lane] < size ? size : most_[lane];
-    marks_[lane] += 0 * size;  // 0·x is 0 for finite x alone
+  static constexpr int kWidth = kLanes<float>;
+  void add(const Vec<float, kWidth>& some) {
+    const Vec<float, kWidth> size = some < 0 ? -some : some;
+    most_ = most_ < size ? size : most_;
+    marks_ += 0 * some;  // 0·x is 0 for finite x alone
   }
-  float most_[kLanes] = {}, marks_[kLanes] = {};
+  Vec<float, kWidth> most_{}, marks_{};
 };
 
 }  // namespace

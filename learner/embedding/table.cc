@@ -12,8 +12,9 @@ namespace {
 
 constexpr double kInitialDeviation = 0.05;
 // How many keys are on their way through the index and memory at once.
-constexpr std::size_t kAhead = 64;
-constexpr std::size_t kAheadToKeep = 16;
+constexpr std::size_t kAhead = 16;
+// The same for the rows that a batch leaves behind, of which less is to do.
+constexpr std::size_t kAheadToKeep = 48;
 // A full table that evicts drops one row in this many.
 constexpr std::uint64_t kEvictedShare = 16;
 // Ages are told from seconds modulo 2³²; what may live longer than 34 years lives for ever.
@@ -76,6 +77,10 @@ void EmbeddingTable::make_room(EventTime now) {
 }
 
 void EmbeddingTable::begin(EventTime now) {
+  if (second_of(now) - now_ > static_cast<std::uint32_t>(kLongestAge)) {
+    rows_.doubt_ages();  // time went back
+    candidates_.doubt_ages();
+  }
   now_ = second_of(now);
   if (bloom_) {
     const bool fades = expire_after_.count() / 1000 <= kLongestAge;
@@ -90,22 +95,37 @@ void EmbeddingTable::begin(EventTime now) {
   counters_before_ = counters_;
 }
 
+inline std::uint32_t EmbeddingTable::slot_of_row(KeyedRows::Row row) {
+  // While a batch is in progress, a used row holds its slot where its second stands.
+  const std::uint32_t slot = rows_.seen(row);
+  if (slot < used_.size() && used_[slot].row == row) return slot;
+  return use(row, slot);
+}
+
 void EmbeddingTable::look_up(std::span<const std::uint64_t> keys, std::span<std::uint32_t> slots) {
   MILLRACE_CHECK(keys.size() == slots.size());
-  std::array<std::uint64_t, kAhead> hashes;
-  std::array<KeyedRows::Row, kAhead> guesses;
-  for (std::size_t first = 0; first < keys.size(); first += kAhead) {
-    const std::size_t count = std::min(kAhead, keys.size() - first);
-    for (std::size_t i = 0; i < count; ++i) {
-      hashes[i] = KeyIndex::hash(keys[first + i]);
-      rows_.index().prefetch(hashes[i]);
+  // Each key comes by three times: its place in the index is sent for, then the row that most
+  // likely is its own, and then both are there.
+  constexpr std::size_t kRing = 2 * kAhead;
+  std::array<std::uint64_t, kRing> hashes;
+  std::array<KeyedRows::Row, kRing> guesses;
+  const std::size_t count = keys.size();
+  for (std::size_t at = 0; at < count + 2 * kAhead; ++at) {
+    if (at >= 2 * kAhead) {
+      const std::size_t i = at - 2 * kAhead;
+      const KeyedRows::Row guess = guesses[i % kRing];
+      slots[i] = guess != KeyedRows::kNone && rows_.key(guess) == keys[i]
+                     ? slot_of_row(guess)
+                     : slot_of(keys[i], hashes[i % kRing]);
     }
-    for (std::size_t i = 0; i < count; ++i) {
+    if (at < count) {
+      hashes[at % kRing] = KeyIndex::hash(keys[at]);
+      rows_.index().prefetch(hashes[at % kRing]);
+    }
+    if (at >= kAhead && at < count + kAhead) {
+      const std::size_t i = (at - kAhead) % kRing;
       guesses[i] = rows_.index().first_match(hashes[i]);
       if (guesses[i] != KeyedRows::kNone) rows_.prefetch(guesses[i], shape_.dimension);
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      slots[first + i] = slot_of(keys[first + i], hashes[i], guesses[i]);
     }
   }
   looked_up_ = used_.size();
@@ -119,12 +139,10 @@ void EmbeddingTable::read(std::span<const std::uint64_t> keys, std::span<std::ui
   }
 }
 
-std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash, KeyedRows::Row guess) {
+[[gnu::noinline]] std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash) {
   if (key == kMissingKey) return kNeutral;
-  KeyedRows::Row row = guess;
-  if (row == KeyedRows::kNone || rows_.key(row) != key) {
-    row = rows_.index().find(hash, [&](KeyedRows::Row r) { return rows_.key(r) == key; });
-  }
+  KeyedRows::Row row =
+      rows_.index().find(hash, [&](KeyedRows::Row r) { return rows_.key(r) == key; });
   if (row == KeyedRows::kNone) {
     if (!admit(key)) return kNeutral;
     row = rows_.insert(key);
@@ -134,13 +152,6 @@ std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash, Key
     return use(row, now_);
   }
   return slot_of_row(row);
-}
-
-std::uint32_t EmbeddingTable::slot_of_row(KeyedRows::Row row) {
-  // While a batch is in progress, a used row holds its slot where its second stands.
-  const std::uint32_t slot = rows_.seen(row);
-  if (slot < used_.size() && used_[slot].row == row) return slot;
-  return use(row, slot);
 }
 
 std::uint32_t EmbeddingTable::use(KeyedRows::Row row, std::uint32_t seen_before) {

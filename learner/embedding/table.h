@@ -121,7 +121,7 @@ class EmbeddingTable {
     bool is_new;
   };
 
-  std::uint32_t slot_of(std::uint64_t key, std::uint64_t hash, KeyedRows::Row guess);
+  std::uint32_t slot_of(std::uint64_t key, std::uint64_t hash);
   std::uint32_t slot_of_row(KeyedRows::Row row);
   std::uint32_t use(KeyedRows::Row row, std::uint32_t seen_before);
   bool admit(std::uint64_t key);

@@ -20,7 +20,12 @@ struct Loss {
 /// Binary cross-entropy of a logit: ℓ = sp(z) − y z, dℓ/dz = σ(z) − y. Finite for every finite z.
 template <class T>
 MILLRACE_HD Loss<T> bce(T z, T y) {
-  return {softplus(z) - y * z, sigmoid(z) - y};
+  using std::exp;
+  using std::fabs;
+  using std::log1p;
+  // softplus(z) and sigmoid(z) to the bit, by one exponential.
+  const T e = exp(-fabs(z));
+  return {(z > 0 ? z : T(0)) + log1p(e) - y * z, (z >= 0 ? 1 : e) / (1 + e) - y};
 }
 
 /// Squared error: ℓ = (z − y)², dℓ/dz = 2 (z − y). Uncertainty weighting's ½ belongs to this ℓ.

@@ -142,7 +142,7 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
       } else {
         auto loss = own_loss(tasks[own], logit, y);
         losses_[cell] = loss.value;
-        if (tasks[own].kind == TaskKind::kBinary) {
+        if (tasks[own].kind == TaskKind::kBinary && !is_final(row, k)) {
           factor *= feedback_weight(row, k, math::sigmoid(logit), heads);
         }
         if (classes.any()) loss = math::bce(logit + classes.shift, y);
