@@ -16,6 +16,14 @@ std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, in
   return own;
 }
 
+std::vector<ParameterSlot> shared_slots(const std::vector<ParameterSlot>& slots) {
+  std::vector<ParameterSlot> shared;
+  for (const ParameterSlot& slot : slots) {
+    if (slot.trained && slot.task < 0) shared.push_back(slot);
+  }
+  return shared;
+}
+
 std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots) {
   std::vector<ParameterSlot> fixed;
   for (const ParameterSlot& slot : slots) {

@@ -50,6 +50,9 @@ void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(i
 /// The slots that only task `task`'s loss reaches: its tower, and what of the backbone is its own.
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task);
 
+/// The slots that are trained and that several tasks' losses reach.
+std::vector<ParameterSlot> shared_slots(const std::vector<ParameterSlot>& slots);
+
 /// The slots that no gradient moves.
 std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots);
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "learner/base/check.h"
-#include "learner/math/optimizer_step.h"
 
 namespace millrace {
 namespace {
@@ -125,6 +124,7 @@ struct DenseUpdater<T>::Plan {
   T kept = 1;   ///< Of the weights that decay.
   math::AdamStep<T> adam{};
   math::SgdStep<T> sgd{};
+  std::span<const TaskGradient<T>> by_task;
 };
 
 template <class T>
@@ -135,7 +135,7 @@ int DenseUpdater<T>::states(DenseOptimizer optimizer) {
 
 template <class T>
 DenseUpdater<T>::DenseUpdater(const DenseOptimizerOptions& options, long count,
-                              std::vector<ParameterSlot> slots)
+                              std::vector<ParameterSlot> slots, int tasks)
     : options_(options),
       count_(count),
       slots_(std::move(slots)),
@@ -145,6 +145,10 @@ DenseUpdater<T>::DenseUpdater(const DenseOptimizerOptions& options, long count,
   for (int s = 0; s < states(options_.optimizer); ++s) {
     states_.push_back(allocate_host<T>(count));
   }
+  if (!options_.task_states) return;
+  MILLRACE_CHECK(options_.optimizer != DenseOptimizer::kSgd);
+  task_states_ = TaskStates<T>(slots_, tasks, states(options_.optimizer));
+  task_steps_.reserve(static_cast<std::size_t>(tasks));
 }
 
 template <class T>
@@ -181,8 +185,10 @@ double DenseUpdater<T>::norm(const T* gradient, Threads& threads) {
 }
 
 template <class T>
-auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) -> Plan {
+auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads,
+                           std::span<const TaskGradient<T>> by_task) -> Plan {
   Plan plan;
+  plan.by_task = by_task;
   const double rate = options_.rate * scheduled_share(options_.schedule, share_sum_);
   double scale = 1;
   if (options_.clip_norm > 0) {
@@ -190,6 +196,11 @@ auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) ->
     if (size > options_.clip_norm) scale = options_.clip_norm / size;
   }
   plan.scale = static_cast<T>(scale);
+  task_steps_.clear();
+  for (const TaskGradient<T>& of : by_task) {
+    const double steps = task_states_.advance(of.task, share);
+    task_steps_.push_back(math::adam_coefficients<T>(rate, share, steps));
+  }
   switch (options_.optimizer) {
     case DenseOptimizer::kSgd:
       plan.sgd = math::sgd_coefficients<T>(rate, share, options_.momentum);
@@ -208,21 +219,9 @@ auto DenseUpdater<T>::plan(const T* gradient, double share, Threads& threads) ->
   return plan;
 }
 
-// The weights [first, first + count).
 template <class T>
-void DenseUpdater<T>::update(const Plan& plan, const T* gradient, T* weights, long first,
-                             long count) {
-  const T* __restrict g = gradient + first;
-  T* __restrict w = weights + first;
-  T* __restrict a = states_[0].get() + first;
-  if (plan.kept != 1) {
-    auto range = std::partition_point(decayed_.begin(), decayed_.end(),
-                                      [&](const auto& r) { return r.second <= first; });
-    for (; range != decayed_.end() && range->first < first + count; ++range) {
-      const long end = std::min(range->second - first, count);
-      for (long i = std::max(range->first - first, 0L); i < end; ++i) w[i] *= plan.kept;
-    }
-  }
+void DenseUpdater<T>::move(const Plan& plan, const math::AdamStep<T>& adam, const T* __restrict g,
+                           T* __restrict a, T* __restrict b, T* __restrict w, long count) const {
   switch (options_.optimizer) {
     case DenseOptimizer::kSgd:
       for (long i = 0; i < count; ++i) math::sgd(plan.sgd, plan.scale * g[i], a[i], w[i]);
@@ -234,18 +233,57 @@ void DenseUpdater<T>::update(const Plan& plan, const T* gradient, T* weights, lo
       return;
     case DenseOptimizer::kAdam:
     case DenseOptimizer::kAdamw:
-      T* __restrict b = states_[1].get() + first;
-      for (long i = 0; i < count; ++i) math::adam(plan.adam, plan.scale * g[i], a[i], b[i], w[i]);
+      for (long i = 0; i < count; ++i) math::adam(adam, plan.scale * g[i], a[i], b[i], w[i]);
       return;
   }
 }
 
+// The weights [first, first + count).
+template <class T>
+void DenseUpdater<T>::update(const Plan& plan, const T* gradient, T* weights, long first,
+                             long count) {
+  T* const w = weights + first;
+  const long last = first + count;
+  if (plan.kept != 1) {
+    auto range = std::partition_point(decayed_.begin(), decayed_.end(),
+                                      [&](const auto& r) { return r.second <= first; });
+    for (; range != decayed_.end() && range->first < first + count; ++range) {
+      const long end = std::min(range->second - first, count);
+      for (long i = std::max(range->first - first, 0L); i < end; ++i) w[i] *= plan.kept;
+    }
+  }
+  const bool two = states_.size() > 1;
+  // What is summed, up to `end`.
+  long from = first;
+  const auto move_to = [&](long end) {
+    move(plan, plan.adam, gradient + from, states_[0].get() + from,
+         two ? states_[1].get() + from : nullptr, weights + from, end - from);
+    from = end;
+  };
+  const auto runs = task_states_.runs();
+  auto run =
+      std::partition_point(runs.begin(), runs.end(), [&](const auto& r) { return r.end <= first; });
+  for (; run != runs.end() && run->begin < last; ++run) {
+    move_to(std::max(run->begin, first));
+    const long end = std::min(run->end, last), at = run->at + from - run->begin;
+    for (std::size_t i = 0; i < plan.by_task.size(); ++i) {
+      const TaskGradient<T>& of = plan.by_task[i];
+      move(plan, task_steps_[i], of.values + from, task_states_.state(of.task, 0, at),
+           two ? task_states_.state(of.task, 1, at) : nullptr, weights + from, end - from);
+    }
+    from = end;
+  }
+  move_to(last);
+}
+
 template <class T>
 auto DenseUpdater<T>::step(T* weights, const T* gradient, double share, Threads& threads,
-                           std::span<const ParameterSlot> kept) -> Change {
+                           std::span<const ParameterSlot> kept,
+                           std::span<const TaskGradient<T>> by_task) -> Change {
   MILLRACE_CHECK(0 < share && share <= 1);
   share_sum_ += share;
-  const Plan step = plan(gradient, share, threads);
+  if (!options_.task_states) by_task = {};
+  const Plan step = plan(gradient, share, threads, by_task);
   const bool clips = options_.clip == UpdateClipping::kClippy;
   if (clips) before_.assign(weights, weights + count_);  // measured once it is clipped
   const auto for_moved = [&](const auto& use) {
@@ -319,6 +357,7 @@ void DenseUpdater<T>::save(ByteWriter& writer) const {
   for (const Buffer<T>& state : states_) {
     writer.put_all(std::span<const T>(state.get(), static_cast<std::size_t>(count_)));
   }
+  task_states_.save(writer);
 }
 
 template <class T>
@@ -331,6 +370,7 @@ void DenseUpdater<T>::restore(ByteReader& reader) {
     }
     std::copy(saved.begin(), saved.end(), state.get());
   }
+  task_states_.restore(reader);
 }
 
 template class DenseUpdater<float>;

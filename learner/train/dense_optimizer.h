@@ -7,8 +7,10 @@
 #include "learner/base/state.h"
 #include "learner/device/memory.h"
 #include "learner/device/threads.h"
+#include "learner/math/optimizer_step.h"
 #include "learner/model/parameter_block.h"
 #include "learner/train/options.h"
+#include "learner/train/task_states.h"
 
 namespace millrace {
 
@@ -27,19 +29,24 @@ namespace millrace {
 /// a partial batch's second moment sees, so noise is clipped as often however the stream is cut.
 /// The norm is summed by parts that the block's length decides, in their order.
 ///
+/// With `task_states` the rules of adagrad, adam and adamw go, of weights that several tasks reach,
+/// by each task's gradient and state in turn (task_states.h); `clip_norm` scales all of them as it
+/// would their sum. One task's are the plain rule bit for bit.
+///
 /// A step is two passes over the block, both cut by its length alone:
 ///   if (optimizer.sum(chunks, threads)) optimizer.step(weights, chunks[0], share, threads);
 /// so that a batch with a gradient that is not finite changes nothing, moments included.
 ///
-/// Memory: the values of `states` a weight, at construction. Threads: one at a time; the passes use
-/// `threads`.
+/// Memory: the values of `states` a weight, at construction, and of `task_states`. Threads: one at
+/// a time; the passes use `threads`.
 template <class T>
 class DenseUpdater {
  public:
   /// For a block of `count` weights. Requires: options were validated. `slots` are the blocks that
-  /// `clip` scales, each as one, and whose weights adamw decays; none needed otherwise.
+  /// `clip` scales, each as one, whose weights adamw decays, and of which `task_states` has those
+  /// of several of `tasks` tasks; none needed otherwise.
   DenseUpdater(const DenseOptimizerOptions& options, long count,
-               std::vector<ParameterSlot> slots = {});
+               std::vector<ParameterSlot> slots = {}, int tasks = 0);
 
   /// Adds all chunks' gradients into the first, in their order: ((c₀ + c₁) + c₂) + …; returns
   /// whether every sum, and its square, is finite. This is where the gradients are read anyway, so
@@ -57,8 +64,12 @@ class DenseUpdater {
   ///
   /// With `clip` every slot's update Δ is scaled by σ = min(1, min_i (r |w_i| + a) / |Δ_i|), r =
   /// clip_relative, a = clip_absolute (Clippy: Tang et al. 2023, algorithm 2); the moments are not.
+  ///
+  /// With `task_states`, `by_task` are the gradients that sum up to `gradient`, of the tasks that
+  /// are present, each at most once; otherwise it is not read.
   Change step(T* weights, const T* gradient, double share, Threads& threads,
-              std::span<const ParameterSlot> kept = {});
+              std::span<const ParameterSlot> kept = {},
+              std::span<const TaskGradient<T>> by_task = {});
 
   /// Σ share over all steps so far.
   double steps() const { return share_sum_; }
@@ -67,7 +78,8 @@ class DenseUpdater {
   /// two moments.
   static int states(DenseOptimizer optimizer);
 
-  /// Everything but the configuration: Σ share, then each of the states of every weight.
+  /// Everything but the configuration: Σ share, each of the states of every weight, and then what
+  /// TaskStates saves.
   void save(ByteWriter& writer) const;
   /// Error: throws StateError where the bytes are cut off or of another number of weights.
   void restore(ByteReader& reader);
@@ -78,8 +90,12 @@ class DenseUpdater {
   struct Sums {
     double weights = 0, change = 0, largest = 0, mark = 0;
   };
-  Plan plan(const T* gradient, double share, Threads& threads);
+  Plan plan(const T* gradient, double share, Threads& threads,
+            std::span<const TaskGradient<T>> by_task);
   void update(const Plan& plan, const T* gradient, T* weights, long first, long count);
+  /// The rule itself, of `count` weights, their gradient and the first of their states.
+  void move(const Plan& plan, const math::AdamStep<T>& adam, const T* gradient, T* a, T* b,
+            T* weights, long count) const;
   double norm(const T* gradient, Threads& threads);
   void clip(T* weights, const T* before);
 
@@ -90,7 +106,9 @@ class DenseUpdater {
   double share_sum_ = 0;
   std::vector<std::pair<long, long>> decayed_;  ///< [begin, end) of weights that decay, ascending.
   std::vector<Buffer<T>> states_;
-  std::vector<T> before_;  ///< With clip: the weights before the step.
+  TaskStates<T> task_states_;
+  std::vector<math::AdamStep<T>> task_steps_;  ///< By gradient of the step in progress.
+  std::vector<T> before_;                      ///< With clip: the weights before the step.
 };
 
 }  // namespace millrace

@@ -51,6 +51,14 @@ bool has_same_rows(const EmbeddingOptimizerOptions& a, const EmbeddingOptimizerO
          from.starts_at_zero() == to.starts_at_zero();
 }
 
+// As a trainer of this shape has them.
+TaskStates<float> task_states(const Schema& schema, const LearnerOptions& options) {
+  const DenseOptimizerOptions& dense = options.train.dense;
+  if (!dense.task_states) return {};
+  return {Model<float>(input_schema(schema, options.model), options.model).parameters(),
+          static_cast<int>(schema.tasks().size()), DenseUpdater<float>::states(dense.optimizer)};
+}
+
 /// Moves records of `width` bytes: new[i] is old[sources[i]], or `fresh` where there is none.
 /// Returns the new records; reads `count` old ones.
 std::string rearrange(ByteReader& reader, std::size_t count, std::size_t width,
@@ -135,7 +143,8 @@ bool TrainerMigration::keeps_dense_optimizer() const {
   const auto family = [](DenseOptimizer optimizer) {
     return optimizer == DenseOptimizer::kAdamw ? DenseOptimizer::kAdam : optimizer;
   };
-  return family(old_options_.train.dense.optimizer) == family(new_options_.train.dense.optimizer);
+  const DenseOptimizerOptions &from = old_options_.train.dense, &to = new_options_.train.dense;
+  return family(from.optimizer) == family(to.optimizer) && from.task_states == to.task_states;
 }
 
 bool TrainerMigration::keeps_balance() const {
@@ -292,6 +301,8 @@ std::string TrainerMigration::dense(std::string_view bytes) const {
   for (int s = DenseUpdater<float>::states(old_options_.train.dense.optimizer); s > 0; --s) {
     old_states.push_back(read());
   }
+  TaskStates<float> old_of_tasks = task_states(old_schema_, old_options_);
+  old_of_tasks.restore(reader);
   expect_end(reader, "dense");
   const auto count = static_cast<std::size_t>(model_.new_count);
   std::vector<float> weights(count);
@@ -312,6 +323,18 @@ std::string TrainerMigration::dense(std::string_view bytes) const {
     if (keeps_dense_optimizer()) copy(old_states[s], moved);
     writer.put_all(moved);
   }
+  TaskStates<float> of_tasks = task_states(new_schema_, new_options_);
+  for (int k = 0; k < of_tasks.tasks() && keeps_dense_optimizer(); ++k) {
+    const int source = tasks_[static_cast<std::size_t>(k)];
+    if (source < 0) continue;
+    of_tasks.advance(k, old_of_tasks.steps(source));
+    for (int s = 0; s < states; ++s) {
+      std::vector<float> moved(count);
+      copy(old_of_tasks.spread(source, s, model_.old_count), moved);
+      of_tasks.collect(k, s, moved);
+    }
+  }
+  of_tasks.save(writer);
   return writer.take();
 }
 

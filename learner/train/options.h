@@ -43,6 +43,7 @@ struct Choices<DenseOptimizer> {
 struct DenseOptimizerOptions {
   DenseOptimizer optimizer = DenseOptimizer::kAdam;
   double rate = 0.003;
+  bool task_states = false;
   double momentum = 0;
   double weight_decay = 0.01;
   UpdateClipping clip = UpdateClipping::kOff;
@@ -55,6 +56,10 @@ struct DenseOptimizerOptions {
     return std::tuple{
         field("optimizer", &D::optimizer, "Optimiser of the dense weights."),
         field("rate", &D::rate, "Learning rate of the dense weights.", 0.0, 10.0),
+        field("task_states", &D::task_states,
+              "Whether, of weights that several tasks share, adam, adamw and adagrad keep a state "
+              "for each task and divide each task's gradient by its own size (AdaTask), so that "
+              "none drowns the others. Costs a backward pass, and an optimiser's memory, a task."),
         field("momentum", &D::momentum, "Of sgd.", 0.0, 0.9999),
         field("weight_decay", &D::weight_decay,
               "Of adamw: the share of its rate by which every weight, but no bias, shrinks in a "

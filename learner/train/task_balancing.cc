@@ -10,22 +10,24 @@ namespace millrace {
 TaskBalancing::TaskBalancing(const Schema& schema, const BalanceOptions& balance,
                              const RelationOptions& relations, const Model<float>& model,
                              const TaskLosses& losses, const InputGroups& groups, int rows,
-                             std::uint64_t seed)
-    : surgery_(balance.surgery != Surgery::kNone),
+                             bool apart, std::uint64_t seed)
+    : apart_(apart || balance.surgery != Surgery::kNone),
       has_relations_(relations.every > 0 && model.tasks() > 1),
       by_performance_(balance.method == BalanceMethod::kDtp ||
                       balance.method == BalanceMethod::kPerformance),
       weights_(balance, schema.tasks(), seed),
       relations_(schema, relations, model.tower_width(), seed),
       gradients_(model, losses, balance, groups, rows,
-                 has_relations_ || balance.method == BalanceMethod::kGradnorm, seed),
+                 {.apart = apart,
+                  .measures = has_relations_ || balance.method == BalanceMethod::kGradnorm},
+                 seed),
       performance_(schema.tasks()),
       counts_(schema.tasks().size()) {}
 
 void TaskBalancing::begin(const std::vector<double>& scale, int rows) {
   using Want = TaskGradients::Want;
   const bool measures = gradients_.measures() && (weights_.needs_norms() || measures_relations());
-  gradients_.begin(surgery_ ? Want::kAll : measures ? Want::kLastShared : Want::kSum, scale, rows);
+  gradients_.begin(apart_ ? Want::kAll : measures ? Want::kLastShared : Want::kSum, scale, rows);
   representation_rows_ = 0;
 }
 

@@ -22,9 +22,11 @@ namespace millrace {
 class TaskBalancing {
  public:
   /// Borrows `schema`, `model` and `losses`; `groups` as in TaskGradients. `rows`: of a full batch.
+  /// `apart`: the optimiser wants every task's gradient, too (TaskGradients::by_task).
   TaskBalancing(const Schema& schema, const BalanceOptions& balance,
                 const RelationOptions& relations, const Model<float>& model,
-                const TaskLosses& losses, const InputGroups& groups, int rows, std::uint64_t seed);
+                const TaskLosses& losses, const InputGroups& groups, int rows, bool apart,
+                std::uint64_t seed);
 
   std::span<const double> weights() const { return weights_.weights(); }
 
@@ -53,7 +55,7 @@ class TaskBalancing {
  private:
   bool measures_relations() const { return relations_.measures(weights_.steps()); }
 
-  const bool surgery_, has_relations_, by_performance_;
+  const bool apart_, has_relations_, by_performance_;
   TaskWeights weights_;
   Relations relations_;
   TaskGradients gradients_;

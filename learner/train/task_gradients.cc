@@ -34,7 +34,7 @@ void add_scaled(float a, const float* x, long count, float* y) {
 
 TaskGradients::TaskGradients(const Model<float>& model, const TaskLosses& losses,
                              const BalanceOptions& options, const InputGroups& groups, int rows,
-                             bool measures, std::uint64_t seed)
+                             Uses uses, std::uint64_t seed)
     : model_(model),
       losses_(losses),
       options_(options),
@@ -45,17 +45,19 @@ TaskGradients::TaskGradients(const Model<float>& model, const TaskLosses& losses
   for (const InputGroups::Part& part : groups.parts) {
     if (part.own) own_columns_.push_back({part.from, long{part.width} * (groups.count - 1)});
   }
-  const bool surgery = options.surgery != Surgery::kNone;
+  const bool measures = uses.measures;
+  const bool all = options.surgery != Surgery::kNone || uses.apart;
   const long T = tasks_, chunks = Chunks(rows).count,
              tile = std::min(Chunks::tile(model_.parameter_count()), rows);
-  if ((surgery || measures) && losses.slope_matrices() > 1) {
+  if ((all || measures) && losses.slope_matrices() > 1) {
     slopes_ = allocate_host<float>(chunks * tile * losses.slope_matrices() * T);
   }
   if (measures) {
     last_shared_ = allocate_host<float>(chunks * T * model.last_shared_count());
     sums_.resize(static_cast<std::size_t>(T * model.last_shared_count()));
   }
-  if (!surgery) return;
+  if (!all) return;
+  by_task_.reserve(static_cast<std::size_t>(T));
   all_ = allocate_host<float>(chunks * T * model.parameter_count());
   dx_ = allocate_host<float>(T * rows * model.inputs());
   row_gradients_.resize(static_cast<std::size_t>(T));
@@ -77,6 +79,12 @@ TaskGradients::TaskGradients(const Model<float>& model, const TaskLosses& losses
   }
 }
 
+double TaskGradients::bytes(const Model<float>& model, int rows) {
+  return sizeof(float) * static_cast<double>(model.tasks()) *
+         (static_cast<double>(Chunks(rows).count) * static_cast<double>(model.parameter_count()) +
+          static_cast<double>(rows) * model.inputs());
+}
+
 float* TaskGradients::all(int chunk, int loss) const {
   return all_.get() + (long{chunk} * tasks_ + loss) * model_.parameter_count();
 }
@@ -94,6 +102,7 @@ void TaskGradients::begin(Want want, const std::vector<double>& scale, int rows)
   scale_ = &scale;
   rows_ = rows;
   active_.clear();
+  by_task_.clear();
   for (int k = 0; k < tasks_; ++k) {
     const auto at = static_cast<std::size_t>(k);
     if (scale[at] > 0 && losses_.counts()[at] > 0) active_.push_back(k);
@@ -194,6 +203,21 @@ Gram TaskGradients::gram(const InputLayer& inputs, int D) {
   return gram;
 }
 
+// What of each loss's gradient of shared weights is in the combined one; nothing where a product is
+// not finite.
+std::optional<std::vector<double>> TaskGradients::shares_of(const InputLayer& inputs, int D,
+                                                            std::uint64_t step) {
+  if (options_.surgery == Surgery::kNone) {
+    return std::vector<double>(static_cast<std::size_t>(tasks_), 1.0);
+  }
+  const Gram products = gram(inputs, D);
+  for (const int k : active_) {
+    if (!std::isfinite(products(k, k))) return std::nullopt;
+  }
+  return options_.surgery == Surgery::kPcgrad ? pcgrad(products, seed_, step)
+                                              : cagrad(products, options_.cagrad_radius);
+}
+
 bool TaskGradients::combine(int chunks, DenseUpdater<float>& updater, Threads& threads,
                             const InputLayer& inputs, std::uint64_t step, float* gradient,
                             View<float> dx) {
@@ -204,20 +228,16 @@ bool TaskGradients::combine(int chunks, DenseUpdater<float>& updater, Threads& t
     finite = updater.sum(blocks, threads) && finite;
   }
   if (!finite) return false;
-  const Gram products = gram(inputs, dx.cols);
-  for (const int k : active_) {
-    if (!std::isfinite(products(k, k))) return false;
-  }
-  const std::vector<double> c = options_.surgery == Surgery::kPcgrad
-                                    ? pcgrad(products, seed_, step)
-                                    : cagrad(products, options_.cagrad_radius);
+  const auto shares = shares_of(inputs, dx.cols, step);
+  if (!shares) return false;
   std::fill_n(gradient, model_.parameter_count(), 0.0F);
   const bool has_rows = !inputs.tables().empty();  // nobody else wants slopes in x
   const long inputs_count = has_rows ? long{dx.rows} * dx.cols : 0;
   std::fill_n(dx.data, inputs_count, 0.0F);
   for (const int k : active_) {
-    const auto share = static_cast<float>(c[static_cast<std::size_t>(k)]);
+    const auto share = static_cast<float>((*shares)[static_cast<std::size_t>(k)]);
     const float* own = all(0, k);
+    by_task_.push_back({k, own});
     for (const Run& run : shared_) {
       add_scaled(share, own + run.offset, run.count, gradient + run.offset);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,25 +18,34 @@
 namespace millrace {
 
 /// The gradients of a step's losses one by one, for those who ask: GradNorm and the relations of
-/// those of the last layer that all tasks share, gradient surgery of all.
+/// those of the last layer that all tasks share, gradient surgery and an optimiser with a state for
+/// each task of all.
 ///
 /// A batch: `begin`, for each tile of its rows `slopes` (filled by TaskLosses::run) and `backward`
-/// in place of Model::backward, `combine` with surgery; if the batch is learned `accumulate`, and
-/// once Σφ ≥ 1 `take_gram`. The losses are weighed as they are trained, ω_k L_k, so that surgery
-/// acts on what would be summed without it.
+/// in place of Model::backward, `combine` where all are wanted; if the batch is learned
+/// `accumulate`, and once Σφ ≥ 1 `take_gram`. The losses are weighed as they are trained, ω_k L_k,
+/// so that surgery acts on what would be summed without it.
 ///
-/// Memory, beside a trainer's own: with surgery, for each loss as many values as there are weights
-/// for each chunk, and as the largest batch has inputs; otherwise for each loss the last shared
-/// layer's for each chunk; and once for what is summed of partial batches.
-/// Threads: one at a time, but `slopes` and `backward` of different chunks beside each other.
+/// Memory, beside a trainer's own: where all are wanted (`bytes`), for each loss as many values as
+/// there are weights for each chunk, and as the largest batch has inputs; otherwise for each loss
+/// the last shared layer's for each chunk; and once for what is summed of partial batches. Threads:
+/// one at a time, but `slopes` and `backward` of different chunks beside each other.
 class TaskGradients {
  public:
   enum class Want { kSum, kLastShared, kAll };
 
+  /// What is asked for: kAll without surgery, kLastShared.
+  struct Uses {
+    bool apart = false, measures = false;
+  };
+
   /// Borrows all but `groups`: of which embeddings' parts belong to one task (STEM; all but a row's
-  /// last one). `rows`: of the largest batch. `measures`: kLastShared will be asked for, too.
+  /// last one). `rows`: of the largest batch.
   TaskGradients(const Model<float>& model, const TaskLosses& losses, const BalanceOptions& options,
-                const InputGroups& groups, int rows, bool measures, std::uint64_t seed);
+                const InputGroups& groups, int rows, Uses uses, std::uint64_t seed);
+
+  /// Memory of kAll, roughly.
+  static double bytes(const Model<float>& model, int rows);
 
   /// `scale` [T] as in TaskLosses::run, borrowed: a loss of scale 0 takes no part.
   void begin(Want want, const std::vector<double>& scale, int rows);
@@ -56,12 +66,16 @@ class TaskGradients {
 
   /// Whether `combine` must follow: the chunks' own gradients and dx hold nothing.
   bool combines() const { return want_ == Want::kAll; }
-  /// Surgery: the combined gradient of all dense weights goes to `gradient`, that of x to `dx`
-  /// [rows, D], by the inner products of all that several losses reach, the embedding rows of
-  /// `inputs` among them; what one task alone reaches keeps the sum. Returns whether all is finite.
-  /// `step`: draws PCGrad's order. Where `inputs` has no tables, dx stays as it is.
+  /// Surgery (or, without one, the sum): the combined gradient of all dense weights goes to
+  /// `gradient`, that of x to `dx` [rows, D], by the inner products of all that several losses
+  /// reach, the embedding rows of `inputs` among them; what one task alone reaches keeps the sum.
+  /// Returns whether all is finite. `step`: draws PCGrad's order. Where `inputs` has no tables, dx
+  /// stays as it is.
   bool combine(int chunks, DenseUpdater<float>& updater, Threads& threads, const InputLayer& inputs,
                std::uint64_t step, float* gradient, View<float> dx);
+
+  /// After `combine`: the gradients of the losses that take part, one by one. Valid until `begin`.
+  std::span<const TaskGradient<float>> by_task() const { return by_task_; }
 
   /// Takes in a batch that was learned, if the last shared layer's gradients were asked for.
   void accumulate(int chunks, std::span<const TaskLoss> sums);
@@ -88,6 +102,7 @@ class TaskGradients {
   void copy_last_shared(int chunks);
   void keep_shared(int dimension, std::vector<float>& rows) const;
   Gram gram(const InputLayer& inputs, int D);
+  std::optional<std::vector<double>> shares_of(const InputLayer& inputs, int D, std::uint64_t step);
 
   const Model<float>& model_;
   const TaskLosses& losses_;
@@ -102,6 +117,7 @@ class TaskGradients {
   int rows_ = 0;
   const std::vector<double>* scale_ = nullptr;
   std::vector<int> active_;  ///< Losses that take part.
+  std::vector<TaskGradient<float>> by_task_;
 
   Buffer<float> slopes_ = allocate_host<float>(0);       ///< By chunk: [tile, matrices · T]
   Buffer<float> all_ = allocate_host<float>(0);          ///< [chunks, T, parameters]

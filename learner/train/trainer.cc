@@ -114,7 +114,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       inputs(schema, options.embeddings, options.train.embedding,
              static_cast<std::uint64_t>(options.train.seed), &threads),
       weights(allocate_host<float>(model.parameter_count())),
-      updater(options.train.dense, model.parameter_count(), model.parameters()),
+      updater(options.train.dense, model.parameter_count(), model.parameters(), model.tasks()),
       kept(fixed_slots(model.parameters())),
       fixed(kept.size()),
       gates(model, tile),
@@ -131,7 +131,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       losses(schema, options.train.batch),
       balancing(schema, options.balance, options.relations, model, losses,
                 options.model.backbone == BackboneKind::kStem ? stem_groups(schema) : InputGroups{},
-                options.train.batch, static_cast<std::uint64_t>(options.train.seed)),
+                options.train.batch, options.train.dense.task_states,
+                static_cast<std::uint64_t>(options.train.seed)),
       scale(schema.tasks().size()),
       dx(allocate_host<float>(long{options.train.batch} * model.inputs())),
       z(allocate_host<float>(long{options.train.batch} * model.tasks())),
@@ -324,7 +325,8 @@ auto Trainer::Parts::finish(const Batch& batch, const LabelShares& next_shares) 
     kept.insert(kept.end(), own.begin(), own.end());
   }
   model.follow(gradients[0], learned, learns, weights.get());
-  const auto change = updater.step(weights.get(), gradients[0], fraction, threads, kept);
+  const auto change = updater.step(weights.get(), gradients[0], fraction, threads, kept,
+                                   balancing.gradients().by_task());
   heads.keep(threads);
   inputs.set_rate_factor(scheduled_share(options.train.embedding.schedule, updater.steps()));
   const float largest_row = inputs.keep(fraction);

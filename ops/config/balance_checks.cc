@@ -65,10 +65,13 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
   const ModelOptions& model = config.learner.model;
   for (const auto& [key, weight] : {std::pair("model.gate_entropy", model.gate_entropy),
                                     std::pair("model.load_balance", model.load_balance)}) {
-    if (weight == 0 || balance.surgery == Surgery::kNone) continue;
-    reader.complain(
-        key, "cannot work with balance.surgery: " + std::string(choice_name(balance.surgery)) +
-                 ", which needs every gradient to be of one task's loss");
+    const bool states = config.learner.train.dense.task_states;
+    if (weight == 0 || (balance.surgery == Surgery::kNone && !states)) continue;
+    reader.complain(key,
+                    "cannot work with " +
+                        (states ? "train.dense.task_states: true"
+                                : "balance.surgery: " + std::string(choice_name(balance.surgery))) +
+                        ", which needs every gradient to be of one task's loss");
   }
   if (model.backbone == BackboneKind::kSharedSpecific && model.shared_mix == SharedMix::kMeasured &&
       config.learner.relations.every == 0) {

@@ -9,7 +9,9 @@
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
 #include "learner/train/chunks.h"
+#include "learner/train/dense_optimizer.h"
 #include "learner/train/first_scores.h"
+#include "learner/train/task_gradients.h"
 #include "ops/config/feedback_checks.h"
 #include "ops/config/models.h"
 
@@ -230,10 +232,20 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
     const int forms = train.batch < Chunks::kPrepared     ? 0
                       : train.products == Products::kBf16 ? 2
                                                           : 1;
-    const double parameters =
-        static_cast<double>(Model<float>(inputs, plan.options.model).parameter_count());
+    const Model<float> model(inputs, plan.options.model);
+    const auto parameters = static_cast<double>(model.parameter_count());
     add("dense weights" + of, 4.0 * (1 + 2 + Chunks(train.batch).count + forms + 3) * parameters,
         "");
+    if (plan.options.balance.surgery != Surgery::kNone || train.dense.task_states) {
+      add("each task's gradients" + of, TaskGradients::bytes(model, train.batch),
+          train.dense.task_states ? "train.dense.task_states" : "balance.surgery");
+    }
+    if (train.dense.task_states) {
+      add("each task's optimiser" + of,
+          4.0 * DenseUpdater<float>::states(train.dense.optimizer) * model.tasks() *
+              static_cast<double>(count_values(shared_slots(model.parameters()))),
+          "train.dense.task_states");
+    }
     if (all_served && plan.twin_of < 0) {
       served += served_here;
       each += each_served;

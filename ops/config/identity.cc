@@ -150,6 +150,9 @@ std::string identity_of_one(const Config& config) {
   lines.add("model.gate_layers", learner.model.gate_layers);
   lines.add("model.tower_layers", learner.model.tower_layers);
   lines.add("train.dense.optimizer", learner.train.dense.optimizer);
+  if (learner.train.dense.task_states) {
+    lines.add("train.dense.task_states", learner.train.dense.task_states);
+  }
   lines.add("train.embedding.optimizer", learner.train.embedding.optimizer);
   // What else says which values stand beside a row's weights.
   const RowOptimizer rows(learner.train.embedding);

@@ -73,6 +73,17 @@ void check_optimizers(ConfigReader& reader, const Config& config, std::vector<Pr
                   dense.optimizer == DenseOptimizer::kSgd, "`optimizer: sgd` beside it");
     expect_needed(reader, key + "weight_decay", dense.weight_decay != usual.weight_decay, decays,
                   "`optimizer: adamw` beside it");
+    expect_needed(reader, key + "task_states", dense.task_states,
+                  dense.optimizer != DenseOptimizer::kSgd,
+                  "`optimizer: adam`, adamw or adagrad beside it: sgd divides no gradient by its "
+                  "size, so that the tasks' steps add up to the step of their sum");
+    const Surgery surgery = config.learner.balance.surgery;
+    if (dense.task_states && surgery != Surgery::kNone) {
+      reader.complain(key + "task_states",
+                      "cannot work with balance.surgery: " + std::string(choice_name(surgery)) +
+                          ", which makes one gradient of the tasks' gradients; expected one of "
+                          "the two");
+    }
     if (decays && dense.rate * dense.weight_decay >= 1) {
       reader.complain(key + "weight_decay", print_value(dense.weight_decay) + " times the rate (" +
                                                 print_value(dense.rate) +

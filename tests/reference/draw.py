@@ -36,7 +36,7 @@ FACTORS = {
         "random",
     ],
     "surgery": ["none", "pcgrad", "cagrad"],
-    "dense": ["adam", "adamw", "adagrad", "sgd"],
+    "dense": ["adam", "adamw", "adagrad", "sgd", "adam_by_task", "adagrad_by_task"],
     "rows": ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"],
     "inputs": ["both", "dense", "sparse"],
     "experts": ["plain", "normalised", "balanced", "normalised_balanced", "entropy"],
@@ -62,7 +62,10 @@ def is_possible(chosen):
     penalty = chosen.get("experts", "plain") not in ("plain", "normalised")
     if chosen.get("backbone") == "separate" and chosen.get("balancer") == "gradnorm":
         return False  # there is no layer that all tasks share
-    return not ungated and not (penalty and chosen.get("surgery", "none") != "none")
+    by_task = chosen.get("dense", "").endswith("_by_task")
+    if by_task and chosen.get("surgery", "none") != "none":
+        return False  # surgery makes one gradient of the tasks'
+    return not ungated and not (penalty and (by_task or chosen.get("surgery", "none") != "none"))
 
 
 def pairwise(random):
@@ -208,7 +211,11 @@ def model(draw, name, shape, experts="plain"):
 
 
 def optimiser(draw, name, rates):
+    by_task = name.endswith("_by_task")
+    name = name.removesuffix("_by_task")
     options = {"optimizer": name, "rate": RATES[name]}
+    if by_task:
+        options["task_states"] = True
     if name == "adamw":
         options["weight_decay"] = 0.1
     if name == "ftrl":

@@ -91,6 +91,8 @@ def cases():
         chosen += [draw.case(**{factor: value}) for value in draw.FACTORS[factor]]
     combined = {"balancer": "uncertainty", "surgery": "cagrad"}
     chosen += [draw.case(backbone=name, **combined) for name in ("mmoe", "ple", "stem")]
+    for name in ("shared_bottom", "ple", "stem"):
+        chosen.append(draw.case(backbone=name, dense="adam_by_task", balancer="uncertainty"))
     for name in ("one_gate", "ple", "stem"):
         chosen.append(draw.case(backbone=name, experts="normalised_balanced"))
     chosen.append(draw.case(experts="normalised", balancer="gradnorm", surgery="pcgrad"))

@@ -25,25 +25,46 @@ def scheduled_share(options, steps):
     return max(share, floor)
 
 
+class State:
+    """What an optimiser keeps beside the weights, and the steps that it took."""
+
+    def __init__(self, weights):
+        self.first = {name: torch.zeros_like(w) for name, w in weights.items()}
+        self.second = {name: torch.zeros_like(w) for name, w in weights.items()}
+        self.shares = 0.0
+
+
 class Dense:
     """One step by the gradient g of the mean loss; `share` is φ = n / B of the batch."""
 
     def __init__(self, options, weights):
         self.kind, self.options = options["optimizer"], options
-        self.first = {name: torch.zeros_like(w) for name, w in weights.items()}
-        self.second = {name: torch.zeros_like(w) for name, w in weights.items()}
+        self.states = [State(weights)]  # of the sum, then of each task
         self.shares = 0.0
 
-    def step(self, weights, gradients, share):
+    def step(self, weights, gradients, share, by_task=None, shared=()):
+        """`by_task`: each task's gradients, or None where it is absent; of the weights named `shared`
+        each has a state and a step of its own (AdaTask, Yang et al. 2023)."""
         self.shares += share
         self.rate = self.options["rate"] * scheduled_share(self.options, self.shares)
         gradients = self.limited(gradients, share)
+        if by_task:
+            self.states += [State(weights) for _ in by_task[len(self.states) - 1 :]]
+        parts = [gradients, *(by_task or [])]
         with torch.no_grad():
-            for name, w in weights.items():
-                before = w.clone()
-                getattr(self, self.kind)(name, w, gradients[name], share)
-                if self.options.get("clip", "off") == "clippy":
-                    self.clip(w, before)
+            before = {name: w.clone() for name, w in weights.items()}
+            if self.kind == "adamw":
+                self.decay(weights, share)
+            for k, (state, part) in enumerate(zip(self.states, parts)):
+                if part is None:
+                    continue
+                state.shares += share
+                for name, w in weights.items():
+                    if (k > 0) == (name in (shared or ())):
+                        getattr(self, self.kind.replace("adamw", "adam"))(state, name, w, part[name], share)
+            if self.options.get("clip", "off") == "clippy":
+                for name, w in weights.items():
+                    self.clip(w, before[name])
 
     def limited(self, gradients, share):
         """Scaled down so that √φ times the norm of all is no more than `clip_norm`."""
@@ -58,28 +79,28 @@ class Dense:
         scale = min(1.0, float((most / change.abs()).min()))
         w.copy_(before + scale * change)
 
-    def sgd(self, name, w, g, share):
+    def sgd(self, state, name, w, g, share):
         momentum = self.options.get("momentum", 0.0)
         keep = momentum**share
-        self.first[name] = keep * self.first[name] + (1 - keep) / (1 - momentum) * g
-        w -= self.rate * share * self.first[name]
+        state.first[name] = keep * state.first[name] + (1 - keep) / (1 - momentum) * g
+        w -= self.rate * share * state.first[name]
 
-    def adagrad(self, name, w, g, share):
-        self.second[name] += (share * g) ** 2
-        w -= self.rate * share * g / (self.second[name].sqrt() + 1e-10)
+    def adagrad(self, state, name, w, g, share):
+        state.second[name] += (share * g) ** 2
+        w -= self.rate * share * g / (state.second[name].sqrt() + 1e-10)
 
-    def adam(self, name, w, g, share):
+    def adam(self, state, name, w, g, share):
         keep1, keep2 = 0.9**share, 0.999**share
-        self.first[name] = keep1 * self.first[name] + (1 - keep1) * g
-        self.second[name] = keep2 * self.second[name] + (1 - keep2) * share * g**2
-        m = self.first[name] / (1 - 0.9**self.shares)
-        v = self.second[name] / (1 - 0.999**self.shares)
+        state.first[name] = keep1 * state.first[name] + (1 - keep1) * g
+        state.second[name] = keep2 * state.second[name] + (1 - keep2) * share * g**2
+        m = state.first[name] / (1 - 0.9**state.shares)
+        v = state.second[name] / (1 - 0.999**state.shares)
         w -= self.rate * share * m / (v.sqrt() + 1e-8)
 
-    def adamw(self, name, w, g, share):
-        if name.endswith(".weight"):
-            w *= (1 - self.rate * self.options["weight_decay"]) ** share
-        self.adam(name, w, g, share)
+    def decay(self, weights, share):
+        for name, w in weights.items():
+            if name.endswith(".weight"):
+                w *= (1 - self.rate * self.options["weight_decay"]) ** share
 
 
 class Rows:

@@ -76,18 +76,20 @@ class Reference:
         leaves = {**self.network.weights, **{"embedding." + t: w for t, w in self.inputs.rows.items()}}
         if self.measures():
             self.last_shared.add(self.last_gradients(sums, weights))
-        if self.config["balance"].get("surgery", "none") == "none":
+        by_task = None
+        if self.config["train"]["dense"].get("task_states"):
+            by_task = [None if part is None else self.gradients(part, leaves) for part in parts]
+            gradients = {name: sum(g[name] for g in by_task if g is not None) for name in leaves}
+        elif self.config["balance"].get("surgery", "none") == "none":
             value = sum(part for part in parts + self.network.penalties() if part is not None)
             gradients = self.gradients(value, leaves)
         else:
-            if self.shared is None:  # the graph is the same in every step
-                self.shared = self.network.shared_names()
-            gradients = self.operated(parts, leaves, self.shared)
+            gradients = self.operated(parts, leaves, self.shared_names())
         share = n / full
         values = [None if s is None else s.item() for s in sums]
         self.performance.add(z.detach(), labels, row_weights)
         self.balance(values, counts, share)
-        self.dense.step(self.network.weights, gradients, share)
+        self.dense.step(self.network.weights, gradients, share, by_task, by_task and self.shared_names())
         self.network.follow()
         rows = {table: n * gradients["embedding." + table] for table in self.inputs.rows}
         self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples), share)
@@ -97,6 +99,12 @@ class Reference:
             task["name"]: (None if v is None else v / c, w)
             for task, v, c, w in zip(tasks, values, counts, weights)
         }
+
+    def shared_names(self):
+        """Of weights that more than one task's output reaches; the graph is the same in every step."""
+        if self.shared is None:
+            self.shared = self.network.shared_names()
+        return self.shared
 
     def measures_relations(self):
         tasks = len(self.config["tasks"])

@@ -214,6 +214,114 @@ TEST(DenseUpdater, EveryOptimizerGoesOnAfterSaveAndRestoreAndWithAnyThreads) {
   }
 }
 
+// Adam, AdamW and Adagrad with a state of each task for what they share, as plain loops: tasks that
+// are absent have no part in a step, their state stays, and their steps are counted apart.
+TEST(DenseUpdater, StatesOfTasksEqualPlainLoops) {
+  std::vector<ParameterSlot> parts = slots();
+  parts[1].task = 0;         // b.weight
+  parts[4].trained = false;  // c.bias
+  const auto is_shared = [](std::size_t i) { return i < 20'000 ? i % 200 < 60 : i < 35'060; };
+  for (DenseOptimizerOptions o : all_options()) {
+    if (o.optimizer == DenseOptimizer::kSgd) continue;
+    o.task_states = true;
+    DenseUpdater<double> updater(o, kWeights, parts, 3);
+    const Matrix<double> start(1, kWeights, 1);
+    Matrix<double> trained = start;
+    std::vector<double> w = start.values;
+    struct State {
+      double steps = 0;
+      std::vector<double> m = std::vector<double>(kWeights), v = std::vector<double>(kWeights);
+    };
+    State states[4];  // of the sum last
+    Threads pool(2);
+    double sum = 0;
+    for (int s = 0; s < 12; ++s) {
+      const double f = s % 3 == 2 ? 0.25 : 1;  // φ
+      std::vector<Matrix<double>> of;
+      std::vector<TaskGradient<double>> by_task;
+      std::vector<double> g(kWeights);
+      for (int k = 0; k < 3; ++k) {
+        of.emplace_back(1, kWeights, static_cast<std::uint64_t>(10 * s + k + 1));
+      }
+      for (int k = 0; k < 3; ++k) {
+        if ((s + k) % 4 == 0) continue;
+        by_task.push_back({k, of[static_cast<std::size_t>(k)].values.data()});
+        for (std::size_t i = 0; i < g.size(); ++i) g[i] += by_task.back().values[i];
+      }
+      updater.step(trained.values.data(), g.data(), f, pool, {}, by_task);
+
+      sum += f;
+      const double rate = o.rate * scheduled_share(o.schedule, sum);
+      double norm = 0;
+      for (const double value : g) norm += f * value * value;
+      const double scale =
+          o.clip_norm > 0 && std::sqrt(norm) > o.clip_norm ? o.clip_norm / std::sqrt(norm) : 1;
+      const auto move = [&](State& state, std::size_t i, double gradient) {
+        gradient *= scale;
+        double &m = state.m[i], &v = state.v[i];
+        if (o.optimizer == DenseOptimizer::kAdagrad) {
+          v += f * gradient * f * gradient;
+          w[i] -= rate * f * gradient / (std::sqrt(v) + 1e-10);
+          return;
+        }
+        m = std::pow(0.9, f) * m + (1 - std::pow(0.9, f)) * gradient;
+        v = std::pow(0.999, f) * v + (1 - std::pow(0.999, f)) * f * gradient * gradient;
+        w[i] -= rate * f * m / (1 - std::pow(0.9, state.steps)) /
+                (std::sqrt(v / (1 - std::pow(0.999, state.steps))) + 1e-8);
+      };
+      states[3].steps += f;
+      for (const auto& task : by_task) states[task.task].steps += f;
+      for (std::size_t i = 0; i < w.size(); ++i) {
+        const bool weight = decays(i) && i < 35'060;
+        if (o.optimizer == DenseOptimizer::kAdamw && weight) {
+          w[i] *= std::pow(1 - rate * o.weight_decay, f);
+        }
+        if (!is_shared(i)) move(states[3], i, g[i]);
+        for (const auto& task : by_task) {
+          if (is_shared(i)) move(states[task.task], i, task.values[i]);
+        }
+      }
+    }
+    EXPECT_LT(distance(trained.values, w), 1e-12) << choice_name(o.optimizer);
+    EXPECT_GT(distance(trained.values, start.values), 1e-2);
+  }
+}
+
+TEST(DenseUpdater, StatesOfTasksGoOnAfterSaveAndRestoreWithAnyThreads) {
+  for (DenseOptimizerOptions o : all_options()) {
+    if (o.optimizer == DenseOptimizer::kSgd) continue;
+    o.task_states = true;
+    DenseUpdater<float> whole(o, kWeights, slots(), 2), before(o, kWeights, slots(), 2),
+        after(o, kWeights, slots(), 2);
+    const Matrix<float> one(1, kWeights, 5), two(1, kWeights, 6);
+    Matrix<float> sum(1, kWeights, 5);
+    for (std::size_t i = 0; i < sum.values.size(); ++i) sum.values[i] += two.values[i];
+    const auto train_on = [&](DenseUpdater<float>& updater, std::vector<float>& w, int first,
+                              int last, int threads) {
+      Threads pool(threads);
+      for (int s = first; s < last; ++s) {
+        std::vector<TaskGradient<float>> by_task{{1, two.values.data()}};
+        if (s % 3 != 0) by_task.push_back({0, one.values.data()});
+        const float* all = s % 3 != 0 ? sum.values.data() : two.values.data();
+        updater.step(w.data(), all, s % 2 == 0 ? 0.5 : 1, pool, {}, by_task);
+      }
+    };
+    std::vector<float> undisturbed = sum.values, halves = sum.values;
+    train_on(whole, undisturbed, 0, 8, 1);
+    train_on(before, halves, 0, 5, 2);
+    ByteWriter writer;
+    before.save(writer);
+    ByteReader reader(writer.bytes());
+    after.restore(reader);
+    EXPECT_TRUE(reader.at_end());
+    train_on(after, halves, 5, 8, 3);
+    EXPECT_EQ(halves, undisturbed) << choice_name(o.optimizer);
+    DenseUpdater<float> other(o, kWeights, slots(), 3);
+    ByteReader again(writer.bytes());
+    EXPECT_THROW(other.restore(again), StateError);
+  }
+}
+
 TEST(DenseUpdater, WhatIsKeptStaysWithItsState) {
   for (const DenseOptimizerOptions& o : all_options()) {
     DenseUpdater<float> updater(o, kWeights, slots());

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <memory>
 
+#include "learner/model/model.h"
+#include "learner/train/task_states.h"
 #include "tests/learner/train/stream.h"
 #include "tests/support/state_log.h"
 
@@ -111,6 +113,54 @@ TEST(MigrateTrainerTest, TheSameShapeGoesOnAsIfNothingHadHappened) {
   EXPECT_THAT(differences(carried.digested(), log.digested()), ::testing::IsEmpty());
   EXPECT_EQ(migrated->report().rows, undisturbed->report().rows);
   EXPECT_EQ(migrated->publish().dense->parameters, undisturbed->publish().dense->parameters);
+}
+
+// Each task's optimiser state comes along with its task.
+TEST(MigrateTrainerTest, StatesOfTasksGoOnWithTheirTasks) {
+  Shape shape;
+  shape.options.train.dense.task_states = true;
+  const auto undisturbed = shape.trainer();
+  shape.train(*undisturbed, 20, 1);
+  const StateLog log = log_of(*undisturbed);
+  Shape other = other_tasks();
+  other.options.train.dense.task_states = true;
+  StateLog carried = migrate(shape, shape, log), moved = migrate(shape, other, log);
+  const auto migrated = shape.trainer();
+  carried.restore(*migrated);
+  shape.train(*undisturbed, 5, 2);
+  shape.train(*migrated, 5, 2);
+  EXPECT_EQ(migrated->publish().dense->parameters, undisturbed->publish().dense->parameters);
+
+  // To other tasks: their own states, of a new task none.
+  const auto states_of = [](const Shape& of, const StateLog& from) {
+    const Model<float> model(of.schema, of.options.model);
+    const int tasks = static_cast<int>(of.schema.tasks().size());
+    const std::string dense = from.digested().at({"", "dense"});
+    ByteReader reader(dense);
+    reader.get_all<float>();  // the weights
+    reader.get<double>();
+    reader.get_all<float>();  // moments of what is summed
+    reader.get_all<float>();
+    TaskStates<float> states(model.parameters(), tasks, 2);
+    states.restore(reader);
+    return states;
+  };
+  const auto old_states = states_of(shape, log), new_states = states_of(other, moved);
+  EXPECT_EQ(new_states.steps(0), 0);
+  EXPECT_EQ(new_states.steps(1), old_states.steps(stream::kClick));
+  const TrainerMigration migration(shape.schema, shape.options, other.schema, other.options);
+  const auto from = old_states.spread(stream::kLike, 1, migration.model().old_count);
+  const auto to = new_states.spread(2, 1, migration.model().new_count);
+  double seen = 0;
+  for (const KeptWeights& kept : migration.model().kept) {
+    for (long i = 0; i < kept.count; ++i) {
+      const auto at = [&](long first) { return static_cast<std::size_t>(first + i); };
+      if (to[at(kept.to)] == 0) continue;  // not shared
+      EXPECT_EQ(to[at(kept.to)], from[at(kept.from)]);
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 100);
 }
 
 TEST(MigrateTrainerTest, RowsAndOptimisersStayBitForBit) {

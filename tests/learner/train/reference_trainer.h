@@ -58,8 +58,6 @@ class ReferenceTrainer {
     std::vector<float> initial(static_cast<std::size_t>(shape.parameter_count()));
     shape.initialise(static_cast<std::uint64_t>(options.train.seed), initial);
     weights.assign(initial.begin(), initial.end());
-    m_.resize(weights.size());
-    v_.resize(weights.size());
   }
 
   std::vector<double> task_weights() const {
@@ -132,7 +130,7 @@ class ReferenceTrainer {
       if (count[k] > 0) add_last_shared(gradients[k].dense, norm[k] / omega[k], sums_[k]);
     }
     balance(count, share);
-    adam(gradient, share);
+    adam(gradient, gradients, count, share);
     update_rows(b, dx);
     for (int i = 0; i < n; ++i) {
       if (const float price = b.numeric[static_cast<std::size_t>(i)]; !std::isnan(price)) {
@@ -148,10 +146,8 @@ class ReferenceTrainer {
     Matrix<double> dx;
   };
 
-  // Surgery on vectors that are written out: everything that several losses reach, rows too.
-  void operate(const Batch& b, const std::vector<Gradient>& gradients,
-               const std::vector<double>& count, std::vector<double>& gradient,
-               Matrix<double>& dx) {
+  // Which weights one task's loss alone reaches.
+  std::vector<bool> of_one_task() const {
     std::vector<bool> own(weights.size());
     for (const ParameterSlot& slot : model_.parameters()) {
       for (int r = 0; r < slot.rows && slot.task >= 0; ++r) {
@@ -160,6 +156,14 @@ class ReferenceTrainer {
         }
       }
     }
+    return own;
+  }
+
+  // Surgery on vectors that are written out: everything that several losses reach, rows too.
+  void operate(const Batch& b, const std::vector<Gradient>& gradients,
+               const std::vector<double>& count, std::vector<double>& gradient,
+               Matrix<double>& dx) {
+    const std::vector<bool> own = of_one_task();
     std::vector<std::vector<double>> shared;
     for (std::size_t k = 0; k < gradients.size(); ++k) {
       std::vector<double>& all = shared.emplace_back();
@@ -361,15 +365,36 @@ class ReferenceTrainer {
     }
   }
 
-  void adam(const std::vector<double>& g, double share) {
-    share_sum_ += share;
+  struct Moments {
+    double steps = 0;
+    std::vector<double> m, v;
+  };
+
+  // How far `state` moves weight i by its gradient g.
+  double adam_step(Moments& state, std::size_t i, double g, double share) const {
     const double keep1 = std::pow(0.9, share), keep2 = std::pow(0.999, share);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      m_[i] = keep1 * m_[i] + (1 - keep1) * g[i];
-      v_[i] = keep2 * v_[i] + (1 - keep2) * share * g[i] * g[i];
-      const double m = m_[i] / (1 - std::pow(0.9, share_sum_));
-      const double v = v_[i] / (1 - std::pow(0.999, share_sum_));
-      weights[i] -= options_.train.dense.rate * share * m / (std::sqrt(v) + 1e-8);
+    double& m = state.m[i] = keep1 * state.m[i] + (1 - keep1) * g;
+    double& v = state.v[i] = keep2 * state.v[i] + (1 - keep2) * share * g * g;
+    return options_.train.dense.rate * share * m / (1 - std::pow(0.9, state.steps)) /
+           (std::sqrt(v / (1 - std::pow(0.999, state.steps))) + 1e-8);
+  }
+
+  // Of all weights by the sum; with task_states, of those that several tasks reach by every present
+  // task's gradient and state.
+  void adam(const std::vector<double>& sum, const std::vector<Gradient>& gradients,
+            const std::vector<double>& count, double share) {
+    const bool apart = options_.train.dense.task_states;
+    const std::vector<bool> own = of_one_task();
+    moments_.resize(s_.size() + 1,
+                    {0, std::vector<double>(weights.size()), std::vector<double>(weights.size())});
+    for (std::size_t k = 0; k <= s_.size(); ++k) {
+      const bool all = k == s_.size();
+      if (!all && (!apart || count[k] == 0)) continue;
+      moments_[k].steps += share;
+      const std::vector<double>& g = all ? sum : gradients[k].dense;
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        if (!apart || own[i] == all) weights[i] -= adam_step(moments_[k], i, g[i], share);
+      }
     }
   }
 
@@ -422,14 +447,15 @@ class ReferenceTrainer {
 
  private:
   std::vector<double> s_, s_moment_, s_square_, s_steps_, loss_sum_, loss_count_;
-  double fraction_ = 0, share_sum_ = 0;
+  double fraction_ = 0;
   std::vector<bool> started_;
   std::vector<std::pair<double, double>> range_;
   std::vector<double> rows_;
   TaskWeights other_;
   std::vector<std::vector<double>> labelled_, sums_;
   std::uint64_t steps_ = 0;
-  std::vector<double> m_, v_, numbers_;
+  std::vector<Moments> moments_;  ///< By task, then of the sum.
+  std::vector<double> numbers_;
 };
 
 }  // namespace millrace

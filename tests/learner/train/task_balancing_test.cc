@@ -26,23 +26,26 @@ constexpr Surgery kSurgeries[] = {Surgery::kNone, Surgery::kPcgrad, Surgery::kCa
 struct Combination {
   BalanceMethod method;
   Surgery surgery;
+  bool task_states = false;
 };
 std::vector<Combination> combinations() {
   std::vector<Combination> all;
   for (const BalanceMethod method : kMethods) {
     for (const Surgery surgery : kSurgeries) all.push_back({method, surgery});
+    all.push_back({method, Surgery::kNone, true});
   }
   return all;
 }
 std::string name_of(const ::testing::TestParamInfo<Combination>& test) {
   return std::string(choice_name(test.param.method)) + "_" +
-         std::string(choice_name(test.param.surgery));
+         std::string(test.param.task_states ? "task_states" : choice_name(test.param.surgery));
 }
 
 LearnerOptions options_of(Combination combination, int batch = 32) {
   LearnerOptions options = stream::options(batch);
   options.balance.method = combination.method;
   options.balance.surgery = combination.surgery;
+  options.train.dense.task_states = combination.task_states;
   options.balance.window = 3;
   options.relations.every = 1;
   return options;
@@ -103,16 +106,18 @@ TEST_P(BalancedTrainer, IsThePlainOneInDouble) {
   EXPECT_EQ(reference.conflicts > 0, GetParam().surgery != Surgery::kNone);
 }
 // Those whose weights the plain trainer has: windows of metrics are not written out there.
-INSTANTIATE_TEST_SUITE_P(Methods, BalancedTrainer,
-                         ::testing::Values(Combination{BalanceMethod::kUncertainty, Surgery::kNone},
-                                           Combination{BalanceMethod::kUncertainty,
-                                                       Surgery::kPcgrad},
-                                           Combination{BalanceMethod::kFixed, Surgery::kCagrad},
-                                           Combination{BalanceMethod::kGradnorm, Surgery::kNone},
-                                           Combination{BalanceMethod::kGradnorm, Surgery::kPcgrad},
-                                           Combination{BalanceMethod::kDwa, Surgery::kNone},
-                                           Combination{BalanceMethod::kRandom, Surgery::kCagrad}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Methods, BalancedTrainer,
+    ::testing::Values(Combination{BalanceMethod::kUncertainty, Surgery::kNone},
+                      Combination{BalanceMethod::kUncertainty, Surgery::kPcgrad},
+                      Combination{BalanceMethod::kFixed, Surgery::kCagrad},
+                      Combination{BalanceMethod::kGradnorm, Surgery::kNone},
+                      Combination{BalanceMethod::kGradnorm, Surgery::kPcgrad},
+                      Combination{BalanceMethod::kDwa, Surgery::kNone},
+                      Combination{BalanceMethod::kUncertainty, Surgery::kNone, true},
+                      Combination{BalanceMethod::kGradnorm, Surgery::kNone, true},
+                      Combination{BalanceMethod::kRandom, Surgery::kCagrad}),
+    name_of);
 
 // Whatever the network, what one task alone reaches, rows' parts too, keeps its own gradient.
 class BalancedBackbone : public ::testing::TestWithParam<BackboneKind> {};
@@ -141,6 +146,73 @@ TEST_P(BalancedBackbone, TasksThatDoNotMeetAreLeftAlone) {
   EXPECT_EQ(operated.report().skipped, 0U);
   EXPECT_LT(distance(operated.publish().dense->parameters, plain.publish().dense->parameters),
             1e-5);
+}
+
+// Of one task, with every rule that has a state for each, every bit is that of the plain rule.
+TEST(TaskStates, OfOneTaskAreThePlainRule) {
+  const Schema one({stream::keys("user", 3)}, {{.name = "click"}});
+  for (const DenseOptimizer optimizer :
+       {DenseOptimizer::kAdagrad, DenseOptimizer::kAdam, DenseOptimizer::kAdamw}) {
+    LearnerOptions options = options_of({BalanceMethod::kUncertainty, Surgery::kNone}, 300);
+    options.train.dense.optimizer = optimizer;
+    options.train.dense.clip_norm = 0.5;
+    Trainer plain("m", one, options);
+    options.train.dense.task_states = true;
+    Trainer apart("m", one, options);
+    std::mt19937_64 random(9);
+    for (int step = 0; step < 12; ++step) {
+      Batch batch = empty_batch(one, Stream::kMatured);
+      batch.rows = step % 3 == 2 ? 7 : 300;
+      for (int r = 0; r < batch.rows; ++r) {
+        const std::uint64_t user = 1 + random() % 9;
+        batch.columns[0].keys.push_back(user);
+        batch.weights.push_back(1);
+        const bool known = random() % 5 >= 2;
+        batch.labels.push_back(known ? static_cast<float>(user % 3 == 0) : stream::kMissing);
+        batch.condition.push_back(1);
+      }
+      batch.due = {1'764'000'000'000 + step};
+      plain.train(batch);
+      apart.train(batch);
+    }
+    const Publication a = plain.publish(), b = apart.publish();
+    EXPECT_EQ(a.dense->parameters, b.dense->parameters) << choice_name(optimizer);
+    EXPECT_EQ(a.tables[0].rows, b.tables[0].rows) << choice_name(optimizer);
+  }
+}
+
+// A task whose loss is a thousandth of another's moves what they share as far as the other.
+TEST(TaskStates, ASmallLossIsNotDrowned) {
+  // The share of shared weights that are elsewhere after a step because of the small loss.
+  const auto moved = [](bool task_states) {
+    LearnerOptions options = options_of({BalanceMethod::kFixed, Surgery::kNone, task_states});
+    options.balance.weights = {{"click", 3.99}, {"like", 0.001}};
+    const Model<float> model(schema(), options.model);
+    std::vector<std::vector<float>> ends;
+    for (const bool has_like : {false, true}) {
+      Trainer trainer("m", schema(), options);
+      stream::Source source(schema(), 2);
+      Batch batch = source.next(32);
+      for (std::size_t cell = 0; cell < batch.labels.size(); ++cell) {
+        const std::size_t task = cell % stream::kTasks;
+        const bool known = task == stream::kClick || (has_like && task == stream::kLike);
+        if (!known) batch.labels[cell] = stream::kMissing;
+      }
+      trainer.train(batch);
+      ends.push_back(trainer.publish().dense->parameters);
+    }
+    double elsewhere = 0, all = 0;
+    for (const ParameterSlot& slot : shared_slots(model.parameters())) {
+      for (int c = 0; c < slot.cols; ++c, ++all) {
+        const auto at = static_cast<std::size_t>(slot.offset + c);
+        const double by = std::abs(double{ends[0][at]} - double{ends[1][at]});
+        elsewhere += by > 0.9 * options.train.dense.rate ? 1 : 0;
+      }
+    }
+    return elsewhere / all;
+  };
+  EXPECT_GT(moved(true), 0.5);
+  EXPECT_LT(moved(false), 0.02);
 }
 
 class EveryBalancing : public ::testing::TestWithParam<Combination> {};

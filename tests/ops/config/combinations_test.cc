@@ -77,14 +77,15 @@ constexpr Choice kMethods[] = {
 constexpr Choice kSurgeries[] = {{"none", "none"}, {"pcgrad", "pcgrad"}, {"cagrad", "cagrad"}};
 
 std::string text_of(const std::string& inputs, const std::string& model, const std::string& tasks,
-                    const std::string& balance, const std::string& more = "") {
+                    const std::string& balance, const std::string& more = "",
+                    const std::string& dense = "") {
   return "events:\n  impression:\n  click: {window: 10m}\n  like: {window: 10m}\n"
          "  cart: {window: 10m}\n  buy: {window: 10m}\n"
          "features:\n" +
          inputs + "tasks:\n" + tasks + "model: {" + model + (model.empty() ? "" : ", ") +
          "experts: 2, task_experts: 1, shared_experts: 1, expert_layers: [4, 3], tower_layers: "
          "[2]}\nbalance: {" +
-         balance + "}\ntrain: {batch: 16}\n" + more;
+         balance + "}\ntrain: {batch: 16, dense: {" + dense + "}}\n" + more;
 }
 
 /// Batches of random rows for any schema.
@@ -195,7 +196,7 @@ TEST(Combinations, AllLearn) {
 // What cannot be meant is refused, and the answer names the option and what stands against it.
 TEST(Combinations, WhatCannotBeIsRefused) {
   struct Refusal {
-    const char *model, *balance, *more, *answer;
+    const char *model, *balance, *more, *answer, *dense = "";
   };
   const Refusal refusals[] = {
       {"backbone: shared_bottom, expert_norm: true", "", "",
@@ -219,10 +220,17 @@ TEST(Combinations, WhatCannotBeIsRefused) {
        "model.stem_gate_input: needs the backbone stem"},
       {"backbone: mmoe", "method: gradnorm, decay: {a: 0.5}", "",
        "balance.decay: needs `method: fixed`"},
+      {"backbone: mmoe", "surgery: pcgrad", "",
+       "train.dense.task_states: cannot work with balance.surgery: pcgrad", "task_states: true"},
+      {"backbone: mmoe, load_balance: 0.1", "", "",
+       "model.load_balance: cannot work with train.dense.task_states", "task_states: true"},
+      {"backbone: mmoe", "", "",
+       "train.dense.task_states: has no effect; expected `optimizer: adam`",
+       "task_states: true, optimizer: sgd"},
   };
   for (const Refusal& refusal : refusals) {
     EXPECT_THAT(errors(text_of(kInputs[0].text, refusal.model, kHeads[0].text, refusal.balance,
-                               refusal.more)),
+                               refusal.more, refusal.dense)),
                 HasSubstr(refusal.answer));
   }
 }
@@ -239,6 +247,25 @@ TEST(Combinations, OptionsOfGatesAndExpertsLearn) {
         const Config config = loaded(
             text_of(kInputs[3].text, model, kHeads[2].text, std::string("method: ") + method.text));
         ASSERT_EQ(fault_of(config), "") << model << ", " << method.name;
+      }
+    }
+  }
+}
+
+// A state of each task's own, with every network, chain and balancer.
+TEST(Combinations, StatesOfTasksLearn) {
+  for (const Choice& backbone : kBackbones) {
+    for (const Choice& heads : kHeads) {
+      for (const Choice& method : kMethods) {
+        const std::string what =
+            std::string(backbone.name) + ", " + heads.name + ", " + method.name;
+        if (what.starts_with("separate") && what.ends_with("gradnorm")) continue;  // refused
+        for (const char* optimizer : {"adam", "adamw", "adagrad"}) {
+          const Config config = loaded(text_of(
+              kInputs[3].text, backbone.text, heads.text, std::string("method: ") + method.text, "",
+              std::string("task_states: true, optimizer: ") + optimizer));
+          ASSERT_EQ(fault_of(config), "") << what << ", " << optimizer;
+        }
       }
     }
   }
