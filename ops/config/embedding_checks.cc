@@ -44,7 +44,15 @@ void check_optimizer(ConfigReader& reader, const EmbeddingOptimizerOptions& opti
 void check_embeddings(ConfigReader& reader, const Config& config) {
   check_optimizer(reader, config.learner.train.embedding);
   const EmbeddingOptions& options = config.learner.embeddings;
-  if (options.admission != KeyAdmission::kBloom) return;
+  if (options.admission != KeyAdmission::kBloom) {
+    if (options.admission_memory.value != EmbeddingOptions{}.admission_memory.value) {
+      reader.complain(
+          "embeddings.admission_memory",
+          "has no effect; expected `admission: bloom` beside it: exact counts take what "
+          "their keys take, of at most max_rows");
+    }
+    return;
+  }
   if (options.admit_after < 2 || options.admit_after > BloomCounter::kMost) {
     reader.complain("embeddings.admission", "bloom counts to " +
                                                 std::to_string(BloomCounter::kMost) +

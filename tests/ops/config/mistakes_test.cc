@@ -180,6 +180,8 @@ const Mistake kMistakes[] = {
      "train.embedding.schedule.length: has no effect"},
     {"Bloom", "admit_after: 1,", "admission: bloom, admit_after: 1,",
      "embeddings.admission: bloom counts to 15; expected admit_after from 2 to that, not 1"},
+    {"BloomMemory", "admit_after: 1,", "admission_memory: 1MiB, admit_after: 2,",
+     "embeddings.admission_memory: has no effect; expected `admission: bloom` beside it"},
     {"BloomMost", "admit_after: 1,", "admission: bloom, admit_after: 16,",
      "embeddings.admission: bloom counts to 15"},
     {"Evict", "admit_after: 1,", "evict: newest, admit_after: 1,",
