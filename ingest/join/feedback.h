@@ -14,12 +14,13 @@ namespace millrace {
 /// The streams of rows that policies of delayed feedback want (algorithms 2.14).
 ///
 ///   fnw, fnc        a 0 when the impression is accepted; a 1 when its label becomes 1
-///   es_dfm, defer   the label as it stands at the short wait; a 1 when it becomes 1 after that
+///   es_dfm, defer, defuse
+///                   the label as it stands at the short wait; a 1 when it becomes 1 after that
 ///   defer           where that 1 did not come, the final label: each impression has two rows
 ///
 /// A label *becomes 1* when its own outcome and those of all its conditions have been applied,
 /// whichever comes last. A task that is trained on its condition's rows alone begins when its
-/// condition becomes 1: fnw and fnc with a 0 then, es_dfm and defer with the label as it stands,
+/// condition becomes 1: fnw and fnc with a 0 then, the others with the label as it stands,
 /// and no earlier than the short wait. What was begun goes on until the label is decided; a task of
 /// fnw or fnc without a condition takes the first outcome that is applied at all.
 ///

@@ -21,7 +21,7 @@
 
 namespace millrace {
 
-/// What the short waits of es_dfm and defer have shown of an impression's open labels, and what a
+/// What short waits (Task::short_wait) have shown of an impression's open labels, and what a
 /// migration left of another policy's.
 struct ShortWaits {
   TaskSet passed = {};    ///< Tasks whose short wait is over.

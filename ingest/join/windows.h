@@ -37,7 +37,7 @@ class Windows {
   /// Due time − impression's time. Requires: the task has a label from impressions.
   Duration offset(int task) const { return offset_[static_cast<std::size_t>(task)]; }
 
-  /// Labelled tasks with a short wait (es_dfm, defer), in ascending order of it; and it. It ends
+  /// Labelled tasks with a short wait (Task::short_wait), in ascending order of it; and it. It ends
   /// no later than the label is due.
   const std::vector<int>& short_order() const { return short_order_; }
   Duration short_wait(int task) const { return short_wait_[static_cast<std::size_t>(task)]; }

@@ -22,7 +22,7 @@ enum class TaskKind { kBinary, kRegression, kCount, kDuration };
 /// The loss of a regression or a duration (math/loss.h).
 enum class RegressionLoss { kSquared, kHuber };
 /// When a task's label is learned although it may still change (algorithms 2.14).
-enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer };
+enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer, kDefuse };
 
 template <>
 struct Choices<FeatureKind> {
@@ -66,11 +66,12 @@ inline bool is_never_negative(TaskKind kind) {
 }
 template <>
 struct Choices<FeedbackPolicy> {
-  static constexpr std::array<Choice<FeedbackPolicy>, 5> all{{{"wait", FeedbackPolicy::kWait},
+  static constexpr std::array<Choice<FeedbackPolicy>, 6> all{{{"wait", FeedbackPolicy::kWait},
                                                               {"fnw", FeedbackPolicy::kFnw},
                                                               {"fnc", FeedbackPolicy::kFnc},
                                                               {"es_dfm", FeedbackPolicy::kEsDfm},
-                                                              {"defer", FeedbackPolicy::kDefer}}};
+                                                              {"defer", FeedbackPolicy::kDefer},
+                                                              {"defuse", FeedbackPolicy::kDefuse}}};
 };
 
 struct Feature {
@@ -118,7 +119,7 @@ struct Task {
   /// otherwise the task is trained on the condition's rows.
   bool entire_space = false;
   FeedbackPolicy policy = FeedbackPolicy::kWait;
-  /// es_dfm and defer: how long after its impression the label is trained first.
+  /// es_dfm, defer and defuse: how long after its impression the label is trained first.
   Duration short_wait{};
   /// Added to the logit where it is served and measured: ln r of negatives that were sampled at the
   /// rate r and not weighed for it (algorithms 2.15).
@@ -129,7 +130,8 @@ struct Task {
 
 /// Whether the policy waits a while before the first row.
 inline bool has_short_wait(FeedbackPolicy policy) {
-  return policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer;
+  return policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer ||
+         policy == FeedbackPolicy::kDefuse;
 }
 
 /// An embedding table; features that name the same one share its rows.

@@ -38,6 +38,23 @@ MILLRACE_HD T defer_weight(bool positive, T p, T f_dp) {
   return (positive ? p : 1 - p) / below;
 }
 
+/// DEFUSE (Chen et al. 2022, "Asymptotically unbiased estimation for delayed feedback modeling via
+/// label correction"): what an observed label weighs as a 1 and as a 0. Of a 0 the share 1 − f_rn
+/// is a 1 that has not come:
+///
+///   1 at the short wait                 1 + f_dp as a 1
+///   1 that came later                   1 as a 1
+///   0 at the short wait                 (1 − f_rn) f_dp as a 1, f_rn (1 + f_dp) as a 0
+template <class T>
+struct ClassShares {
+  T positive, negative;
+};
+template <class T>
+MILLRACE_HD ClassShares<T> defuse_shares(bool positive, bool later, T f_dp, T f_rn) {
+  if (positive) return {later ? T(1) : 1 + f_dp, T(0)};
+  return {(1 - f_rn) * f_dp, f_rn * (1 + f_dp)};
+}
+
 /// Fake negative calibration (Ktena et al. 2019): the model learns b = p / (1 + p); this is
 /// log p = log (b / (1 − b)) from log b and log (1 − b), cut at p = 1.
 template <class T>

@@ -25,7 +25,7 @@ std::vector<FeedbackHeads::Head> FeedbackHeads::heads_of(const Schema& schema) {
     if (has_short_wait(policy)) {
       heads.push_back({k, false, target::kDelayedKnown, target::kDelayed});
     }
-    if (policy == FeedbackPolicy::kEsDfm) {
+    if (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefuse) {
       heads.push_back({k, true, target::kNeverKnown, target::kNever});
     }
   }

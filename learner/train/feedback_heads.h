@@ -22,11 +22,11 @@
 
 namespace millrace {
 
-/// The auxiliary heads of es_dfm and defer (algorithms 2.14): small nets of their own on the
-/// model's input x, whose slope ends there, so that they move no other weight.
+/// The auxiliary heads of es_dfm, defer and defuse (algorithms 2.14): small nets of their own on
+/// the model's input x, whose slope ends there, so that they move no other weight.
 ///
 ///   f_dp = P(the label becomes 1 after the short wait), of all rows of the task's space;
-///   f_rn = P(it stays 0), of rows whose label was 0 at the short wait (es_dfm alone).
+///   f_rn = P(it stays 0), of rows whose label was 0 at the short wait (not of defer).
 ///
 /// Each is a logit, trained by cross-entropy on the targets that come when labels are decided
 /// (Batch::targets), with the rule for partial batches of algorithms 2.0; its last bias starts at
@@ -39,7 +39,7 @@ namespace millrace {
 class FeedbackHeads {
  public:
   /// Borrows `schema`. `inputs`: columns of x; `chunks`: gradient buffers; `tile`: most rows of one
-  /// `run`. Without a task under es_dfm or defer it has nothing and does nothing.
+  /// `run`. Without a task under such a policy it has nothing and does nothing.
   FeedbackHeads(const Schema& schema, const FeedbackOptions& options, int inputs, int batch,
                 int chunks, int tile, std::uint64_t seed);
 

@@ -12,7 +12,7 @@ namespace millrace {
 /// One entry of `train.delayed_feedback`: written as the policy alone, or as a mapping.
 struct FeedbackSetting {
   FeedbackPolicy policy = FeedbackPolicy::kWait;
-  /// Of es_dfm and defer; nothing: 15m, or half the label's window where that is no longer.
+  /// Of es_dfm, defer and defuse; nothing: 15m, or half the label's window where that is no longer.
   std::optional<Duration> short_wait;
 };
 
@@ -22,7 +22,7 @@ inline std::string print_value(const FeedbackSetting& setting) {
   return "{policy: " + policy + ", short_wait: " + print_duration(*setting.short_wait) + "}";
 }
 
-/// `train.feedback`: what es_dfm, defer and the measuring of labels trained early need.
+/// `train.feedback`: what es_dfm, defer, defuse and the measuring of labels trained early need.
 struct FeedbackOptions {
   std::vector<int> layers{32};
   double rate = 0.003;
@@ -32,8 +32,8 @@ struct FeedbackOptions {
     using F = FeedbackOptions;
     return std::tuple{
         field("layers", &F::layers,
-              "Hidden layers of the small nets that estimate, for es_dfm and defer, which labels "
-              "still change."),
+              "Hidden layers of the small nets that estimate, for es_dfm, defer and defuse, which "
+              "labels still change."),
         field("rate", &F::rate, "Their learning rate (Adam).", 0.0, 10.0),
         field("forget_after", &F::forget_after,
               "A first score whose label never came is dropped after this much event time.",

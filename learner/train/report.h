@@ -51,7 +51,7 @@ struct ScoresReport {
   std::uint64_t missed = 0;      ///< Labels that had none, since the store began.
 };
 
-/// One auxiliary net of es_dfm or defer.
+/// One auxiliary net of es_dfm, defer or defuse.
 struct HeadReport {
   std::string task;
   std::string head;  ///< "delayed" or "never".

@@ -82,6 +82,7 @@ double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHe
   switch (schema_.tasks()[static_cast<std::size_t>(task)].policy) {
     case FeedbackPolicy::kWait:
     case FeedbackPolicy::kFnc:
+    case FeedbackPolicy::kDefuse:
       return 1;
     case FeedbackPolicy::kFnw:
       return math::fnw_weight(positive, p);
@@ -93,6 +94,22 @@ double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHe
     }
   }
   return 1;
+}
+
+TaskLosses::Trained TaskLosses::trained(int row, int task, double p,
+                                        const FeedbackHeads& heads) const {
+  const auto at = static_cast<std::size_t>(task);
+  const double label = batch_->labels[index(row, task)];
+  const ClassWeights classes = classes_.empty() ? ClassWeights{} : classes_[at];
+  const double of_class = label > 0.5 ? classes.positive : classes.negative;
+  if (schema_.tasks()[at].policy != FeedbackPolicy::kDefuse || is_final(row, task)) {
+    return {of_class * feedback_weight(row, task, p, heads), label};
+  }
+  const auto shares =
+      math::defuse_shares(label > 0.5, batch_->origin[index(row, task)] == Origin::kLater,
+                          heads.delayed(row, task), heads.never(row, task));
+  const double one = shares.positive * classes.positive, zero = shares.negative * classes.negative;
+  return {one + zero, one + zero > 0 ? one / (one + zero) : label};
 }
 
 template <class Value>
@@ -120,36 +137,38 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
       const double logit = z(r, k);
       double factor = batch_->weights[static_cast<std::size_t>(row)];
       const ClassWeights classes = classes_.empty() ? ClassWeights{} : classes_[own];
-      if (classes.any()) factor *= y > 0.5 ? classes.positive : classes.negative;
-      double trained = 0;
+      double value = 0;  // of the loss that is trained
       if (is_product(k)) {
         math::Product<double> product;
         for (const int j : chain(k)) product = math::times(product, double{z(r, j)});
-        losses_[cell] = trained = math::product_loss(product, y);
+        losses_[cell] = math::product_loss(product, y);
         logits_[cell] = product.logit();
-        factor *= feedback_weight(row, k, std::exp(product.log_q), heads);
+        const Trained of = trained(row, k, std::exp(product.log_q), heads);
+        factor *= of.weight;
+        value = of.label == y ? losses_[cell] : math::product_loss(product, of.label);
         math::Loss<double> shifted{};
         if (classes.any()) {
-          shifted = math::bce(product.logit() + classes.shift, y);
-          trained = shifted.value;
+          shifted = math::bce(product.logit() + classes.shift, of.label);
+          value = shifted.value;
         }
         for (const int j : chain(k)) {
           const double slope =
               classes.any() ? shifted.slope * math::product_logit_slope(product, double{z(r, j)})
-                            : math::product_slope(product, double{z(r, j)}, y);
+                            : math::product_slope(product, double{z(r, j)}, of.label);
           add(k, j, scale[own] * factor * slope);
         }
       } else {
         auto loss = own_loss(tasks[own], logit, y);
         losses_[cell] = loss.value;
-        if (tasks[own].kind == TaskKind::kBinary && !is_final(row, k)) {
-          factor *= feedback_weight(row, k, math::sigmoid(logit), heads);
+        if (tasks[own].kind == TaskKind::kBinary && (classes.any() || !is_final(row, k))) {
+          const Trained of = trained(row, k, math::sigmoid(logit), heads);
+          factor *= of.weight;
+          if (classes.any() || of.label != y) loss = math::bce(logit + classes.shift, of.label);
         }
-        if (classes.any()) loss = math::bce(logit + classes.shift, y);
-        trained = loss.value;
+        value = loss.value;
         add(k, k, scale[own] * factor * loss.slope);
       }
-      weighed_[cell] = factor * trained;
+      weighed_[cell] = factor * value;
     }
     if (!is_learned(row)) std::fill(slopes.begin(), slopes.end(), 0.0);  // 0 · ∞ is not 0
     for (int k = 0; k < T; ++k) dz(r, k) = static_cast<Value>(slopes[static_cast<std::size_t>(k)]);

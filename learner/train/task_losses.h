@@ -23,7 +23,8 @@ namespace millrace {
 /// space the cross-entropy of the product over its chain of conditions (ESMM, Ma et al. 2018),
 /// whose slope goes to every logit of the chain. A label that a policy of delayed feedback trains
 /// before it is decided weighs what math/delayed_feedback.h says, of the same pass and held
-/// constant; p̄ is the probability that the loss is of: σ(z), or the product.
+/// constant (under defuse a 0 is in part a 1: its label is trained as the share of it); p̄ is the
+/// probability that the loss is of: σ(z), or the product.
 ///
 /// Where a task's classes weigh (ClassWeights), its labels do, and the loss that is trained is that
 /// of the shifted logit, of z, or of the product's log q − log(1 − q). `loss` and `product_logit`
@@ -83,7 +84,12 @@ class TaskLosses {
   }
 
   void arrange_slopes();
-  /// What a label weighs for its policy, given the probability of its loss.
+  /// What is trained of a known label: how much it weighs, and as which label between 0 and 1.
+  struct Trained {
+    double weight, label;
+  };
+  /// For its policy and its class, given the probability of its loss.
+  Trained trained(int row, int task, double p, const FeedbackHeads& heads) const;
   double feedback_weight(int row, int task, double p, const FeedbackHeads& heads) const;
 
   const Schema& schema_;

@@ -70,6 +70,7 @@ std::string explain_policy(const Config& config, std::size_t t) {
              (on_condition ? " when its condition is 1" : "") + ", and again as 1 when it comes (" +
              word + "); measured " + decided + " after the impression";
     case FeedbackPolicy::kEsDfm:
+    case FeedbackPolicy::kDefuse:
     case FeedbackPolicy::kDefer:
       return "; trained as it stands after " + print_duration(task.short_wait) +
              ", and again as 1 when it comes later" +

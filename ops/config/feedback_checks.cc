@@ -21,7 +21,8 @@ void set_policy(ConfigReader& reader, Config& config, const std::string& key, in
   Task& task = config.tasks[at(t)];
   const std::string word(choice_name(setting.policy));
   if (setting.short_wait && !has_short_wait(setting.policy)) {
-    return reader.complain(key, "short_wait belongs to es_dfm and defer; the policy is " + word);
+    return reader.complain(key,
+                           "short_wait belongs to es_dfm, defer and defuse; the policy is " + word);
   }
   if (setting.policy == FeedbackPolicy::kWait) return;
   if (task.kind != TaskKind::kBinary) {

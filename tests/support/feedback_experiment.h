@@ -38,7 +38,7 @@ struct FeedbackResult {
   double seconds = 0;
 };
 
-/// "wait", "fnw", "fnc", "es_dfm", "defer" or "oracle".
+/// A policy's name or "oracle".
 FeedbackResult run_feedback_method(const FeedbackExperiment& experiment, const std::string& method);
 
 /// The simulator's probabilities, as a bound.

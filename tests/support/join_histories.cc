@@ -91,7 +91,7 @@ JoinCase random_case(Dice& dice) {
     if (task.kind == TaskKind::kBinary) {
       task.entire_space = task.given >= 0 && dice.chance(0.6);
       if (dice.chance(0.35)) {
-        task.policy = static_cast<FeedbackPolicy>(1 + dice.below(4));
+        task.policy = static_cast<FeedbackPolicy>(1 + dice.below(5));
         task.short_wait = Duration{dice.pick(short_waits)};
       }
       binary.push_back(k);

@@ -49,7 +49,8 @@ bool OracleJoin::is_at_once(int task) const {
 }
 bool OracleJoin::has_short_wait(int task) const {
   const FeedbackPolicy policy = tasks_[at(task)].policy;
-  return has_label(task) && (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer);
+  return has_label(task) && (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer ||
+                             policy == FeedbackPolicy::kDefuse);
 }
 Duration OracleJoin::short_wait_of(int task) const {
   return std::min(tasks_[at(task)].short_wait, due_of(Impression{}, task) - EventTime{});
@@ -398,7 +399,7 @@ void OracleJoin::decide_one(std::size_t index, EventTime due, bool flushing) {
   waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// A final label under an immediate policy: measured; for es_dfm and defer the heads' targets too;
+// A final label under an immediate policy: measured; after a short wait the heads' targets too;
 // trained by defer, and where it is known before the short wait.
 void OracleJoin::say_final(const Waiting& waiting, int task, double label, EventTime due,
                            JoinedRow& row) const {

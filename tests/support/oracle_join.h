@@ -57,7 +57,7 @@ class OracleJoin {
   bool uses(int task, int type) const;
   bool has_label(int task) const;
   bool is_at_once(int task) const;      // fnw, fnc
-  bool has_short_wait(int task) const;  // es_dfm, defer
+  bool has_short_wait(int task) const;  // es_dfm, defer, defuse
   Duration short_wait_of(int task) const;
   std::vector<int> chain_of(int task) const;  // the task and all its conditions
   Standing standing(const Waiting& waiting) const;

@@ -20,7 +20,7 @@ TEST(FeedbackExperiment, PoliciesWinBackMostOfWhatWaitingCosts) {
   const FeedbackResult oracle = run_feedback_method(e, "oracle");
   ASSERT_LT(oracle.ne, wait.ne - 0.05);
   ASSERT_GT(oracle.auc, wait.auc + 0.05);
-  for (const char* method : {"fnw", "es_dfm"}) {
+  for (const char* method : {"fnw", "es_dfm", "defuse"}) {
     const FeedbackResult result = run_feedback_method(e, method);
     EXPECT_GT(gap_closed(wait.ne, result.ne, oracle.ne), 0.5) << method;
     EXPECT_GT(gap_closed(wait.auc, result.auc, oracle.auc), 0.5) << method;

@@ -219,7 +219,7 @@ TEST(MigrateJoinTest, ANewTaskGetsNoLabelOfWhatWaited) {
 JoinCase with_other_policies(Dice& dice, JoinCase c) {
   for (Task& task : c.tasks) {
     if (task.kind != TaskKind::kBinary || !dice.chance(0.6)) continue;
-    task.policy = static_cast<FeedbackPolicy>(dice.below(5));
+    task.policy = static_cast<FeedbackPolicy>(dice.below(6));
     task.short_wait = Duration{1 + dice.below(20)};
   }
   return c;

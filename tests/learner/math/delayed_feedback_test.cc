@@ -48,6 +48,30 @@ TEST(DelayedFeedback, DeferHasNoSlopeAtTheTruth) {
   }
 }
 
+TEST(DelayedFeedback, DefuseHasNoSlopeAtTheTruth) {
+  for (const Truth& t : kTruths) {
+    const double seen = t.p - t.p_dp, never = (1 - t.p) / (1 - t.p + t.p_dp);
+    const auto slope_of = [&](bool positive, bool later) {
+      const auto shares = math::defuse_shares(positive, later, t.p_dp, never);
+      return shares.positive * slope(t.p, 1) + shares.negative * slope(t.p, 0);
+    };
+    const double sum = (1 - seen) * slope_of(false, false) + seen * slope_of(true, false) +
+                       t.p_dp * slope_of(true, true);
+    EXPECT_NEAR(sum, 0, 1e-12) << t.p;
+  }
+}
+
+TEST(DelayedFeedback, DefuseTakesTheShareOfAZeroThatIsAOne) {
+  const auto late = math::defuse_shares(true, true, 0.2, 0.7);
+  const auto soon = math::defuse_shares(true, false, 0.2, 0.7);
+  const auto zero = math::defuse_shares(false, false, 0.2, 0.7);
+  EXPECT_DOUBLE_EQ(late.positive, 1);
+  EXPECT_DOUBLE_EQ(soon.positive, 1.2);
+  EXPECT_DOUBLE_EQ(zero.positive, 0.3 * 0.2);
+  EXPECT_DOUBLE_EQ(zero.negative, 0.7 * 1.2);
+  EXPECT_EQ(late.negative + soon.negative, 0);
+}
+
 TEST(DelayedFeedback, FncTurnsWhatItLearnsIntoTheTruth) {
   for (const Truth& t : kTruths) {
     const double b = t.p / (1 + t.p);

@@ -30,24 +30,39 @@ double probability(const Schema& schema, int k, const double* z) {
   return product ? sigmoid(z[kCtr]) * sigmoid(z[kCvr]) : sigmoid(z[k]);
 }
 
-double weight_of(FeedbackPolicy policy, bool positive, double p, Origin origin) {
-  if (origin == Origin::kFinal) return 1;
-  const double twice = origin == Origin::kTwice ? 2 : 1;
+struct Known {
+  double p, f_dp, f_rn;
+};
+
+// What a label weighs as a 1 and as a 0.
+std::pair<double, double> weights_of(FeedbackPolicy policy, bool positive, const Known& known,
+                                     Origin origin) {
+  const auto [p, f_dp, f_rn] = known;
+  const auto as_it_is = [&](double weight) {
+    return positive ? std::pair{weight, 0.0} : std::pair{0.0, weight};
+  };
+  if (origin == Origin::kFinal) return as_it_is(1);
   switch (policy) {
     case FeedbackPolicy::kFnw:
-      return positive ? 1 + p : (1 - p) * (1 + p);
+      return as_it_is(positive ? 1 + p : (1 - p) * (1 + p));
     case FeedbackPolicy::kEsDfm:
-      return 1;  // heads that have seen nothing: f_dp = 0, f_rn = 1
-    case FeedbackPolicy::kDefer:
-      return twice;
+      return as_it_is((1 + f_dp) * (positive ? 1 : f_rn));
+    case FeedbackPolicy::kDefer: {
+      const double late = std::min(f_dp, p), twice = origin == Origin::kTwice ? 2 : 1;
+      return as_it_is(twice * (positive ? p / (p - late / 2) : (1 - p) / (1 - p + late / 2)));
+    }
+    case FeedbackPolicy::kDefuse:
+      if (positive) return {origin == Origin::kLater ? 1 : 1 + f_dp, 0};
+      return {(1 - f_rn) * f_dp, f_rn * (1 + f_dp)};
     default:
-      return 1;
+      return as_it_is(1);
   }
 }
 
 TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
-  for (const FeedbackPolicy policy : {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc,
-                                      FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer}) {
+  for (const FeedbackPolicy policy :
+       {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc, FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer,
+        FeedbackPolicy::kDefuse}) {
     const Schema schema({},
                         {Task{.name = "ctr"},
                          Task{.name = "cvr", .given = kCtr, .entire_space = true, .policy = policy},
@@ -61,7 +76,7 @@ TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
       for (int k = 0; k < kTasks; ++k) {
         batch.labels.push_back((i + k) % 3 == 0 ? 1 : (i + k) % 3 == 1 ? 0 : NAN);
         batch.condition.push_back(1);
-        batch.targets.push_back(0);
+        batch.targets.push_back(static_cast<std::uint8_t>(i % 4 == 0 ? 15 : 5));
         batch.origin.push_back(k == kCtr ? Origin::kFinal : static_cast<Origin>(i % 5));
       }
     }
@@ -81,14 +96,19 @@ TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
           const auto cell = static_cast<std::size_t>(i * kTasks + k);
           const double y = batch.labels[cell];
           if (std::isnan(y)) continue;
-          const double w = batch.weights[static_cast<std::size_t>(i)] *
-                           weight_of(k == kCtr ? FeedbackPolicy::kWait : policy, y > 0.5,
-                                     probability(schema, k, at), batch.origin[cell]);
+          const auto [one, zero] =
+              weights_of(k == kCtr ? FeedbackPolicy::kWait : policy, y > 0.5,
+                         {probability(schema, k, at), heads.delayed(i, k), heads.never(i, k)},
+                         batch.origin[cell]);
+          const auto weighed = [&](const double* logits) {
+            return one * loss_of(schema, k, logits, 1) + zero * loss_of(schema, k, logits, 0);
+          };
           double up[] = {at[0], at[1], at[2]}, down[] = {at[0], at[1], at[2]};
           up[j] += 1e-5;
           down[j] -= 1e-5;
-          expected += scale[static_cast<std::size_t>(k)] * w *
-                      (loss_of(schema, k, up, y) - loss_of(schema, k, down, y)) / 2e-5;
+          expected += scale[static_cast<std::size_t>(k)] *
+                      batch.weights[static_cast<std::size_t>(i)] * (weighed(up) - weighed(down)) /
+                      2e-5;
         }
         EXPECT_NEAR(dz(i, j), expected, 2e-5 * (1 + std::fabs(expected)))
             << choice_name(policy) << " row " << i << " logit " << j;

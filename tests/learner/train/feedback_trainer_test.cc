@@ -108,7 +108,8 @@ TEST_P(FeedbackTrainer, ThreadsAndRestartsChangeNoBit) {
 
 INSTANTIATE_TEST_SUITE_P(Policies, FeedbackTrainer,
                          ::testing::Values(FeedbackPolicy::kFnw, FeedbackPolicy::kFnc,
-                                           FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer));
+                                           FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer,
+                                           FeedbackPolicy::kDefuse));
 
 // Final labels weigh 1 whatever the heads say: with targets and without, the model is the same.
 TEST(TrainedEarly, HeadsMoveNoOtherWeight) {

@@ -140,8 +140,9 @@ TEST(WeightlessRows, AreToLearningAsIfTheyWereNotThere) {
 }
 
 TEST(WeightlessRows, UnderEveryPolicyOfDelayedFeedback) {
-  for (const FeedbackPolicy policy : {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc,
-                                      FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer}) {
+  for (const FeedbackPolicy policy :
+       {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc, FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer,
+        FeedbackPolicy::kDefuse}) {
     const Schema early(stream::features(), stream::tasks(policy));
     Trainer with("m", early, options()), rest("m", early, options());
     stream::Source source(early, 7);

@@ -230,13 +230,15 @@ const Mistake kMistakes[] = {
     {"RateNan", "rate: 0.003", "rate: .nan", "train.dense.rate: .nan is not a number"},
     {"RateLarge", "rate: 0.003", "rate: 1e999", "train.dense.rate: 1e999 is not a finite number"},
     {"Policy", "{cvr: wait}", "{cvr: soon}",
-     "train.delayed_feedback.cvr: soon is not known; expected wait, fnw, fnc, es_dfm or defer"},
+     "train.delayed_feedback.cvr: soon is not known; expected wait, fnw, fnc, es_dfm, defer or "
+     "defuse"},
     {"PolicyKey", "{cvr: wait}", "{cvr: {policy: es_dfm, wait: 1h}}",
      "train.delayed_feedback.cvr: wait: unknown key; expected policy or short_wait"},
     {"PolicyMissing", "{cvr: wait}", "{cvr: {short_wait: 1h}}",
      "train.delayed_feedback.cvr: the mapping has no policy"},
     {"PolicyShortWait", "{cvr: wait}", "{cvr: {policy: fnw, short_wait: 1h}}",
-     "train.delayed_feedback.cvr: short_wait belongs to es_dfm and defer; the policy is fnw"},
+     "train.delayed_feedback.cvr: short_wait belongs to es_dfm, defer and defuse; the policy is "
+     "fnw"},
     {"PolicyShortWaitForm", "{cvr: wait}", "{cvr: {policy: defer, short_wait: soon}}",
      "train.delayed_feedback.cvr: short_wait: soon is not a duration"},
     {"PolicyShortWaitLong", "{cvr: wait}", "{cvr: {policy: es_dfm, short_wait: 24h}}",
