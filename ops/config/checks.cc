@@ -12,6 +12,7 @@
 #include "ops/config/embedding_checks.h"
 #include "ops/config/evaluate_checks.h"
 #include "ops/config/feedback_checks.h"
+#include "ops/config/idle_checks.h"
 #include "ops/config/model_checks.h"
 #include "ops/config/train_checks.h"
 #include "serve/listen_address.h"
@@ -190,6 +191,7 @@ void check_config(ConfigReader& reader, Config& config, std::vector<Problem>& do
   check_labels(reader, config);
   check_score(reader, config);
   check_evaluate(reader, config, doubts);
+  check_idle(reader, config, doubts);
   if (config.store.path.empty()) reader.complain("store.path", "is empty; expected a folder");
   const std::string listen = "serve.listen";
   const bool read = !reader.has(listen) || reader.is_good(listen);

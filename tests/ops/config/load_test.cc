@@ -325,6 +325,28 @@ TEST(LoadConfig, Warnings) {
   EXPECT_THAT(result->warnings[1], HasSubstr("f:9: model.levels: has no effect"));
 }
 
+// What was changed of something that is off is said; what is on, or as usual, is not.
+TEST(LoadConfig, OptionsOfWhatIsOffAreSaid) {
+  const auto warnings = [](const std::string& more) {
+    const auto result = load_config_text(smallest(more), "f", {});
+    EXPECT_TRUE(result) << result.error().message;
+    std::string all;
+    for (const std::string& warning : result->warnings) all += warning + "\n";
+    return all;
+  };
+  EXPECT_THAT(warnings("relations: {every: 0, neutral: 0.1}\n"),
+              HasSubstr("relations.neutral: has no effect without relations.every above 0"));
+  EXPECT_THAT(warnings("guardrails: {user_cap: {window: 2h}}\n"),
+              HasSubstr("guardrails.user_cap.window: has no effect"));
+  EXPECT_THAT(warnings("evaluate: {importance: {ids: 3}}\n"),
+              HasSubstr("evaluate.importance.ids: has no effect"));
+  EXPECT_THAT(warnings("train: {feedback: {layers: [8], forget_after: 1d}}\n"),
+              HasSubstr("train.feedback.layers: has no effect without es_dfm, defer or defuse"));
+  EXPECT_EQ(warnings("relations: {every: 3, neutral: 0.1}\nguardrails: {user_cap: {window: 1h}}\n"
+                     "train: {feedback: {rate: 0.1}, delayed_feedback: {click: defuse}}\n"),
+            "");
+}
+
 TEST(LoadConfig, RequiredSectionsAreAskedFor) {
   const std::string message = errors("name: a\n");
   EXPECT_THAT(message, HasSubstr("f:1: events: is missing"));
