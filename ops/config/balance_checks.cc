@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "ops/config/feedback_checks.h"
@@ -12,6 +13,15 @@ namespace {
 bool is_windowed(BalanceMethod method) {
   return method == BalanceMethod::kDwa || method == BalanceMethod::kDtp ||
          method == BalanceMethod::kPerformance;
+}
+
+// (A printed configuration has every key: only what is not its default says anything.)
+template <class Options>
+bool is_usual(const Options& options) {
+  const Options usual;
+  return std::apply(
+      [&](const auto&... field) { return ((options.*field.member == usual.*field.member) && ...); },
+      Options::fields());
 }
 
 void check_weights(ConfigReader& reader, const Config& config) {
@@ -84,19 +94,28 @@ void check_balance(ConfigReader& reader, const Config& config, std::vector<Probl
                     "gradnorm goes by the gradients in the last layer that all tasks share; with "
                     "model.backbone: separate they share the embeddings alone");
   }
-  const std::pair<const char*, bool> effects[] = {
-      {"balance.rate", method == BalanceMethod::kUncertainty},
-      {"balance.uncertainty", method == BalanceMethod::kUncertainty},
-      {"balance.gradnorm", method == BalanceMethod::kGradnorm},
-      {"balance.min_weight", method != BalanceMethod::kFixed || scheduled},
-      {"balance.window", is_windowed(method) || scheduled},
-      {"balance.temperature", method == BalanceMethod::kDwa},
-      {"balance.focus", method == BalanceMethod::kDtp},
-      {"balance.share", by_figures},
-      {"balance.cagrad_radius", balance.surgery == Surgery::kCagrad},
+  const BalanceOptions usual;
+  const bool is_uncertainty = method == BalanceMethod::kUncertainty;
+  struct Effect {
+    const char* key;
+    bool has_effect, changed;
   };
-  for (const auto& [key, has_effect] : effects) {
-    if (has_effect || !reader.has(key) || !reader.is_good(key)) continue;
+  const Effect effects[] = {
+      {"balance.rate", is_uncertainty, balance.rate != usual.rate},
+      {"balance.uncertainty", is_uncertainty, !is_usual(balance.uncertainty)},
+      {"balance.gradnorm", method == BalanceMethod::kGradnorm, !is_usual(balance.gradnorm)},
+      {"balance.min_weight", method != BalanceMethod::kFixed || scheduled,
+       balance.min_weight != usual.min_weight},
+      {"balance.window", is_windowed(method) || scheduled, balance.window != usual.window},
+      {"balance.temperature", method == BalanceMethod::kDwa,
+       balance.temperature != usual.temperature},
+      {"balance.focus", method == BalanceMethod::kDtp, balance.focus != usual.focus},
+      {"balance.share", by_figures, balance.share != usual.share},
+      {"balance.cagrad_radius", balance.surgery == Surgery::kCagrad,
+       balance.cagrad_radius != usual.cagrad_radius},
+  };
+  for (const auto& [key, has_effect, changed] : effects) {
+    if (has_effect || !changed || !reader.is_good(key)) continue;
     doubts.push_back(
         {reader.place_of(key),
          std::string(key) + ": has no effect with the method " + std::string(choice_name(method)) +

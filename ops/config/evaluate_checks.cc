@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "learner/publish/score_formula.h"
 #include "ops/config/feedback_checks.h"
@@ -90,8 +91,10 @@ void check_slices(ConfigReader& reader, const Config& config, std::vector<Proble
   }
   if (slices.event) return;
   if (slices.feature.empty()) {
-    for (const char* key : {"values", "most"}) {
-      if (!reader.is_good(prefix + key)) continue;
+    const bool other_most = slices.most != SliceOptions{}.most;
+    for (const auto& [key, changed] :
+         {std::pair("values", !slices.values.empty()), std::pair("most", other_most)}) {
+      if (!changed || !reader.is_good(prefix + key)) continue;
       doubts.push_back({reader.place_of(prefix + key),
                         prefix + key + ": has no effect without a feature or `event: true`"});
     }

@@ -347,6 +347,19 @@ TEST(LoadConfig, OptionsOfWhatIsOffAreSaid) {
             "");
 }
 
+// Every key at its default is as good as none: what --print-config writes gives no warning.
+TEST(LoadConfig, DefaultsThatAreWrittenOutAreNotWarnedOf) {
+  const auto result = load_config_text(
+      smallest("balance: {window: 100, temperature: 2, focus: 1, share: 0.1, cagrad_radius: 0.5, "
+               "gradnorm: {alpha: 1.5}}\nevaluate: {slices: {values: {}, most: 16}}\n"),
+      "f", {});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_THAT(result->warnings, ::testing::IsEmpty());
+  const auto changed =
+      load_config_text(smallest("balance: {window: 10, gradnorm: {alpha: 1}}\n"), "f", {});
+  EXPECT_EQ(changed->warnings.size(), 2u);
+}
+
 TEST(LoadConfig, RequiredSectionsAreAskedFor) {
   const std::string message = errors("name: a\n");
   EXPECT_THAT(message, HasSubstr("f:1: events: is missing"));
