@@ -68,8 +68,10 @@ void GradNormBalancer::move(std::span<const TaskLoss> losses, std::span<const do
   for (std::size_t k = 0; k < states_.size(); ++k) {
     if (!present[k]) continue;
     const double r = relative > 0 ? relative_loss(states_[k]) / relative : 1;
-    const double difference = weights_[k] * norms[k] - gradient * std::pow(r, options_.alpha);
-    const double sign = difference > 0 ? 1 : difference < 0 ? -1 : 0;
+    // Compared, not subtracted: a fused product would find a task that is alone above or below
+    // itself.
+    const double size = weights_[k] * norms[k], target = gradient * std::pow(r, options_.alpha);
+    const double sign = size > target ? 1 : size < target ? -1 : 0;
     weights_[k] -= options_.rate * states_[k].adam.step(sign * norms[k]);
   }
   normalise_present(weights_, present, sum, min_weight_);

@@ -164,6 +164,21 @@ TEST(GradNormBalancer, BringsGradientsToOneSize) {
   EXPECT_NEAR(balancer.weights()[1], 1.6, 0.02);
 }
 
+// Alone a task is its own mean: its gradient's size says nothing, not even by rounding.
+TEST(GradNormBalancer, ATaskThatIsAloneIsNotCompared) {
+  const auto weights_after = [](double alone) {
+    GradNormBalancer balancer(options_of(BalanceMethod::kGradnorm), make_tasks(2));
+    for (int i = 0; i < 20; ++i) {
+      balancer.step({losses_of({1, 1}), std::vector<double>{0.7, 0.3}});
+      balancer.step({std::vector<TaskLoss>{{1, 1}, {}}, std::vector<double>{alone, NAN}});
+    }
+    return copy(balancer.weights());
+  };
+  for (const double alone : {0.1, 0.3, 1.1, 3.7, 1e3}) {
+    EXPECT_EQ(weights_after(alone), weights_after(0)) << alone;
+  }
+}
+
 // One step to the letter of the paper, Adam's first step being the rate itself.
 TEST(GradNormBalancer, OneStepIsThePapers) {
   BalanceOptions options = options_of(BalanceMethod::kGradnorm);
