@@ -115,6 +115,7 @@ void add_tasks(const TrainerReport& trainer, json::object& report) {
     out["last_fifth"] =
         figures_with_entire(task.last_fifth, entire ? &entire->last_fifth : nullptr, task.binary);
     add_written(out, [&](JsonWriter& writer) { write_more(writer, task, task.binary); });
+    add_written(out, [&](JsonWriter& writer) { write_recalibrated(writer, task); });
     if (entire == nullptr) continue;
     json::object& more = out["entire"].emplace_object();
     add_written(more, [&](JsonWriter& writer) { write_more(writer, *entire, true); });

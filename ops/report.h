@@ -27,8 +27,8 @@ void add_accounts(const Accounts& accounts, boost::json::object& report);
 void add_dropped_rows(const Sampling::Counts& dropped, boost::json::object& report);
 
 /// Adds `tasks`: by task its `weight`; `all`, `window` and `last_fifth` with their figures, null
-/// where undefined, and where it applies `entire` in each; and `gauc`, `spans` and `slices`, as
-/// /v1/tasks has them.
+/// where undefined, and where it applies `entire` in each; and `gauc`, `exact_auc`, `spans`,
+/// `slices` and `recalibrated`, as /v1/tasks has them.
 void add_tasks(const TrainerReport& trainer, boost::json::object& report);
 
 /// Adds `composite` and `business`, by window.

@@ -121,6 +121,7 @@ struct EvaluateOptions {
   std::optional<Duration> window;
   std::optional<Duration> long_window;
   int gauc_rows = 20'000;
+  int exact_auc_rows = 0;
   SliceOptions slices;
   HistoryOptions history;
   ImportanceOptions importance;
@@ -146,6 +147,10 @@ struct EvaluateOptions {
               "The AUC within users is taken over a task's last so many rows with a user; 0: not "
               "taken.",
               0, 10'000'000),
+        field("exact_auc_rows", &E::exact_auc_rows,
+              "The AUC of a binary task is also taken exactly, over its last so many rows, at 80 "
+              "bytes each; 0: not taken.",
+              0, 500'000),
         field("slices", &E::slices, "Metrics by the values of a feature."),
         field("history", &E::history, "How the metrics went since the store began."),
         field("importance", &E::importance, "What each feature does to each task."),

@@ -22,6 +22,7 @@ OutputMetrics::OutputMetrics(std::string name, bool binary, const EvaluateOption
     spans_.push_back({label, SpanWindow<Tally>(Tally(binary), span)});
   }
   if (binary && options.gauc_rows > 0) gauc_.emplace(options.gauc_rows);
+  if (binary && options.exact_auc_rows > 0) exact_auc_.emplace(options.exact_auc_rows);
   if (keys_ != nullptr) slices_.emplace(SlicedTally(binary, keys_->count()));
   if (options.history.points > 0) history_.emplace(binary, options.history);
 }
@@ -42,6 +43,9 @@ void OutputMetrics::add(const Measurement& measurement, const RowPlace& place) {
   if (gauc_) {
     gauc_->add(place.user, measurement.logit, measurement.label > 0.5, measurement.weight);
   }
+  if (exact_auc_) {
+    exact_auc_->add(measurement.logit, measurement.label > 0.5, measurement.weight);
+  }
   if (slices_) slices_->add(SlicedMeasurement{measurement, place.slice});
   if (history_) history_->add(measurement, now_);
   changed_ = stale_ = true;
@@ -58,6 +62,7 @@ void OutputMetrics::refresh() const {
     report_.spans.push_back({span.name, span.window.tally().figures()});
   }
   if (gauc_) report_.gauc = gauc_->figure();
+  if (exact_auc_) report_.exact_auc = exact_auc_->figure();
   report_.slices.clear();
   if (slices_) {
     const SlicedTally tally = slices_->tally();
@@ -78,6 +83,7 @@ void OutputMetrics::save(StateChanges& changes) {
   window_.save(name_ + "/window", changes);
   for (Span& span : spans_) span.window.save(name_ + "/span/" + span.name, changes);
   if (gauc_) gauc_->save(name_ + "/gauc", changes);
+  if (exact_auc_) exact_auc_->save(name_ + "/exact_auc", changes);
   if (slices_) slices_->save(name_ + "/slices/" + keys_->stamp(), changes);
   if (history_) history_->save(name_ + "/history", changes);
 }
@@ -117,6 +123,10 @@ bool OutputMetrics::restore_optional(std::string_view name, std::string_view byt
   }
   if (const auto piece = name_after(name, "/gauc")) {
     if (gauc_) gauc_->restore(*piece, bytes);
+    return true;
+  }
+  if (const auto piece = name_after(name, "/exact_auc")) {
+    if (exact_auc_) exact_auc_->restore(*piece, bytes);
     return true;
   }
   if (const auto piece = name_after(name, "/history")) {

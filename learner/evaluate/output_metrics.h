@@ -13,6 +13,7 @@
 #include "learner/evaluate/history.h"
 #include "learner/evaluate/options.h"
 #include "learner/evaluate/slices.h"
+#include "learner/evaluate/sliding_auc.h"
 #include "learner/evaluate/tally.h"
 #include "learner/evaluate/window.h"
 
@@ -35,6 +36,7 @@ struct OutputReport {
   std::vector<NamedFigures> spans;       ///< Windows of event time, by length: "1h".
   std::vector<NamedFigures> slices;      ///< Of the last 100,000 rows, where rows are sliced.
   std::optional<GroupedAucFigure> gauc;  ///< Of binary outputs, where it is taken.
+  std::optional<SlidingAucFigure> exact_auc;  ///< Of binary outputs, where it is taken.
   /// Null where none is kept.
   std::shared_ptr<const std::vector<HistoryPoint>> history;
 };
@@ -46,9 +48,9 @@ struct RowPlace {
 };
 
 /// The metrics of one output of a model. Memory: three tallies and at most 150 sparse ones; with
-/// all that is optional (options.h): 16 bytes a row for the AUC within users, a tally and 23 sparse
-/// ones a window of event time, a tally and 19 sparse ones a slice, a tally and the points of the
-/// history.
+/// all that is optional (options.h): 16 bytes a row for the AUC within users, 80 for the exact one,
+/// a tally and 23 sparse ones a window of event time, a tally and 19 sparse ones a slice, a tally
+/// and the points of the history.
 class OutputMetrics {
  public:
   /// `name`: of its values in the saved state, e.g. "metrics/ctr". Borrows `slices` (null: rows are
@@ -93,6 +95,7 @@ class OutputMetrics {
   LastFifth last_fifth_;
   std::vector<Span> spans_;
   std::optional<GroupedAuc> gauc_;
+  std::optional<SlidingAuc> exact_auc_;
   std::optional<RowWindow<SlicedTally>> slices_;
   std::optional<History> history_;
   EventTime now_ = EventTime::before_all();

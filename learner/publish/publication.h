@@ -31,11 +31,19 @@ struct LabelRange {
   float most = 0;
 };
 
+/// What becomes of a task's logit before it is served (train/recalibration.h).
+struct LogitLine {
+  float slope = 1;
+  float shift = 0;
+  double at(double logit) const { return double{slope} * logit + double{shift}; }
+};
+
 /// The dense part of a version, shared by all who score with it.
 struct DenseWeights {
   std::vector<float> parameters;
-  std::vector<Standardisation> numeric;  ///< One for each of Schema::numeric_features.
-  std::vector<LabelRange> labels;        ///< One a task.
+  std::vector<Standardisation> numeric;       ///< One for each of Schema::numeric_features.
+  std::vector<LabelRange> labels;             ///< One a task.
+  std::vector<LogitLine> recalibration = {};  ///< One a task; empty where none is recalibrated.
 };
 
 /// Whose weights a version is made of, where a stream has several models: what scorers must know of

@@ -209,6 +209,8 @@ bool Scorer::Parts::gather(const ServingModel& serving, const ServedShape* shape
   MILLRACE_CHECK(dense->parameters.size() == static_cast<std::size_t>(model.parameter_count()));
   MILLRACE_CHECK(dense->numeric.size() == schema.numeric_features().size());
   MILLRACE_CHECK(dense->labels.size() == schema.tasks().size());
+  MILLRACE_CHECK(dense->recalibration.empty() ||
+                 dense->recalibration.size() == schema.tasks().size());
   gather_numbers(context, schema, *dense, context_row, context_view);
   gather_numbers(candidates, schema, *dense, rows, candidate_view);
   if (split == 0 && schema.context_width() > 0) {
@@ -222,6 +224,7 @@ bool Scorer::Parts::gather(const ServingModel& serving, const ServedShape* shape
 void Scorer::Parts::compute(Scores& scores) {
   const int rows = scores.rows, T = model.tasks(), columns = schema.inputs() - split;
   const float* weights = dense->parameters.data();
+  const bool recalibrated = !dense->recalibration.empty();
   const View<float> shared_view(shared.data(), 1, model.context_units());
   model.forward_context(weights, View<const float>(context_x.data(), 1, split), shared_view);
   for (int first = 0; first < rows; first += kTileRows) {
@@ -233,8 +236,9 @@ void Scorer::Parts::compute(Scores& scores) {
     for (int r = 0; r < count; ++r) {
       for (int t = 0; t < T; ++t) {
         const auto task = static_cast<std::size_t>(t);
-        const float z =
+        float z =
             served.corrects(t) ? static_cast<float>(served.own(logits.row(r), t)) : logits(r, t);
+        if (recalibrated) z = static_cast<float>(dense->recalibration[task].at(double{z}));
         out[long{r} * T + t] = served_value(schema.tasks()[task], dense->labels[task], z);
       }
     }

@@ -92,6 +92,7 @@ struct TrainOptions {
   FeedbackOptions feedback;
   NegativeSamplingOptions negative_sampling;
   LabelOptions labels;
+  std::map<std::string, double> recalibrate;
   double shed = 1;
   std::int64_t seed = 1;
 
@@ -124,6 +125,9 @@ struct TrainOptions {
         field("negative_sampling", &T::negative_sampling,
               "Leaving out rows without a positive label."),
         field("labels", &T::labels, "How much labels count in what is learned."),
+        field("recalibrate", &T::recalibrate,
+              "By binary task, like {ctr: 20000}: its served logit is scaled and shifted (Platt), "
+              "as fitted online to about its last so many measured rows. It changes no weight."),
         field("shed", &T::shed,
               "Load shedding: the share of impressions (and samples) whose rows are trained and "
               "measured; those that are weigh 1 / share.",

@@ -12,11 +12,19 @@
 #include "learner/evaluate/gate_watch.h"
 #include "learner/evaluate/importance.h"
 #include "learner/evaluate/output_metrics.h"
+#include "learner/publish/publication.h"
 #include "learner/relation/report.h"
 #include "learner/train/business.h"
 #include "learner/train/guardrail_report.h"
 
 namespace millrace {
+
+/// What recalibration makes of a task's own output: the line that is served now, and the figures of
+/// what was served.
+struct RecalibratedReport {
+  LogitLine line;
+  OutputReport output;
+};
 
 /// What is known of one task; the figures are those of its own output.
 struct TaskReport : OutputReport {
@@ -25,7 +33,8 @@ struct TaskReport : OutputReport {
   bool binary = true;
   /// The product over the chain of conditions on all rows; for tasks over the entire space.
   std::optional<OutputReport> entire;
-  /// Of these, where the condition is measured over all impressions, too.
+  std::optional<RecalibratedReport> recalibrated;  ///< Of tasks in train.recalibrate.
+  /// Of `entire`, where the condition is measured over all impressions, too.
   std::optional<DivisionReport> by_division;
   double weight = 1;           ///< What the balancer gives the task now.
   std::optional<double> loss;  ///< Mean loss of the last batch that had the label.

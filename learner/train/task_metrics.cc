@@ -24,9 +24,17 @@ const std::vector<float>& measure_weights(const Batch& batch) {
   return batch.measure_weights.empty() ? batch.weights : batch.measure_weights;
 }
 
+// Of a recalibrated output: what scaling changes, and no more. (It keeps the order, so the AUC
+// stays what it is.)
+EvaluateOptions plain(EvaluateOptions options) {
+  options.gauc_rows = options.exact_auc_rows = options.history.points = 0;
+  return options;
+}
+
 }  // namespace
 
-TaskMetrics::TaskMetrics(const Schema& schema, const EvaluateOptions& options)
+TaskMetrics::TaskMetrics(const Schema& schema, const EvaluateOptions& options,
+                         const std::map<std::string, double>& recalibrate)
     : schema_(schema),
       options_(options),
       served_(schema),
@@ -37,9 +45,14 @@ TaskMetrics::TaskMetrics(const Schema& schema, const EvaluateOptions& options)
   }
   for (const Task& task : schema.tasks()) {
     const std::string name = "metrics/" + task.name;
-    Of of{OutputMetrics(name, task.kind == TaskKind::kBinary, options, &slices_), std::nullopt};
+    Of of{OutputMetrics(name, task.kind == TaskKind::kBinary, options, &slices_), {}, {}, {}};
     if (task.entire_space && task.given >= 0) {
       of.entire.emplace(name + "/entire", true, options, &slices_);
+    }
+    if (const auto rows = recalibrate.find(task.name); rows != recalibrate.end()) {
+      recalibrates_ = true;
+      of.line.emplace(rows->second);
+      of.recalibrated.emplace(name + "/recalibrated", true, plain(options), &slices_);
     }
     tasks_.push_back(std::move(of));
   }
@@ -49,6 +62,7 @@ void TaskMetrics::advance(EventTime due) {
   for (Of& of : tasks_) {
     of.own.advance(due);
     if (of.entire) of.entire->advance(due);
+    if (of.recalibrated) of.recalibrated->advance(due);
   }
   business_.advance(due);
 }
@@ -68,6 +82,14 @@ void TaskMetrics::add(const Batch& batch, View<const float> z, const TaskLosses&
     }
   }
   if (business_.any()) add_business(batch, z, outputs);
+  settle();
+}
+
+// What this batch told is applied from the next one on.
+void TaskMetrics::settle() {
+  for (Of& of : tasks_) {
+    if (of.line) of.line->settle();
+  }
 }
 
 void TaskMetrics::add_row(const Batch& batch, int i, int task, const RowPlace& place,
@@ -86,7 +108,8 @@ void TaskMetrics::add_row(const Batch& batch, int i, int task, const RowPlace& p
   if (served_.corrects(task) && binary) {
     std::optional<double> product;
     if (of.entire) product = served_.product(z.row(i), task);
-    add_binary(of, {m.weight, label, condition, place}, served_.own(z.row(i), task), product);
+    add_binary(of, {m.weight, label, condition, losses.is_learned(i), place},
+               served_.own(z.row(i), task), product);
     return;
   }
   if (of.entire) {
@@ -104,13 +127,15 @@ void TaskMetrics::add_row(const Batch& batch, int i, int task, const RowPlace& p
     m.label = in_label_units(schema_.tasks()[k].transform, label);
     m.prediction = served_value(z.row(i), task, outputs);
   }
-  add_own(of, m, place);
+  add_own(of, m, place, losses.is_learned(i));
 }
 
 double TaskMetrics::served_value(const float* z, int task, const OutputStart& outputs) const {
   const Task& of = schema_.tasks()[static_cast<std::size_t>(task)];
   if (of.kind == TaskKind::kBinary) {
-    return math::sigmoid(served_.corrects(task) ? served_.own(z, task) : double{z[task]});
+    const double logit = served_.corrects(task) ? served_.own(z, task) : double{z[task]};
+    const auto& line = tasks_[static_cast<std::size_t>(task)].line;
+    return math::sigmoid(line ? line->apply(logit) : logit);
   }
   return outputs.value(z[task], task);
 }
@@ -136,20 +161,29 @@ void TaskMetrics::add_business(const Batch& batch, View<const float> z,
   }
 }
 
-void TaskMetrics::add_own(Of& of, const Measurement& row, const RowPlace& place) const {
+void TaskMetrics::add_own(Of& of, const Measurement& row, const RowPlace& place, bool is_learned) {
   of.own.add(row, place);
-  if (observer_) observer_(static_cast<int>(&of - tasks_.data()), row, place.user);
+  const auto task = static_cast<std::size_t>(&of - tasks_.data());
+  if (of.line) {
+    Measurement served = row;
+    served.logit = of.line->apply(row.logit);
+    served.prediction = math::sigmoid(served.logit);
+    served.loss = math::bce(served.logit, row.label).value;
+    of.recalibrated->add(served, place);
+    const bool learns = learns_.empty() || learns_[task] != 0;
+    if (learns && is_learned) of.line->learn(row.logit, row.label, row.weight);
+  }
+  if (observer_) observer_(static_cast<int>(task), row, place.user);
 }
 
 // One row of a binary task, from its served logits.
-void TaskMetrics::add_binary(Of& of, const Row& row, double own,
-                             std::optional<double> product) const {
+void TaskMetrics::add_binary(Of& of, const Row& row, double own, std::optional<double> product) {
   const auto measurement = [&](double logit) {
     return Measurement{row.weight, row.label, math::sigmoid(logit), logit,
                        math::bce(logit, row.label).value};
   };
   if (of.entire && product) of.entire->add(measurement(*product), row.place);
-  if (row.condition) add_own(of, measurement(own), row.place);
+  if (row.condition) add_own(of, measurement(own), row.place, row.is_learned);
 }
 
 std::vector<float> TaskMetrics::slice_marks(const Batch& batch) {
@@ -183,11 +217,20 @@ void TaskMetrics::add(const MeasuredLabels& labels, EventTime due, FirstScores& 
       if (scores.product(task) >= 0) product = logits[scores.product(task)];
       const RowPlace place{labels.users.empty() ? 0 : labels.users[i],
                            slice_of_mark(logits[scores.mark()])};
-      add_binary(tasks_[k], {labels.weights[i], label, labels.condition[i * T + k] == 1, place},
+      add_binary(tasks_[k],
+                 {labels.weights[i], label, labels.condition[i * T + k] == 1, true, place},
                  logits[scores.own(task)], product);
     }
     if (labels.last[i] != 0) scores.erase(labels.keys[i]);
   }
+  settle();
+}
+
+std::vector<LogitLine> TaskMetrics::recalibration() const {
+  std::vector<LogitLine> lines;
+  if (!recalibrates_) return lines;
+  for (const Of& of : tasks_) lines.push_back(of.line ? of.line->line() : LogitLine{});
+  return lines;
 }
 
 std::vector<const OutputMetrics*> TaskMetrics::outputs() const {
@@ -195,6 +238,7 @@ std::vector<const OutputMetrics*> TaskMetrics::outputs() const {
   for (const Of& of : tasks_) {
     outputs.push_back(&of.own);
     if (of.entire) outputs.push_back(&*of.entire);
+    if (of.recalibrated) outputs.push_back(&*of.recalibrated);
   }
   return outputs;
 }
@@ -219,6 +263,7 @@ void TaskMetrics::report(int task, TaskReport& report) const {
   report.name = schema_.tasks()[k].name;
   report.kind = schema_.tasks()[k].kind;
   report.binary = report.kind == TaskKind::kBinary;
+  if (of.line) report.recalibrated = {of.line->line(), of.recalibrated->report()};
   if (!of.entire) return;
   report.entire = of.entire->report();
   const auto given = static_cast<std::size_t>(schema_.tasks()[k].given);
@@ -264,19 +309,43 @@ std::vector<CompositeReport> TaskMetrics::composites() const {
 }
 
 void TaskMetrics::save(StateChanges& changes) {
-  for (Of& of : tasks_) {
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    Of& of = tasks_[k];
     of.own.save(changes);
     if (of.entire) of.entire->save(changes);
+    if (!of.line) continue;
+    of.recalibrated->save(changes);
+    ByteWriter writer;
+    of.line->save(writer);
+    changes.values.push_back({"metrics/" + schema_.tasks()[k].name + "/line", writer.take()});
   }
   slices_.save(changes);
   business_.save(changes);
 }
 
+// Of a task that is recalibrated no more it is passed over.
+bool TaskMetrics::restore_line(std::size_t task, std::string_view name, std::string_view bytes) {
+  const std::string prefix = "metrics/" + schema_.tasks()[task].name;
+  Of& of = tasks_[task];
+  if (name_after(name, prefix + "/recalibrated")) {
+    return !of.recalibrated || of.recalibrated->restore(name, bytes);
+  }
+  if (name != prefix + "/line") return false;
+  if (!of.line) return true;
+  ByteReader reader(bytes);
+  of.line->restore(reader);
+  if (!reader.at_end()) throw StateError("a saved recalibration has a wrong size");
+  return true;
+}
+
 bool TaskMetrics::restore(std::string_view name, std::string_view bytes) {
   if (slices_.restore(name, bytes) || business_.restore(name, bytes)) return true;
-  return std::any_of(tasks_.begin(), tasks_.end(), [&](Of& of) {
-    return of.own.restore(name, bytes) || (of.entire && of.entire->restore(name, bytes));
-  });
+  for (std::size_t k = 0; k < tasks_.size(); ++k) {
+    Of& of = tasks_[k];
+    if (restore_line(k, name, bytes) || of.own.restore(name, bytes)) return true;
+    if (of.entire && of.entire->restore(name, bytes)) return true;
+  }
+  return false;
 }
 
 }  // namespace millrace

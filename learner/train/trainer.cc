@@ -124,7 +124,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       shares(model.tasks()),
       labels(schema, options.train.labels),
       outputs(schema),
-      metrics(schema, options.evaluate),
+      metrics(schema, options.evaluate, options.train.recalibrate),
       watch(schema, model, options.evaluate),
       scores(schema, options.train.feedback.forget_after),
       guardrail(schema, options.guardrails),
@@ -139,6 +139,7 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
       dz(allocate_host<float>(long{options.train.batch} * model.tasks())),
       prepared(model, options.train.batch, options.train.products),
       last_loss(schema.tasks().size()) {
+  metrics.set_learns(guardrail.learns());
   const auto count = static_cast<std::size_t>(model.parameter_count());
   model.initialise(static_cast<std::uint64_t>(options.train.seed), {weights.get(), count});
   for (int t = 0; t < threads.count(); ++t) {
@@ -400,17 +401,11 @@ void Trainer::train(const Batch& batch) {
   MILLRACE_CHECK(0 <= batch.rows && batch.rows <= p.options.train.batch);
   const FlushDenormals flush;
   const auto begin = std::chrono::steady_clock::now();
-  Parts::Done done = Parts::Done::kMeasured;
-  if (batch.rows == 0) {
-    p.seen = std::max(p.seen, batch.seen);
-  } else {
-    done = p.step(batch);
-  }
-  if (done == Parts::Done::kLearned) {
-    ++p.steps;
-    p.rows += static_cast<std::uint64_t>(learned_rows(batch));
-    p.seen = std::max(p.seen, batch.seen);
-  }
+  const Parts::Done done = batch.rows > 0 ? p.step(batch) : Parts::Done::kMeasured;
+  const bool learned = done == Parts::Done::kLearned;
+  if (learned || batch.rows == 0) p.seen = std::max(p.seen, batch.seen);
+  p.steps += learned ? 1 : 0;
+  p.rows += learned ? static_cast<std::uint64_t>(learned_rows(batch)) : 0;
   p.skipped += done == Parts::Done::kSkipped ? 1 : 0;
   // After the step: a label may be decided in the row that is its impression's first.
   p.metrics.add(batch.measured, batch.due, p.scores);
@@ -458,6 +453,7 @@ Publication Trainer::publish() {
   dense->parameters.assign(p.weights.get(), p.weights.get() + p.model.parameter_count());
   dense->numeric = standardisations(p.inputs);
   dense->labels = p.outputs.ranges();
+  dense->recalibration = p.metrics.recalibration();
   publication.dense = std::move(dense);
   return publication;
 }

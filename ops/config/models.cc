@@ -32,9 +32,10 @@ constexpr auto kOfTheStream = std::to_array<OfTheStream>({
 
 // Mappings by task: an entry's takes the place of the whole mapping, and a model without a task has
 // nothing of it.
-constexpr std::array<std::string_view, 6> kByTask{
+constexpr std::array<std::string_view, 7> kByTask{
     "balance.weights",    "balance.decay",           "train.delayed_feedback",
-    "train.labels.ratio", "train.labels.oversample", "train.labels.curriculum.steps"};
+    "train.labels.ratio", "train.labels.oversample", "train.labels.curriculum.steps",
+    "train.recalibrate"};
 
 bool is_by_task(const std::string& path) {
   return std::find(kByTask.begin(), kByTask.end(), path) != kByTask.end();
@@ -359,6 +360,7 @@ void learn_alone(LearnerOptions& options, const std::string& task) {
   const auto is_of_another = [&](const auto& entry) { return entry.first != task; };
   std::erase_if(labels.ratio, is_of_another);
   std::erase_if(labels.oversample, is_of_another);
+  std::erase_if(options.train.recalibrate, is_of_another);
   options.evaluate.business.clear();
   options.evaluate.composite.clear();
 }

@@ -48,12 +48,24 @@ void check_labels(ConfigReader& reader, const Config& config) {
   check_numbers(reader, config, key + "ratio", labels.ratio, 1e6);
   check_numbers(reader, config, key + "oversample", labels.oversample, 1e6);
   check_numbers(reader, config, key + "curriculum.steps", labels.curriculum.steps, 1e12);
+  const auto& recalibrate = config.learner.train.recalibrate;
+  for (const auto& [task, rows] : recalibrate) {
+    if (find_task(reader, config, "train.recalibrate", task) < 0) continue;
+    if (100 <= rows && rows <= 1e9) continue;
+    reader.complain("train.recalibrate." + task,
+                    print_value(rows) + " is no number of rows; expected 100 to 1000000000");
+  }
   bool all_wait = !config.tasks.empty();
   for (const Task& task : config.tasks) {
     if (labels.ratio.contains(task.name) && task.kind != TaskKind::kBinary) {
       reader.complain(
           key + "ratio." + task.name,
           "a ratio is of 1s and 0s; " + task.name + " is a " + std::string(choice_name(task.kind)));
+    }
+    if (recalibrate.contains(task.name) && task.kind != TaskKind::kBinary) {
+      reader.complain("train.recalibrate." + task.name, "a probability is recalibrated; " +
+                                                            task.name + " is a " +
+                                                            std::string(choice_name(task.kind)));
     }
     all_wait &= labels.curriculum.steps.contains(task.name);
   }

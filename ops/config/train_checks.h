@@ -10,8 +10,8 @@ namespace millrace {
 /// or the shape of the schedule that was chosen.
 void check_optimizers(ConfigReader& reader, const Config& config, std::vector<Problem>& doubts);
 
-/// `train.labels`: tasks that there are not, numbers out of range, and a curriculum that nobody
-/// begins.
+/// `train.labels` and `train.recalibrate`: tasks that there are not (or are not binary), numbers
+/// out of range, and a curriculum that nobody begins.
 void check_labels(ConfigReader& reader, const Config& config);
 
 }  // namespace millrace

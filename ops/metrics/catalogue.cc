@@ -156,8 +156,8 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
     {"millrace_task_positives_total", kCounter, "model,task",
      "Positive labels of a binary task since the store began."},
     {"millrace_task_auc", kGauge, "model,task,output,window",
-     "Progressive AUC. output: own, or entire (the product over its conditions); window: all, or "
-     "recent (the last 100,000 rows)."},
+     "Progressive AUC. output: own, entire (the product over its conditions) or recalibrated (what "
+     "is served of a task in train.recalibrate); window: all, or recent (the last 100,000 rows)."},
     {"millrace_task_auc_error", kGauge, "model,task,output,window",
      "Bound of the AUC's error, from its histogram."},
     {"millrace_task_log_loss", kGauge, "model,task,output,window", "Progressive log loss."},
@@ -185,6 +185,11 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "(evaluate.gauc_rows)."},
     {"millrace_task_gauc_users", kGauge, "model,task,output",
      "Users with both classes among these rows: those that count."},
+    {"millrace_task_exact_auc", kGauge, "model,task,output",
+     "Exact AUC over the last rows (evaluate.exact_auc_rows)."},
+    {"millrace_task_recalibration_slope", kGauge, "model,task",
+     "What the logit of a task in train.recalibrate is multiplied by before it is served."},
+    {"millrace_task_recalibration_shift", kGauge, "model,task", "What is added to it then."},
     {"millrace_slice_rows", kGauge, "model,task,output,slice",
      "Rows of a slice (evaluate.slices) among the last 100,000, which the other figures of a slice "
      "are of, too."},

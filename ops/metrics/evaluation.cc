@@ -50,8 +50,11 @@ void add_output(std::string_view model, std::string_view task, std::string_view 
     add("millrace_slice_calibration_ratio", slice.figures.calibration);
     add("millrace_slice_rmse", slice.figures.rmse);
   }
-  if (!report.gauc) return;
   const MetricFamilies::Labels labels{{"model", model}, {"task", task}, {"output", output}};
+  if (report.exact_auc && report.exact_auc->value) {
+    out.add("millrace_task_exact_auc", labels, *report.exact_auc->value);
+  }
+  if (!report.gauc) return;
   if (report.gauc->value) out.add("millrace_task_gauc", labels, *report.gauc->value);
   out.add("millrace_task_gauc_users", labels, count(report.gauc->counted));
 }

@@ -142,6 +142,13 @@ void add_task(std::string_view model, const TaskReport& task, MetricFamilies& ou
   }
   add_output(model, task.name, "own", task, out);
   if (task.entire) add_output(model, task.name, "entire", *task.entire, out);
+  if (task.recalibrated) {
+    const auto& [line, output] = *task.recalibrated;
+    add_output(model, task.name, "recalibrated", output, out);
+    const MetricFamilies::Labels labels{{"model", model}, {"task", task.name}};
+    out.add("millrace_task_recalibration_slope", labels, double{line.slope});
+    out.add("millrace_task_recalibration_shift", labels, double{line.shift});
+  }
   if (task.by_division) add_division(model, task.name, *task.by_division, out);
   out.add("millrace_task_weight", {{"model", model}, {"task", task.name}}, task.weight);
   if (task.loss) {

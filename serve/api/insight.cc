@@ -264,6 +264,23 @@ void write_figures(JsonWriter& json, const Figures& figures, bool binary) {
   write_number(json, "prediction_sum", figures.prediction_sum);
 }
 
+namespace {
+
+void write_named(JsonWriter& json, std::string_view key, const std::vector<NamedFigures>& windows,
+                 bool binary) {
+  json.key(key);
+  json.begin_object();
+  for (const NamedFigures& window : windows) {
+    json.key(window.name);
+    json.begin_object();
+    write_figures(json, window.figures, binary);
+    json.end_object();
+  }
+  json.end_object();
+}
+
+}  // namespace
+
 void write_more(JsonWriter& json, const OutputReport& output, bool binary) {
   json.key("gauc");
   if (output.gauc) {
@@ -279,18 +296,40 @@ void write_more(JsonWriter& json, const OutputReport& output, bool binary) {
   } else {
     json.raw("null");
   }
-  for (const auto& [key, windows] :
-       {std::pair("spans", &output.spans), std::pair("slices", &output.slices)}) {
+  json.key("exact_auc");
+  if (output.exact_auc) {
+    json.begin_object();
+    write_number(json, "value", output.exact_auc->value);
+    json.key("rows");
+    json.number(output.exact_auc->rows);
+    json.end_object();
+  } else {
+    json.raw("null");
+  }
+  write_named(json, "spans", output.spans, binary);
+  write_named(json, "slices", output.slices, binary);
+}
+
+void write_recalibrated(JsonWriter& json, const TaskReport& task) {
+  if (!task.recalibrated) return;
+  json.key("recalibrated");
+  const auto& [line, output] = *task.recalibrated;
+  json.begin_object();
+  json.key("slope");
+  json.number(double{line.slope});
+  json.key("shift");
+  json.number(double{line.shift});
+  for (const auto& [key, figures] :
+       {std::pair("all", &output.all), std::pair("window", &output.window),
+        std::pair("last_fifth", &output.last_fifth)}) {
     json.key(key);
     json.begin_object();
-    for (const NamedFigures& window : *windows) {
-      json.key(window.name);
-      json.begin_object();
-      write_figures(json, window.figures, binary);
-      json.end_object();
-    }
+    write_figures(json, *figures, true);
     json.end_object();
   }
+  write_named(json, "spans", output.spans, true);
+  write_named(json, "slices", output.slices, true);
+  json.end_object();
 }
 
 void write_division(JsonWriter& json, const TaskReport& task) {

@@ -34,10 +34,12 @@ std::string print_history(const TrainerReport& report);
 
 /// The keys of figures, into an open object.
 void write_figures(JsonWriter& json, const Figures& figures, bool binary);
-/// The keys `spans`, `gauc` and `slices` of an output, into an open object.
+/// The keys `gauc`, `exact_auc`, `spans` and `slices` of an output, into an open object.
+void write_more(JsonWriter& json, const OutputReport& output, bool binary);
 /// The member `by_division`, of tasks that have it.
 void write_division(JsonWriter& json, const TaskReport& task);
-void write_more(JsonWriter& json, const OutputReport& output, bool binary);
+/// The member `recalibrated`, of tasks that are: the line and the figures of what was served.
+void write_recalibrated(JsonWriter& json, const TaskReport& task);
 /// The keys `composite` and `business` of a model, into an open object.
 void write_business(JsonWriter& json, const TrainerReport& report);
 

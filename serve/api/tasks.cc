@@ -54,6 +54,7 @@ void write_task(JsonWriter& json, const TaskReport& task) {
     json.end_object();
   }
   write_division(json, task);
+  write_recalibrated(json, task);
   json.end_object();
 }
 

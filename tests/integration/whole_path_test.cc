@@ -275,7 +275,9 @@ TEST_F(WholePathOnKafka, EveryMetricOfTheCatalogueIsThere) {
       command("run", store("s"),
               sets({"join.quiet_after=off",
                     "train.delayed_feedback={cvr: {policy: es_dfm, short_wait: 1s}}",
-                    "evaluate={slices: {feature: country}, business: {clicks: ctr}, "
+                    "train.recalibrate={ctr: 1000}",
+                    "evaluate={exact_auc_rows: 1000, slices: {feature: country}, "
+                    "business: {clicks: ctr}, "
                     "importance: {every: 4}, gates: {every: 4}, composite: {ctr: 1, dwell: 1}}",
                     "twins={tasks: [dwell]}"})),
       folder_ / "log");

@@ -45,6 +45,9 @@ TEST(Report, HasWhatTheApiHas) {
   TaskReport& task = trainer.tasks.emplace_back();
   task.name = "ctr";
   task.gauc = GroupedAucFigure{0.625, 10, 3, 2};
+  task.exact_auc = SlidingAucFigure{0.75, 8};
+  task.recalibrated.emplace().line = {0.5F, -1};
+  task.recalibrated->output.window.rows = 2;
   task.window.rows = 3;
   task.weight = 1.5;
   task.entire.emplace().window.rows = 4;
@@ -58,6 +61,12 @@ TEST(Report, HasWhatTheApiHas) {
   const auto& told = report.at("tasks").at("ctr");
   EXPECT_EQ(told.at("weight").to_number<double>(), 1.5);
   EXPECT_EQ(told.at("gauc").at("value").to_number<double>(), 0.625);
+  EXPECT_EQ(told.at("exact_auc").at("value").to_number<double>(), 0.75);
+  EXPECT_EQ(told.at("exact_auc").at("rows").to_number<int>(), 8);
+  EXPECT_EQ(told.at("recalibrated").at("slope").to_number<double>(), 0.5);
+  EXPECT_EQ(told.at("recalibrated").at("shift").to_number<double>(), -1);
+  EXPECT_EQ(told.at("recalibrated").at("window").at("rows").to_number<int>(), 2);
+  EXPECT_TRUE(told.at("entire").at("exact_auc").is_null());
   EXPECT_EQ(told.at("window").at("rows").to_number<int>(), 3);
   EXPECT_EQ(told.at("window").at("entire").at("rows").to_number<int>(), 4);
   EXPECT_EQ(told.at("by_division").at("window").at("predicted").to_number<double>(), 1.25);

@@ -62,7 +62,8 @@ TEST(Models, EachIsTheSectionsWithWhatItChanges) {
 TEST(Models, OneWithoutATaskHasNothingOfIt) {
   const Config config = loaded(
       "balance: {method: fixed, weights: {ctr: 2, cvr: 3}}\n"
-      "train: {labels: {ratio: {ctr: 5, cvr: 6}, curriculum: {steps: {cvr: 100}}}}\n"
+      "train: {labels: {ratio: {ctr: 5, cvr: 6}, curriculum: {steps: {cvr: 100}}}, "
+      "recalibrate: {ctr: 1000, cvr: 2000}}\n"
       "models: [{name: a}, {name: b, tasks: [cvr]}, {name: c, train: {labels: {ratio: {}}}}]\n");
   const auto& whole = config.models[0].learner;
   const auto& part = config.models[1].learner;
@@ -72,6 +73,7 @@ TEST(Models, OneWithoutATaskHasNothingOfIt) {
   EXPECT_EQ(part.train.labels.ratio.at("cvr"), 6);
   EXPECT_FALSE(part.train.labels.ratio.contains("ctr"));
   EXPECT_TRUE(part.train.labels.curriculum.steps.empty());
+  EXPECT_THAT(part.train.recalibrate, ElementsAre(Pair("cvr", 2000)));
   EXPECT_TRUE(config.models[2].learner.train.labels.ratio.empty());
 }
 
@@ -149,11 +151,13 @@ TEST(Models, TwinsAreModelsOfOneTask) {
 
 TEST(Models, TwinsHaveNothingOfOtherTasks) {
   const std::vector<ModelPlan> plans = model_plans(
-      loaded("train: {labels: {ratio: {ctr: 1, cvr: 5}, oversample: {dwell: 2, cvr: 4}}}\n"
+      loaded("train: {labels: {ratio: {ctr: 1, cvr: 5}, oversample: {dwell: 2, cvr: 4}}, "
+             "recalibrate: {ctr: 1000, cvr: 2000}}\n"
              "twins: {tasks: [ctr, cvr]}\n"));
   ASSERT_EQ(plans.size(), 3U);
   EXPECT_THAT(plans[1].options.train.labels.ratio, ElementsAre(Pair("ctr", 1)));
   EXPECT_THAT(plans[1].options.train.labels.oversample, IsEmpty());
+  EXPECT_THAT(plans[1].options.train.recalibrate, ElementsAre(Pair("ctr", 1000)));
   EXPECT_THAT(plans[2].options.train.labels.ratio, ElementsAre(Pair("cvr", 5)));
   EXPECT_THAT(plans[2].options.train.labels.oversample, ElementsAre(Pair("cvr", 4)));
 }

@@ -28,6 +28,9 @@ TrainerReport told() {
     task.spans.push_back({"1h", {}});
   }
   TaskReport& ctr = report.tasks[0];
+  ctr.exact_auc = SlidingAucFigure{0.75, 50};
+  ctr.recalibrated.emplace().line = {2, -1};
+  ctr.recalibrated->output.all.calibration = 1.125;
   ctr.gauc = GroupedAucFigure{0.625, 100, 9, 4};
   ctr.slices.push_back({"Germany", ctr.all});
   auto points = std::make_shared<std::vector<HistoryPoint>>(2);
@@ -80,6 +83,11 @@ TEST_F(InsightTest, TasksTellWindowsUsersSlicesAndBusiness) {
   EXPECT_EQ(ctr.at("all").at("label_sum").to_number<double>(), 3);
   EXPECT_EQ(ctr.at("gauc").at("value").to_number<double>(), 0.625);
   EXPECT_EQ(ctr.at("gauc").at("users_counted").to_number<int>(), 4);
+  EXPECT_EQ(ctr.at("exact_auc").at("value").to_number<double>(), 0.75);
+  EXPECT_EQ(ctr.at("exact_auc").at("rows").to_number<int>(), 50);
+  EXPECT_EQ(ctr.at("recalibrated").at("slope").to_number<double>(), 2);
+  EXPECT_EQ(ctr.at("recalibrated").at("all").at("calibration").to_number<double>(), 1.125);
+  EXPECT_FALSE(all.at("tasks").at("dwell").as_object().contains("recalibrated"));
   EXPECT_TRUE(ctr.at("spans").at("1h").at("auc").is_null());
   EXPECT_TRUE(ctr.at("spans").at("1h").at("label_mean").is_null());
   EXPECT_EQ(ctr.at("slices").at("Germany").at("rows").to_number<int>(), 5);
