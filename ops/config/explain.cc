@@ -4,15 +4,11 @@
 #include <array>
 #include <cstdio>
 
-#include "ingest/encode/user_cap.h"
-#include "learner/embedding/row_optimizer.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
-#include "learner/train/chunks.h"
-#include "learner/train/dense_optimizer.h"
 #include "learner/train/first_scores.h"
-#include "learner/train/task_gradients.h"
 #include "ops/config/feedback_checks.h"
+#include "ops/config/memory.h"
 #include "ops/config/models.h"
 
 namespace millrace {
@@ -167,111 +163,27 @@ std::string explain_model(const ModelPlan& plan, const Config& config, long para
          (plan.projection.has_all_tasks() ? "; the score is " + config.score : "") + "\n";
 }
 
-// What a row takes while it is learned (key, times, weights, optimiser values, index), and in one
-// of the two serving copies (weights, index).
-double training_row_bytes(const LearnerOptions& options, int dimension) {
-  return 16 + 4.0 * (dimension + row_state(options.train.embedding, dimension)) + 13.5;
-}
-double serving_row_bytes(int dimension) { return 4.0 * dimension + 28; }
-// Of its entry in a commit, in the hands of the learner and of the store.
-double committed_row_bytes(const LearnerOptions& options, int dimension) {
-  return 2 * (16 + 4.0 * (dimension + row_state(options.train.embedding, dimension)));
-}
-// Of the store's write buffers, at most (store/database.h).
-constexpr double kStoreBuffers = 256 << 20;
-// Of keys on their way to a row.
-constexpr double kCandidateBytes = 34;
-
-std::string explain_memory(const Config& config, const std::vector<ModelPlan>& plans) {
-  const Schema schema = config.schema();
-  std::string text = "memory, at most\n";
-  double sum = 0;
+std::string explain_memory(const Config& config, const std::vector<ModelPlan>& plans,
+                           std::optional<std::int64_t> rows) {
+  const MemoryEstimate memory = estimate_memory(config, plans, rows);
+  std::string text = rows ? "memory with " + grouped(*rows) + " rows in each table, at most\n"
+                          : std::string("memory, at most\n");
   const auto add = [&](const std::string& what, double bytes, const std::string& note) {
     text += "  " + padded(what, 28) +
             (note.empty() ? rough_bytes(bytes) : padded(rough_bytes(bytes), 10) + note) + "\n";
-    sum += bytes;
   };
-  add("records read ahead", static_cast<double>(config.kafka.prefetch.value), "kafka.prefetch");
-  add("join state", static_cast<double>(config.join.memory.value),
-      "join.memory; beyond it impressions lie in the store, for about 8 bytes of memory each");
-  add("store's write buffers", kStoreBuffers, "");
-  if (const UserCapOptions& cap = config.learner.guardrails.user_cap; cap.rows > 0) {
-    add("user cap",
-        kStreams * static_cast<double>(UserCap::kBytesEach) * static_cast<double>(cap.users),
-        "at " + grouped(cap.users) + " users in a window of each stream");
-  }
-  const bool all_served = config.models.size() > 1 && config.serve.models == ServedChoice::kAll;
-  double served = 0, each = 0, committed = 0;
-  // Where no model has every task, the first is served.
-  const bool any_whole = std::any_of(plans.begin(), plans.end(), [](const ModelPlan& plan) {
-    return plan.projection.has_all_tasks();
-  });
-  for (const ModelPlan& plan : plans) {
-    const std::string of = plans.size() > 1 ? " of " + plan.name : "";
-    const auto rows = static_cast<double>(plan.options.embeddings.max_rows);
-    double served_here = 0, each_served = 0;
-    const Schema inputs = inputs_of(plan);
-    for (const Table& table : inputs.tables()) {
-      add("table " + table.name + of, rows * training_row_bytes(plan.options, table.dimension),
-          "at " + grouped(plan.options.embeddings.max_rows) + " rows of " +
-              std::to_string(table.dimension));
-      committed += rows * committed_row_bytes(plan.options, table.dimension);
-      served_here += 2 * rows * serving_row_bytes(table.dimension);
-      each_served += 2 * serving_row_bytes(table.dimension);
-      if (plan.options.embeddings.admit_after > 1) {
-        const bool bloom = plan.options.embeddings.admission == KeyAdmission::kBloom;
-        add("  keys without a row",
-            bloom ? static_cast<double>(plan.options.embeddings.admission_memory.value)
-                  : rows * kCandidateBytes,
-            bloom ? "embeddings.admission_memory" : "at as many keys");
-      }
-      each += training_row_bytes(plan.options, table.dimension);
-    }
-    // Weights, Adam's two moments, each chunk's gradients, the forms that tiles read; served: the
-    // newest, the one being read, the next.
-    const TrainOptions& train = plan.options.train;
-    const int forms = train.batch < Chunks::kPrepared     ? 0
-                      : train.products == Products::kBf16 ? 2
-                                                          : 1;
-    const Model<float> model(inputs, plan.options.model);
-    const auto parameters = static_cast<double>(model.parameter_count());
-    add("dense weights" + of, 4.0 * (1 + 2 + Chunks(train.batch).count + forms + 3) * parameters,
-        "");
-    if (plan.options.balance.surgery != Surgery::kNone || train.dense.task_states) {
-      add("each task's gradients" + of, TaskGradients::bytes(model, train.batch),
-          train.dense.task_states ? "train.dense.task_states" : "balance.surgery");
-    }
-    if (train.dense.task_states) {
-      add("each task's optimiser" + of,
-          4.0 * DenseUpdater<float>::states(train.dense.optimizer) * model.tasks() *
-              static_cast<double>(count_values(shared_slots(model.parameters()))),
-          "train.dense.task_states");
-    }
-    if (all_served && plan.twin_of < 0) {
-      served += served_here;
-      each += each_served;
-      continue;
-    }
-    const bool may_serve = any_whole ? plan.projection.has_all_tasks() : &plan == plans.data();
-    if (!may_serve) continue;
-    served = std::max(served, served_here);
-    each += &plan == plans.data() ? each_served : 0;
-  }
-  add("served tables, two copies", served,
-      all_served         ? "of all models; see serve.models"
-      : plans.size() > 1 ? "of the largest champion"
-                         : "");
-  if (!config.store.commit_every) {
-    add("the commit at the end", committed, "of all rows at once: store.commit_every is off");
-  }
-  text += "  " + padded("together", 28) + rough_bytes(sum) + "\n";
+  for (const MemoryPart& part : memory.parts) add(part.what, part.bytes, part.note);
+  add("together", memory.together, "");
+  add("of these in a replay", memory.of_replay, "it serves nobody and reads no broker");
+  const Schema schema = config.schema();
   if (schema.has_immediate()) {
     text += "  Labels trained early: " + std::to_string(FirstScores::bytes_each(schema)) +
             " B for each impression from its first row until its label is decided.\n";
   }
-  text += "  A table takes what its keys take, not its limit: " + rough_bytes(1000 * each) +
-          " for every 1,000 rows in each.\n";
-  return text;
+  return text + "  A table takes what its keys take, not its limit: " +
+         rough_bytes(1000 * memory.each_row) +
+         " for every 1,000 rows in each, its commits and what is served of it included; --rows "
+         "tells it for a number of rows.\n";
 }
 
 }  // namespace
@@ -289,14 +201,14 @@ std::string rough_bytes(double bytes) {
   return text.data();
 }
 
-std::string explain_config(const Config& config) {
+std::string explain_config(const Config& config, std::optional<std::int64_t> rows) {
   const std::vector<ModelPlan> plans = model_plans(config);
   std::string text = explain_events(config) + explain_tasks(config);
   for (const ModelPlan& plan : plans) {
     const Model<float> model(inputs_of(plan), plan.options.model);
     text += explain_model(plan, config, count_values(model.parameters()));
   }
-  return text + explain_memory(config, plans);
+  return text + explain_memory(config, plans, rows);
 }
 
 }  // namespace millrace

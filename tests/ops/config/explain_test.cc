@@ -62,8 +62,8 @@ TEST(ExplainConfig, TheUserCapTakesMemory) {
 
 // What the store holds before it writes counts, and a commit of everything at once.
 TEST(ExplainConfig, TheStoreTakesMemory) {
-  const auto explain = [](const std::string& more) {
-    const auto loaded = load_config_text(
+  const auto load = [](const std::string& more) {
+    auto loaded = load_config_text(
         "events: {sample: {}}\n"
         "features: [{name: a, type: categorical, dimension: 16}]\n"
         "tasks: [{name: x}]\n"
@@ -71,13 +71,44 @@ TEST(ExplainConfig, TheStoreTakesMemory) {
             more,
         "f", {});
     EXPECT_TRUE(loaded) << loaded.error().message;
+    return std::move(loaded).value().config;
+  };
+  const Config off = load("store: {commit_every: off}\n");
+  const std::string text = explain_config(off);
+  EXPECT_THAT(text, HasSubstr("store's write buffers       256 MiB"));
+  // 21 bytes, 16 weights and 16 values of Adagrad a row: as it is handed over, and as it is
+  // written.
+  EXPECT_THAT(text, HasSubstr("a commit                    284 MiB   of all rows at once"));
+  // Half a second's rows alone.
+  EXPECT_THAT(explain_config(load("store: {commit_every: 500ms}\n")),
+              HasSubstr("a commit                    23 MiB"));
+  EXPECT_THAT(text, Not(HasSubstr("join state"))) << "samples need none";
+  // With fewer rows, what is made of them is as much less.
+  const std::string few = explain_config(off, 1'000);
+  EXPECT_THAT(few, HasSubstr("memory with 1,000 rows in each table, at most"));
+  EXPECT_THAT(few, HasSubstr("at 1,000 rows of 16"));
+  EXPECT_THAT(few, HasSubstr("a commit                    291 KiB"));
+  EXPECT_THAT(few, HasSubstr("store's write buffers       146 KiB"));
+  // No table has more than its limit.
+  EXPECT_THAT(explain_config(off, 5'000'000), HasSubstr("at 1,000,000 rows of 16"));
+}
+
+TEST(ExplainConfig, TheExactAucTakesMemory) {
+  const auto explain = [](const std::string& more) {
+    const auto loaded = load_config_text(
+        "events: {impression: {}, click: {window: 1m}, buy: {window: 1d}, dwell: {window: 1m}}\n"
+        "features: [{name: a, type: numeric}]\n"
+        "tasks: [{name: click}, {name: buy, given: click}, {name: dwell, kind: regression}]\n" +
+            more,
+        "f", {});
+    EXPECT_TRUE(loaded) << loaded.error().message;
     return explain_config(loaded->config);
   };
-  EXPECT_THAT(explain(""), HasSubstr("store's write buffers       256 MiB"));
-  EXPECT_THAT(explain(""), Not(HasSubstr("commit at the end")));
-  // Twice 16 bytes, 16 weights and 16 values of Adagrad a row.
-  EXPECT_THAT(explain("store: {commit_every: off}\n"),
-              HasSubstr("the commit at the end       275 MiB"));
+  EXPECT_THAT(explain(""), Not(HasSubstr("exact AUC")));
+  // click, buy, and the product of both: 80 bytes a row.
+  EXPECT_THAT(
+      explain("evaluate: {exact_auc_rows: 100000}\n"),
+      HasSubstr("exact AUC                   23 MiB    evaluate.exact_auc_rows of 3 outputs"));
 }
 
 // The first model is served where none has every task.
