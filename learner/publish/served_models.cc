@@ -24,6 +24,19 @@ void ServedModels::apply(const NamedPublication& named, VersionNumber version) {
   others_[named.model] = std::move(model);
 }
 
+void ServedModels::keep_champion(const std::string& next) {
+  if (!champion_.has_version()) return;
+  const std::shared_ptr<const ServedShape> shape = champion_.pin().shape();
+  if (shape == nullptr || shape->model == next) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (others_.contains(shape->model)) return;
+  }
+  std::shared_ptr<ServingModel> kept = champion_.copy();
+  const std::lock_guard lock(mutex_);
+  others_[shape->model] = std::move(kept);
+}
+
 void ServedModels::became_champion(const std::string& model) {
   const std::lock_guard lock(mutex_);
   others_.erase(model);

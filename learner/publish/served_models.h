@@ -22,7 +22,7 @@ struct NamedPublication {
 /// where they always do, and each other one in a ServingModel of its own.
 ///
 /// Memory: that of a ServingModel for each model but the champion, once it was published.
-/// Threads: `apply` and `became_champion` from one thread, `find` from any.
+/// Threads: `apply`, `keep_champion` and `became_champion` from one thread, `find` from any.
 class ServedModels {
  public:
   /// Borrows what serves the champion.
@@ -31,6 +31,10 @@ class ServedModels {
   /// Makes a publication of a model that is not the champion visible. Requires: the first one of a
   /// model is complete and has its shape.
   void apply(const NamedPublication& named, VersionNumber version);
+  /// The champion's next weights are those of model `next`. Where that is another, the last version
+  /// of the one before stays under its name, unless one came since (its weights may be held).
+  /// Requires: as ServingModel::apply.
+  void keep_champion(const std::string& next);
   /// The champion's weights are that model's from now on: it needs none of its own.
   void became_champion(const std::string& model);
 

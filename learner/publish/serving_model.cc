@@ -101,6 +101,8 @@ void ServingModel::Sides::count(const Side& shown) {
   bytes.store(all_bytes, std::memory_order_relaxed);
 }
 
+ServingModel::ServingModel() : sides_(std::make_unique<Sides>()) {}
+
 ServingModel::ServingModel(const Schema& schema) : sides_(std::make_unique<Sides>()) {
   for (Pin::Side& side : sides_->side) side.make_tables(schema);
 }
@@ -124,6 +126,20 @@ void ServingModel::apply(const Publication& publication, VersionNumber version) 
     Sides::change(sides_->side[shown], publication, version);
   }
   sides_->count(sides_->side[shown]);
+}
+
+std::shared_ptr<ServingModel> ServingModel::copy() const {
+  MILLRACE_CHECK(has_version());
+  const Pin::Side& from = sides_->side[sides_->visible.load(std::memory_order_relaxed)];
+  const std::shared_ptr<ServingModel> copied(new ServingModel());
+  for (Pin::Side& side : copied->sides_->side) {
+    for (const RowTable& table : from.tables) side.tables.emplace_back(table.dimension());
+    side.shape = from.shape;  // its tables are there
+    Sides::copy(side, from);
+  }
+  copied->sides_->has_version.store(true, std::memory_order_release);
+  copied->sides_->count(copied->sides_->side[0]);
+  return copied;
 }
 
 bool ServingModel::has_version() const {

@@ -43,6 +43,9 @@ class ServingModel {
 
   bool has_version() const;
 
+  /// The version that is visible, in a model of its own. Requires: as `apply`, and has_version().
+  std::shared_ptr<ServingModel> copy() const;
+
   /// A reader's hold on one side; short: until rows are gathered and `dense` is copied.
   class Pin {
    public:
@@ -72,6 +75,7 @@ class ServingModel {
 
  private:
   struct Sides;
+  ServingModel();
   std::unique_ptr<Sides> sides_;
 };
 

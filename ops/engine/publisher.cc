@@ -52,6 +52,9 @@ void Publisher::apply(const Publications& publications) {
                                        : VersionNumber{commit, 0};
   MILLRACE_FAILPOINT("publish.before_apply");
   for (const NamedPublication& other : publications.others) others_->apply(other, version_);
+  if (others_ != nullptr && publications.champion.shape != nullptr) {
+    others_->keep_champion(publications.champion.shape->model);
+  }
   model_.apply(publications.champion, version_);
   if (others_ != nullptr && publications.champion.shape != nullptr) {
     others_->became_champion(publications.champion.shape->model);
