@@ -35,6 +35,8 @@ class Backbone {
 
   /// H, the units of every v_t.
   virtual int outputs() const = 0;
+  /// How many layers' outputs stand side by side in them.
+  virtual int output_parts() const { return 1; }
   virtual void append_slots(std::vector<ParameterSlot>& slots) const = 0;
 
   /// Returns v, a stack of T; it stands in `at`, which also keeps what the backward pass needs.

@@ -53,11 +53,6 @@ Bottoms<T>::Bottoms(int inputs, int tasks, const ModelOptions& options, long& of
 }
 
 template <class T>
-int Bottoms<T>::outputs() const {
-  return own_ > 0 && shared_ > 0 && !mixes_ ? 2 * units_ : units_;
-}
-
-template <class T>
 std::string Bottoms<T>::name(int bottom) const {
   return bottom < own_ ? "task_bottom." + std::to_string(bottom) : "bottom.0";
 }
@@ -83,7 +78,7 @@ void Bottoms<T>::append_slots(std::vector<ParameterSlot>& slots) const {
   }
   for (std::size_t l = 0; l < above_.size(); ++l) {
     append_bank_slots(
-        above_[l], [&](int i) { return name(i); }, task, static_cast<int>(l) + 1, 2, slots);
+        above_[l], [&](int i) { return name(i); }, task, static_cast<int>(l) + 1, 2, 1, slots);
   }
   for (int t = 0; mixes_ && t < tasks_; ++t) {
     slots.push_back({.name = "similarity." + std::to_string(t) + ".layer.0.weight",

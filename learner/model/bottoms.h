@@ -24,7 +24,8 @@ class Bottoms final : public Backbone<T> {
   /// Reserves its parameters at `offset`, which it moves behind them, and its memory in `plan`.
   Bottoms(int inputs, int tasks, const ModelOptions& options, long& offset, ActivationPlan& plan);
 
-  int outputs() const override;
+  int outputs() const override { return output_parts() * units_; }
+  int output_parts() const override { return own_ > 0 && shared_ > 0 && !mixes_ ? 2 : 1; }
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
   void backward_top(const T* /*weights*/, View<const T> x, Stack<const T> dv,

@@ -167,7 +167,8 @@ void ExpertLevel<T>::append_first(const Stream& stream, const std::string& name,
                    .cols = width,
                    .stride = stream.stride,
                    .gain = gain,
-                   .task = task});
+                   .task = task,
+                   .input_parts = shape_.above_experts ? 1 : 0});
   if (column >= stream.biased) return;
   slots.push_back({.name = name + ".layer.0.bias",
                    .offset = stream.bias + column,
@@ -189,7 +190,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
     }
     append_bank_slots(
         stream.above, [&](int i) { return expert_name(stream.first_expert + i); },
-        [&](int i) { return task_of(stream.first_expert + i); }, 1, 2, slots);
+        [&](int i) { return task_of(stream.first_expert + i); }, 1, 2, 1, slots);
     if (options_.expert_norm) append_norms(stream, slots);
   }
   for (const Gates* gates : {&gates_, shared_gate_ ? &*shared_gate_ : nullptr}) {
@@ -207,7 +208,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
       append_first(streams_[static_cast<std::size_t>(stream)], name(t), task(t), column,
                    gates->first_width, linear_gates_ ? 0 : 2, slots);
     }
-    append_bank_slots(*gates->above, name, task, 1, 0, slots);
+    append_bank_slots(*gates->above, name, task, 1, 0, 1, slots);
     append_temperatures(*gates, name, task, slots);
   }
 }

@@ -28,10 +28,11 @@ struct LevelShape {
   math::GateReach reach;
   int shared_gate_weights = 0;  ///< 0: there is no shared gate.
   math::GateReach shared_reach;
-  bool own_alone = false;    ///< Only its own task's loss reaches an own expert,
-  bool gates_alone = false;  ///< and a task's gate;
-  bool but_first = false;    ///< but for the first task's, which all losses reach.
-  int first_weight = 0;      ///< Of its gates', among those of all levels.
+  bool own_alone = false;      ///< Only its own task's loss reaches an own expert,
+  bool gates_alone = false;    ///< and a task's gate;
+  bool but_first = false;      ///< but for the first task's, which all losses reach.
+  bool above_experts = false;  ///< It reads the mixtures of a level below, not the model's input.
+  int first_weight = 0;        ///< Of its gates', among those of all levels.
 };
 
 /// What a level's streams read, or the slopes in that: T tasks, the shared one (with `one_input`

@@ -19,8 +19,8 @@ Heads<T>::Heads(int tasks, int inputs, const std::vector<int>& hidden, long& off
 }
 
 template <class T>
-void Heads<T>::append_slots(std::vector<ParameterSlot>& slots) const {
-  millrace::append_slots(towers_, "tower", 0, 1, true, slots);
+void Heads<T>::append_slots(int input_parts, std::vector<ParameterSlot>& slots) const {
+  millrace::append_slots(towers_, "tower", 0, 1, input_parts, true, slots);
 }
 
 template <class T>

@@ -16,7 +16,8 @@ class Heads {
   /// Reserves its parameters at `offset`, which it moves behind them, and its memory in `plan`.
   Heads(int tasks, int inputs, const std::vector<int>& hidden, long& offset, ActivationPlan& plan);
 
-  void append_slots(std::vector<ParameterSlot>& slots) const;
+  /// `input_parts`: of what the towers read (ParameterSlot).
+  void append_slots(int input_parts, std::vector<ParameterSlot>& slots) const;
   /// Where task t's last bias stands.
   long output_bias(int task) const;
 

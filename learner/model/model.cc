@@ -107,7 +107,7 @@ struct Model<T>::Parts {
         heads(tasks, backbone->outputs(), options.tower_layers, parameter_count, plan) {
     MILLRACE_CHECK(inputs > 0 && tasks > 0 && 0 <= context_inputs && context_inputs <= inputs);
     backbone->append_slots(slots);
-    heads.append_slots(slots);
+    heads.append_slots(backbone->output_parts(), slots);
     for (int t = 0; t < tasks; ++t) all_towers.push_back(t);
     for (const std::string& name : backbone->last_shared()) {
       const auto slot = std::find_if(slots.begin(), slots.end(),

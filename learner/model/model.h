@@ -65,8 +65,8 @@ class Model {
   /// Where in the parameters task t's last bias stands (it starts at the base rate).
   long output_bias(int task) const;
 
-  /// He normal, last tower layer 1/fan_in, biases and gates 0; each slot from its own random
-  /// stream.
+  /// He normal in pairs of units, last tower layer 1/fan_in, biases and gates 0; each slot from its
+  /// own random stream (initialise.h).
   void initialise(std::uint64_t seed, std::span<T> weights) const;
 
   std::unique_ptr<Workspace> workspace(Backend<T>& backend, int max_rows) const;

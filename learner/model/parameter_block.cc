@@ -34,16 +34,17 @@ std::vector<ParameterSlot> fixed_slots(const std::vector<ParameterSlot>& slots) 
 
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
-                  double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots) {
+                  double last_gain, int input_parts, bool of_tasks,
+                  std::vector<ParameterSlot>& slots) {
   append_bank_slots(
       bank, [&](int i) { return kind + "." + std::to_string(i); },
-      [&](int i) { return of_tasks ? i : -1; }, first_layer, last_gain, slots);
+      [&](int i) { return of_tasks ? i : -1; }, first_layer, last_gain, input_parts, slots);
 }
 
 template <class T>
 void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(int)>& name,
                        const std::function<int(int)>& task, int first_layer, double last_gain,
-                       std::vector<ParameterSlot>& slots) {
+                       int input_parts, std::vector<ParameterSlot>& slots) {
   for (int i = 0; i < bank.count(); ++i) {
     for (std::size_t l = 0; l < bank.layers().size(); ++l) {
       const auto& layer = bank.layers()[l];
@@ -55,7 +56,8 @@ void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(i
                        .cols = layer.outputs,
                        .stride = layer.outputs,
                        .gain = l + 1 < bank.layers().size() ? 2 : last_gain,
-                       .task = task(i)});
+                       .task = task(i),
+                       .input_parts = l > 0 ? 1 : input_parts});
       if (!layer.has_bias) continue;
       slots.push_back({.name = layer_name + ".bias",
                        .offset = layer.bias + long{i} * layer.outputs,
@@ -68,15 +70,15 @@ void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(i
   }
 }
 
-template void append_slots(const MlpBank<float>&, const std::string&, int, double, bool,
+template void append_slots(const MlpBank<float>&, const std::string&, int, double, int, bool,
                            std::vector<ParameterSlot>&);
-template void append_slots(const MlpBank<double>&, const std::string&, int, double, bool,
+template void append_slots(const MlpBank<double>&, const std::string&, int, double, int, bool,
                            std::vector<ParameterSlot>&);
 template void append_bank_slots(const MlpBank<float>&, const std::function<std::string(int)>&,
-                                const std::function<int(int)>&, int, double,
+                                const std::function<int(int)>&, int, double, int,
                                 std::vector<ParameterSlot>&);
 template void append_bank_slots(const MlpBank<double>&, const std::function<std::string(int)>&,
-                                const std::function<int(int)>&, int, double,
+                                const std::function<int(int)>&, int, double, int,
                                 std::vector<ParameterSlot>&);
 
 }  // namespace millrace

@@ -19,7 +19,8 @@ struct ParameterSlot {
   int rows = 0;
   int cols = 0;
   long stride = 0;
-  /// What it starts from: normal with variance `gain` / rows; 0: zeros.
+  /// What it starts from: normal with variance `gain` / rows, at 2 (a layer with an activation) in
+  /// pairs of units (`initialise_slots`); 0: `start`.
   double gain = 0;
   /// The one task whose loss reaches it; −1: several tasks' losses do.
   int task = -1;
@@ -27,6 +28,8 @@ struct ParameterSlot {
   /// published and migrated as a weight.
   bool trained = true;
   double start = 0;  ///< What it starts from where `gain` is 0.
+  /// Equal parts of the rows, each the outputs of a layer that starts in pairs; 0: they are not.
+  int input_parts = 0;
 
   bool operator==(const ParameterSlot&) const = default;
 };
@@ -36,16 +39,17 @@ long count_values(const std::vector<ParameterSlot>& slots);
 
 /// Appends the slots of member i's layers: "<kind>.<i>.layer.<first_layer + l>.{weight,bias}", for
 /// every member of the bank. Hidden layers start He normal (gain 2), the last with `last_gain`.
-/// `of_tasks`: member i belongs to task i.
+/// `input_parts`: of the first layer's rows. `of_tasks`: member i belongs to task i.
 template <class T>
 void append_slots(const MlpBank<T>& bank, const std::string& kind, int first_layer,
-                  double last_gain, bool of_tasks, std::vector<ParameterSlot>& slots);
+                  double last_gain, int input_parts, bool of_tasks,
+                  std::vector<ParameterSlot>& slots);
 
 /// As above, of members with the given names ("expert.2") and tasks (−1: of several).
 template <class T>
 void append_bank_slots(const MlpBank<T>& bank, const std::function<std::string(int)>& name,
                        const std::function<int(int)>& task, int first_layer, double last_gain,
-                       std::vector<ParameterSlot>& slots);
+                       int input_parts, std::vector<ParameterSlot>& slots);
 
 /// The slots that only task `task`'s loss reaches: its tower, and what of the backbone is its own.
 std::vector<ParameterSlot> own_slots(const std::vector<ParameterSlot>& slots, int task);

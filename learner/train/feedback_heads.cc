@@ -56,7 +56,7 @@ FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& option
   bank_ = std::make_unique<MlpBank<float>>(count, inputs, layers, MlpBank<float>::Last::kLinear,
                                            parameters_, plan_);
   std::vector<ParameterSlot> slots;
-  append_slots(*bank_, "feedback", 0, 1, false, slots);
+  append_slots(*bank_, "feedback", 0, 1, 0, false, slots);
   for (int h = 0; h < count; ++h) {
     const std::string own = "feedback." + std::to_string(h) + ".";
     for (const ParameterSlot& slot : slots) {

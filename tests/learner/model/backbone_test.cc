@@ -477,5 +477,73 @@ TEST(Backbone, ExpertsStartDifferently) {
   }
 }
 
+/// How far the scores of a new model are from those of a linear function of its input, at most.
+double bend_of(ModelOptions options) {
+  options.expert_layers = {6, 4};
+  options.tower_layers = {4, 2};
+  Net net(options, 3);
+  net.model.initialise(9, net.weights.values);
+  for (int i = 0; i < net.x.cols; ++i) {
+    net.x(2, i) = net.x(0, i) + net.x(1, i);
+    net.x(3, i) = -3 * net.x(0, i);
+    net.x(4, i) = 0;
+  }
+  const Matrix<double> z = net.score();
+  double bend = 0, size = 0;
+  for (int t = 0; t < net.T; ++t) {
+    size = std::max(size, std::abs(z(0, t)));
+    bend = std::max({bend, std::abs(z(0, t) + z(1, t) - z(2, t)), std::abs(3 * z(0, t) + z(3, t)),
+                     std::abs(z(4, t))});
+  }
+  EXPECT_GT(size, 0.01);
+  return bend / size;
+}
+
+TEST(Backbone, EveryOneStartsLinear) {
+  for (const auto& choice : Choices<BackboneKind>::all) {
+    EXPECT_LT(bend_of(options_of(choice.value)), 1e-12) << choice.name;
+  }
+  ModelOptions options = options_of(BackboneKind::kSharedSpecific);
+  options.shared_mix = SharedMix::kLearned;
+  EXPECT_LT(bend_of(options), 1e-12);
+  options = options_of(BackboneKind::kStem);
+  options.stem_levels = 2;
+  EXPECT_LT(bend_of(options), 1e-12);
+  options = options_of(BackboneKind::kPle);
+  options.expert_norm = true;
+  options.gate_layers = {5};
+  options.levels = 3;
+  EXPECT_LT(bend_of(options), 1e-12);
+  options.shared_gate = SharedGate::kShared;
+  EXPECT_LT(bend_of(options), 1e-12);
+}
+
+// An odd unit has no partner; the others still do.
+TEST(Backbone, TheUnitsOfALayerStartInPairs) {
+  ModelOptions options = options_of(BackboneKind::kSharedSpecific);
+  options.expert_layers = {5};
+  options.tower_layers = {3};
+  Net net(options, 2);
+  net.model.initialise(9, net.weights.values);
+  const std::vector<double> first =
+      net.values(net.weights, net.slot("task_bottom.1.layer.0.weight"));
+  for (int r = 0; r < D; ++r) {
+    const auto unit = [&](int c) { return first[static_cast<std::size_t>(r * 5 + c)]; };
+    EXPECT_EQ(unit(2), -unit(0));
+    EXPECT_EQ(unit(3), -unit(1));
+    EXPECT_NE(std::abs(unit(4)), std::abs(unit(0)));
+  }
+  // A tower reads two bottoms side by side.
+  const std::vector<double> tower = net.values(net.weights, net.slot("tower.0.layer.0.weight"));
+  for (int c = 0; c < 3; ++c) {
+    const auto input = [&](int r) { return tower[static_cast<std::size_t>(r * 3 + c)]; };
+    for (const int part : {0, 5}) {
+      EXPECT_EQ(input(part + 2), -input(part));
+      EXPECT_EQ(input(part + 3), -input(part + 1));
+    }
+    EXPECT_NE(std::abs(input(0)), std::abs(input(5)));
+  }
+}
+
 }  // namespace
 }  // namespace millrace
