@@ -31,6 +31,10 @@ struct Chunks {
   /// The rows of chunk c: [begin(c), end(c)). The last ones may be short or empty.
   int begin(int c) const { return std::min(rows, c * rows_per_chunk); }
   int end(int c) const { return begin(c + 1); }
+  /// Those that are not empty.
+  int used() const {
+    return rows_per_chunk == 0 ? 0 : (rows + rows_per_chunk - 1) / rows_per_chunk;
+  }
 };
 
 }  // namespace millrace

@@ -33,6 +33,7 @@
 #include "learner/model/model.h"
 #include "learner/train/chunks.h"
 #include "learner/train/dense_optimizer.h"
+#include "learner/train/gradient_sum.h"
 #include "learner/train/prepared_weights.h"
 #include "tests/support/numeric.h"
 
@@ -117,12 +118,15 @@ class Trainee {
   void step() {
     prepared_.prepare(*cpu_, weights_.get(), chunks_.rows, false);
     for (auto& work : work_) prepared_.share(*cpu_, *work);
-    threads_.run(chunks_.count, [&](int c, int t) {
+    const auto run = [&](int c, int t, float* gradient) {
       for (int r = chunks_.begin(c); r < chunks_.end(c); r += tile_) {
-        tile(c, r, std::min(tile_, chunks_.end(c) - r), *work_[static_cast<std::size_t>(t)]);
+        tile(gradient, r > chunks_.begin(c), r, std::min(tile_, chunks_.end(c) - r),
+             *work_[static_cast<std::size_t>(t)]);
       }
-    });
-    if (updater_.sum(sums_, threads_)) updater_.step(weights_.get(), sums_[0], 1, threads_);
+    };
+    if (sum_of_chunks(chunks_.used(), sums_, updater_, threads_, run)) {
+      updater_.step(weights_.get(), sums_[0], 1, threads_);
+    }
   }
 
   /// Probabilities of all rows, without a step.
@@ -156,7 +160,7 @@ class Trainee {
   }
 
  private:
-  void tile(int chunk, int first, int rows, Model<float>::Workspace& work) {
+  void tile(float* gradient, bool add, int first, int rows, Model<float>::Workspace& work) {
     const View<const float> x = View<const float>(x_).rows_from(first, rows);
     model_.forward(weights_.get(), x, work, z_.view().rows_from(first, rows));
     const float scale = 1 / static_cast<float>(chunks_.rows);
@@ -164,7 +168,7 @@ class Trainee {
       for (int t = 0; t < kTasks; ++t) dz_(r, t) = scale * math::bce(z_(r, t), y_(r, t)).slope;
     }
     model_.backward(weights_.get(), x, work, View<const float>(dz_).rows_from(first, rows),
-                    sums_[static_cast<std::size_t>(chunk)], first > chunks_.begin(chunk), {});
+                    gradient, add, {});
   }
 
   std::unique_ptr<Backend<float>> cpu_;

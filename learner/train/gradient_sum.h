@@ -1,0 +1,30 @@
+#pragma once
+
+#include <span>
+
+#include "learner/device/threads.h"
+#include "learner/train/dense_optimizer.h"
+
+namespace millrace {
+
+/// Calls run(chunk, thread, gradient) for each of `chunks` chunks of a batch, which writes the
+/// chunk's gradient, and adds them up in buffers[0], in their order: (c₀ + c₁) + c₂ + …. Returns
+/// whether every sum is finite (DenseUpdater::sum). One thread does it chunk by chunk: the bits are
+/// those of more threads, but two buffers stay in the cache where one a chunk would not.
+/// Requires: as many buffers as chunks.
+template <class Run>
+bool sum_of_chunks(int chunks, std::span<float* const> buffers, DenseUpdater<float>& updater,
+                   Threads& threads, const Run& run) {
+  if (threads.count() > 1 || chunks == 1) {
+    threads.run(chunks, [&](int c, int t) { run(c, t, buffers[static_cast<std::size_t>(c)]); });
+    return updater.sum(buffers.first(static_cast<std::size_t>(chunks)), threads);
+  }
+  bool finite = true;
+  for (int c = 0; c < chunks; ++c) {
+    run(c, 0, buffers[c == 0 ? 0 : 1]);
+    if (c > 0) finite = updater.sum(buffers.first(2), threads);
+  }
+  return finite;
+}
+
+}  // namespace millrace
