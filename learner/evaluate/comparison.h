@@ -22,6 +22,7 @@ class ComparedOutput {
   static constexpr std::size_t kMostBlocks = 128;
   static constexpr std::size_t kGroups = 256;
 
+  /// Rows that a binary output keeps one by one, unless it is told to keep fewer.
   static constexpr std::size_t kMostScoredRows = 1 << 22;
 
   explicit ComparedOutput(bool binary, std::size_t most_scored_rows = kMostScoredRows)

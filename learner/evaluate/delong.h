@@ -27,6 +27,7 @@ struct AucTest {
 /// d_i being p_i − AUC of b minus that of a, and e_j n_j − AUC likewise. With equal weights it is
 /// the published one. Rows count as independent of each other: what the rows of a user have in
 /// common is not in it (it is in a bootstrap over users).
+/// `confidence`: that of the interval from `low` to `high`, between 0 and 1.
 /// Nothing unless each class has two rows of positive weight. Cost: O(n log n).
 std::optional<AucTest> delong_test(const PairedScores& scores, double confidence);
 

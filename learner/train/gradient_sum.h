@@ -11,7 +11,7 @@ namespace millrace {
 /// chunk's gradient, and adds them up in buffers[0], in their order: (c₀ + c₁) + c₂ + …. Returns
 /// whether every sum is finite (DenseUpdater::sum). One thread does it chunk by chunk: the bits are
 /// those of more threads, but two buffers stay in the cache where one a chunk would not.
-/// Requires: as many buffers as chunks.
+/// Requires: as many buffers as chunks, each as long as the updater's block of weights.
 template <class Run>
 bool sum_of_chunks(int chunks, std::span<float* const> buffers, DenseUpdater<float>& updater,
                    Threads& threads, const Run& run) {

@@ -61,8 +61,9 @@ class TaskStates {
   /// Error: throws StateError where the bytes are cut off or of another number of weights.
   void restore(ByteReader& reader);
 
-  /// For a migration: state s of a task where its weights stand in a block of `count`, 0 elsewhere,
+  /// A task's Σ share so far.
   double steps(int task) const { return shares_[static_cast<std::size_t>(task)]; }
+  /// For a migration: state s of a task where its weights stand in a block of `count`, 0 elsewhere,
   std::vector<T> spread(int task, int s, long count) const;
   /// and from there.
   void collect(int task, int s, std::span<const T> block);
