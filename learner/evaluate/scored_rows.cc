@@ -25,11 +25,12 @@ void ScoredRows::add(const Measurement& row, std::uint64_t position) {
       (position << kNumberBits | number_) << 1 | (row.label > 0.5 ? 1U : 0U);
   ++number_;
   if (!is_kept(place, share_)) return;
-  rows_.push_back({place, static_cast<float>(row.logit), static_cast<float>(row.weight)});
-  while (rows_.size() > most_) {
+  while (rows_.size() >= most_) {
     share_ *= 2;
     std::erase_if(rows_, [&](const Row& kept) { return !is_kept(kept.place, share_); });
+    if (!is_kept(place, share_)) return;
   }
+  rows_.push_back({place, static_cast<float>(row.logit), static_cast<float>(row.weight)});
 }
 
 PairedScores paired_scores(const ScoredRows& a, const ScoredRows& b) {

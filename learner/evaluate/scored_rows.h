@@ -50,7 +50,9 @@ struct PairedScores {
 };
 
 /// A row that one of them lacks (a model passes over batches that are not finite), or has with
-/// another label or weight, is in neither.
+/// another label or weight, is in neither. Rows of one position are told apart by their order:
+/// where a model lacks one of them (delayed feedback, after a batch that it passed over), those
+/// after it are paired with their neighbours, or with none where labels differ.
 PairedScores paired_scores(const ScoredRows& a, const ScoredRows& b);
 
 }  // namespace millrace

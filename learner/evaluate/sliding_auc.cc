@@ -24,6 +24,7 @@ SlidingAuc::SlidingAuc(int rows)
 
 void SlidingAuc::add(double logit, bool positive, double weight) {
   take_pending();
+  if (std::isnan(logit)) return;
   const std::int64_t size = units(weight);
   put({logit + 0.0, positive ? size : -size});  // +0, not −0: they are one logit
 }
@@ -205,7 +206,8 @@ void SlidingAuc::take_pending() {
   std::uint64_t begin = pending_count_;
   const std::uint64_t wanted = pending_count_ - std::min(pending_count_, most_);
   for (auto piece = pieces.rbegin(); piece != pieces.rend() && begin > wanted; ++piece) {
-    if (piece->first + piece->rows.size() == begin) begin = piece->first;
+    // Pieces of an earlier size may lie across others: a row's number is its own.
+    if (piece->first < begin && piece->first + piece->rows.size() >= begin) begin = piece->first;
   }
   begin = std::max(begin, wanted);
   nodes_.clear(), ring_.clear(), free_.clear();

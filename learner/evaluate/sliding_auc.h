@@ -38,7 +38,7 @@ class SlidingAuc {
   /// Requires: 0 < rows ≤ kMostRows.
   explicit SlidingAuc(int rows);
 
-  /// Requires: the logit is not NaN; weight ≥ 0.
+  /// A logit that is NaN is passed over. Requires: weight ≥ 0.
   void add(double logit, bool positive, double weight);
   SlidingAucFigure figure() const;
 

@@ -46,6 +46,7 @@ void FirstScores::add(const Batch& batch, View<const float> z, const ServedLogit
                       std::span<const float> marks) {
   if (!any() || batch.keys.empty()) return;
   forget_old(batch.due);
+  if (batch.due < looked_) rows_.doubt_ages();  // of a stream that is behind the last look
   for (int i = 0; i < batch.rows; ++i) {
     const std::uint64_t key = batch.keys[static_cast<std::size_t>(i)];
     if (key == 0 || rows_.find(key) != KeyedRows::kNone) continue;

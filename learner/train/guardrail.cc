@@ -104,6 +104,10 @@ const std::vector<std::uint8_t>& Guardrail::begin(const Batch& batch,
                                                   std::span<const std::uint8_t> joined) {
   now_ = batch.due;
   pause(batch.paused);
+  return refresh(joined);
+}
+
+const std::vector<std::uint8_t>& Guardrail::refresh(std::span<const std::uint8_t> joined) {
   for (std::size_t k = 0; k < tasks_.size(); ++k) {
     joined_[k] = joined.empty() || joined[k] != 0 ? 1 : 0;
     learns_[k] = learning_.on() || pause_.on() || tasks_[k].on() ? 0 : joined_[k];

@@ -44,6 +44,8 @@ class Guardrail {
   /// empty: all have) does not, and is not watched.
   const std::vector<std::uint8_t>& begin(const Batch& batch,
                                          std::span<const std::uint8_t> joined = {});
+  /// The same between two batches, and after a restart, by what is known then.
+  const std::vector<std::uint8_t>& refresh(std::span<const std::uint8_t> joined);
   const std::vector<std::uint8_t>& learns() const { return learns_; }
 
   /// The batch was skipped; `task`: whose loss is not finite, or −1 for a gradient.

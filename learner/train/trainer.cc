@@ -38,6 +38,10 @@ void Trainer::train(const Batch& batch) {
   p.steps += learned ? 1 : 0;
   p.rows += learned ? static_cast<std::uint64_t>(learned_rows(batch)) : 0;
   p.skipped += done == Parts::Done::kSkipped ? 1 : 0;
+  if (batch.rows == 0) {
+    p.labels.begin(p.updater.steps());
+    p.guardrail.refresh(p.labels.joined());
+  }
   // After the step: a label may be decided in the row that is its impression's first.
   p.metrics.add(batch.measured, batch.due, p.scores);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

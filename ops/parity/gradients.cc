@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -255,7 +256,8 @@ double relative(const Values& a, const Values& b, double noise) {
     ++known;
   }
   if (difference == 0) return 0;
-  return std::sqrt(difference / std::max(size, known * noise * noise / (kTold * kTold)));
+  const double by = std::sqrt(difference / std::max(size, known * noise * noise / (kTold * kTold)));
+  return std::isfinite(by) ? by : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace
@@ -286,6 +288,12 @@ Result<GradientResult> check_gradients(const GradientRun& run) {
   Losses<float> narrow(schema, options, batch, pass, weights, x);
   const std::vector<double> still = wide.forward();
   Values noise = wide.by_logits(kAllMove, still);  // of each loss's slopes
+  for (int k = 0; k < wide.tasks(); ++k) {
+    const double loss = still[static_cast<std::size_t>(k)];
+    if (std::isfinite(loss)) continue;
+    return Error{"the loss of " + schema.tasks()[static_cast<std::size_t>(k)].name + " is " +
+                 std::to_string(loss) + ", which is not finite, at these weights"};
+  }
   for (double& of : noise) of = kRoundings * std::max(1.0, std::abs(of)) / run.step;
   std::vector<Values> ours, in_float;
   for (int k = 0; k < wide.tasks(); ++k) {

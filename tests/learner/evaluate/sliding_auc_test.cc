@@ -138,5 +138,45 @@ TEST(SlidingAuc, ARestartAnywhereChangesNoBit) {
   }
 }
 
+// A larger size may even find rows again that a smaller one had let go.
+TEST(SlidingAuc, WhatIsHeldOutlastsAnyChangesOfItsSize) {
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    std::mt19937_64 random(seed);
+    std::map<std::string, std::string> values;
+    std::deque<Row> rows;
+    std::size_t held = 0;
+    for (int restart = 0; restart < 40; ++restart) {
+      const std::size_t most = restart % 2 == 0 ? 32 : 48;
+      SlidingAuc auc(static_cast<int>(most));
+      for (const auto& [name, bytes] : values) {
+        auc.restore(name == "x" ? "" : std::string_view(name).substr(2), bytes);
+      }
+      const SlidingAucFigure figure = auc.figure();
+      ASSERT_GE(figure.rows, std::min(held, most)) << seed << ' ' << restart;
+      ASSERT_LE(figure.rows, std::min(rows.size(), most));
+      const auto last = static_cast<std::ptrdiff_t>(figure.rows);
+      const auto expected = by_pairs(std::deque<Row>(rows.end() - last, rows.end()));
+      ASSERT_EQ(figure.value.has_value(), expected.has_value());
+      ASSERT_NEAR(figure.value.value_or(0), expected.value_or(0), 1e-12);
+      held = figure.rows;
+      for (auto i = random() % 60; i > 0; --i) {
+        rows.push_back(draw(random, 3, false, 0));
+        auc.add(rows.back().logit, rows.back().positive, rows.back().weight);
+        held = std::min(held + 1, most);
+      }
+      StateChanges changes;
+      auc.save("x", changes);
+      for (const auto& value : changes.values) values[value.name] = value.bytes;
+    }
+  }
+}
+
+TEST(SlidingAuc, ALogitThatIsNoNumberIsNotCounted) {
+  SlidingAuc auc(2);
+  auc.add(std::nan(""), true, 1);
+  for (const double logit : {0.0, 1.0, 2.0}) auc.add(logit, logit > 0, 1);
+  EXPECT_EQ(auc.figure().rows, 2U);
+}
+
 }  // namespace
 }  // namespace millrace

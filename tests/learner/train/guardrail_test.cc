@@ -310,6 +310,20 @@ TEST(Guardrail, ARestartAnywhereChangesNoBitAndNoState) {
   }
 }
 
+// Before the first batch after it, too.
+TEST(Guardrail, ARestartLeavesAFrozenTaskFrozen) {
+  const Schema all = schema();
+  Guardrail before(all, {}), after(all, {});
+  before.freeze(stream::kDwell, "a test");
+  StateChanges changes;
+  before.save(changes);
+  for (const auto& value : changes.values) after.restore(value.name, value.bytes);
+  const std::vector<std::uint8_t>& learns = after.refresh({});
+  for (int k = 0; k < static_cast<int>(all.tasks().size()); ++k) {
+    EXPECT_EQ(learns[static_cast<std::size_t>(k)] == 0, k == stream::kDwell);
+  }
+}
+
 TEST(Guardrail, AHealthyStreamFreezesNothingAndHoldsNoVersion) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Trainer trainer("m", schema(), stream::options(kBatch));

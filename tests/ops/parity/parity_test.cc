@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 #include "ops/config/load.h"
 #include "ops/parity/gradients.h"
@@ -346,6 +347,21 @@ TEST_F(ParityTest, GradientsAreOfGivenWeights) {
     if (array.array.starts_with("tower")) continue;
     EXPECT_EQ(array.in_double, 0) << array.array;
   }
+}
+
+TEST_F(ParityTest, GradientsWhereTheLossIsNoNumberAreRefused) {
+  const Config config = config_of("model: {experts: 2, expert_layers: [2], tower_layers: []}\n");
+  const auto given = batches_of(kThreeRows, config);
+  ASSERT_TRUE(given) << given.error().message;
+  GradientRun run{.config = config, .batches = *given, .weights = *initial_weights(config, *given)};
+  std::erase_if(run.weights->tensors,
+                [](const Tensor& t) { return t.name.starts_with("standard"); });
+  for (Tensor& tensor : run.weights->tensors) {
+    std::fill(tensor.values.begin(), tensor.values.end(), std::numeric_limits<float>::infinity());
+  }
+  const auto result = check_gradients(run);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("is not finite"));
 }
 
 TEST_F(ParityTest, GradientsThatDifferencesCannotTellAreRefused) {
