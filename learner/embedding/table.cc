@@ -139,6 +139,7 @@ void EmbeddingTable::read(std::span<const std::uint64_t> keys, std::span<std::ui
   }
 }
 
+// The rare way, out of the loop that goes the usual one.
 [[gnu::noinline]] std::uint32_t EmbeddingTable::slot_of(std::uint64_t key, std::uint64_t hash) {
   if (key == kMissingKey) return kNeutral;
   KeyedRows::Row row =

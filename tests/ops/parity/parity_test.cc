@@ -330,18 +330,23 @@ TEST_F(ParityTest, GradientsAreCentralDifferences) {
   EXPECT_GT(result->arrays.back().in_float, 0);
 }
 
+/// Of a network whose weights are all `value`.
+Result<GradientResult> gradients_at(float value, const Config& config, const GivenBatches& given) {
+  GradientRun run{.config = config, .batches = given, .weights = *initial_weights(config, given)};
+  std::erase_if(run.weights->tensors,
+                [](const Tensor& t) { return t.name.starts_with("standard"); });
+  for (Tensor& tensor : run.weights->tensors) {
+    std::fill(tensor.values.begin(), tensor.values.end(), value);
+  }
+  return check_gradients(run);
+}
+
 // Of given weights, too, where every slope but a tower's last bias is 0.
 TEST_F(ParityTest, GradientsAreOfGivenWeights) {
   const Config config = config_of("model: {experts: 2, expert_layers: [2], tower_layers: []}\n");
   const auto given = batches_of(kThreeRows, config);
   ASSERT_TRUE(given) << given.error().message;
-  GradientRun run{.config = config, .batches = *given, .weights = *initial_weights(config, *given)};
-  std::erase_if(run.weights->tensors,
-                [](const Tensor& t) { return t.name.starts_with("standard"); });
-  for (Tensor& tensor : run.weights->tensors) {
-    std::fill(tensor.values.begin(), tensor.values.end(), 0.0F);
-  }
-  const auto result = check_gradients(run);
+  const auto result = gradients_at(0.0F, config, *given);
   ASSERT_TRUE(result) << result.error().message;
   for (const ArrayGradient& array : result->arrays) {
     if (array.array.starts_with("tower")) continue;
@@ -353,13 +358,7 @@ TEST_F(ParityTest, GradientsWhereTheLossIsNoNumberAreRefused) {
   const Config config = config_of("model: {experts: 2, expert_layers: [2], tower_layers: []}\n");
   const auto given = batches_of(kThreeRows, config);
   ASSERT_TRUE(given) << given.error().message;
-  GradientRun run{.config = config, .batches = *given, .weights = *initial_weights(config, *given)};
-  std::erase_if(run.weights->tensors,
-                [](const Tensor& t) { return t.name.starts_with("standard"); });
-  for (Tensor& tensor : run.weights->tensors) {
-    std::fill(tensor.values.begin(), tensor.values.end(), std::numeric_limits<float>::infinity());
-  }
-  const auto result = check_gradients(run);
+  const auto result = gradients_at(std::numeric_limits<float>::infinity(), config, *given);
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error().message, HasSubstr("is not finite"));
 }
