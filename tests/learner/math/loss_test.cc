@@ -69,6 +69,16 @@ TEST(Loss, CrossEntropyIsFiniteAndExactFarOut) {
   EXPECT_EQ(math::bce(1000.f, 0.f).slope, 1.f);
 }
 
+// Its one exponential serves both functions.
+TEST(Loss, CrossEntropyIsSoftplusAndSigmoidToTheBit) {
+  for (double z = -800; z <= 800; z += 0.37) {
+    for (const double y : {0.0, 1.0}) {
+      EXPECT_EQ(math::bce(z, y).value, math::softplus(z) - y * z) << z;
+      EXPECT_EQ(math::bce(z, y).slope, math::sigmoid(z) - y) << z;
+    }
+  }
+}
+
 TEST(Activation, SigmoidIsSymmetric) {
   for (double z = -30; z < 30; z += 1.7) {
     EXPECT_NEAR(math::sigmoid(z) + math::sigmoid(-z), 1, 1e-15);
