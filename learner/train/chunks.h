@@ -9,7 +9,7 @@ namespace millrace {
 /// chunk, tiles of rows go through the whole net, forward and backward, while they are in the
 /// cache.
 struct Chunks {
-  static constexpr int kMost = 4;     ///< Buffers of gradients that a trainer holds.
+  static constexpr int kMost = 4;     ///< Threads that a batch keeps busy.
   static constexpr int kLeast = 128;  ///< Rows worth a buffer of their own.
   /// Rows from which on it pays to prepare the weights once (prepared_weights.h).
   static constexpr int kPrepared = 256;

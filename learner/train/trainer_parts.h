@@ -91,9 +91,9 @@ struct Trainer::Parts {
   TaskBalancing balancing;
   std::vector<double> omega, scale;  ///< By task: weight, and that / normaliser.
   std::vector<ThreadMemory> thread_memory;
-  std::vector<Buffer<float>> chunk_gradients;
-  Buffer<float> dx;     ///< [rows, D]
-  Buffer<float> z, dz;  ///< [rows, T]
+  std::vector<Buffer<float>> chunk_gradients;  ///< As many as sum_of_chunks needs.
+  Buffer<float> dx;                            ///< [rows, D]
+  Buffer<float> z, dz;                         ///< [rows, T]
   PreparedWeights prepared;
   /// First biases of this batch, to be taken back if it is skipped: (place, before).
   std::vector<std::pair<long, float>> biases_before;

@@ -59,7 +59,8 @@ Trainer::Parts::Parts(std::string name_, const Schema& schema_, const LearnerOpt
     memory.work = model.workspace(*memory.backend, rows);
     thread_memory.push_back(std::move(memory));
   }
-  for (int c = 0; c < Chunks(options.train.batch).count; ++c) {
+  const int chunks = Chunks(options.train.batch).count;
+  for (int b = 0; b < gradient_buffers(chunks, threads.count()); ++b) {
     chunk_gradients.push_back(allocate_host<float>(model.parameter_count()));
   }
 }
@@ -135,8 +136,8 @@ bool Trainer::Parts::run_chunks(const Batch& batch) {
   if (!balancing.gradients().combines()) {
     return sum_of_chunks(chunks.used(), buffers, updater, threads, run);
   }
-  threads.run(chunks.used(),
-              [&](int c, int t) { run(c, t, buffers[static_cast<std::size_t>(c)]); });
+  // By loss, in memory of its own: nothing goes to the buffer.
+  threads.run(chunks.used(), [&](int c, int t) { run(c, t, buffers[0]); });
   return true;
 }
 

@@ -15,12 +15,16 @@ int side_by_side(const std::vector<ModelPlan>& plans) {
   return std::min(plans.front().options.train.threads, static_cast<int>(plans.size()));
 }
 
-LearnerOptions with_share_of_threads(LearnerOptions options, int beside) {
-  options.train.threads = std::max(1, options.train.threads / beside);
+LearnerOptions with_share_of_threads(LearnerOptions options, std::size_t models) {
+  options.train.threads = threads_of_each(options.train.threads, models);
   return options;
 }
 
 }  // namespace
+
+int threads_of_each(int threads, std::size_t models) {
+  return std::max(1, threads / std::max(1, static_cast<int>(models)));
+}
 
 Trainers::Trainers(const std::vector<ModelPlan>& plans, const TransferAlarmOptions& alarm)
     : threads_(side_by_side(plans)) {
@@ -31,8 +35,8 @@ Trainers::Trainers(const std::vector<ModelPlan>& plans, const TransferAlarmOptio
     Member& member = members_.emplace_back();
     member.shape = std::make_shared<const ServedShape>(
         ServedShape{plan.name, plan.options.model, plan.projection});
-    member.trainer = std::make_unique<Trainer>(
-        plan.name, plan.projection.schema(), with_share_of_threads(plan.options, threads_.count()));
+    member.trainer = std::make_unique<Trainer>(plan.name, plan.projection.schema(),
+                                               with_share_of_threads(plan.options, plans.size()));
     member.losses.resize(plan.projection.tasks().size());
     if (plan.twin_of < 0) continue;
     twins_.push_back({members_.size() - 1, plan.twin_of, TransferAlarm(alarm)});

@@ -27,6 +27,9 @@ struct ModelPlan {
   int twin_of = -1;  ///< The stream's task that it is a twin for, alone; −1: it is none.
 };
 
+/// The threads that each of so many models on a stream has for its steps.
+int threads_of_each(int threads, std::size_t models);
+
 /// What is known of every model, in their order.
 struct TrainerReports {
   std::vector<TrainerReport> models;

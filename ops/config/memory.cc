@@ -11,7 +11,9 @@
 #include "learner/model/stem.h"
 #include "learner/train/chunks.h"
 #include "learner/train/dense_optimizer.h"
+#include "learner/train/gradient_sum.h"
 #include "learner/train/task_gradients.h"
+#include "learner/train/trainers.h"
 
 namespace millrace {
 namespace {
@@ -195,17 +197,20 @@ class Estimator {
     estimate_.each_row += &plan == plans_.data() ? each_served : 0;
   }
 
-  // Weights, Adam's two moments, each chunk's gradients, the forms that tiles read; served: the
-  // newest, the one being read, the next. And a step's inputs with their slopes.
+  // Weights, the optimiser's values, gradients, the forms that tiles read; served: the newest, the
+  // one being read, the next. And a step's inputs with their slopes.
   void add_dense(const ModelPlan& plan, const Schema& inputs, const std::string& of) {
     const TrainOptions& train = plan.options.train;
     const int forms = train.batch < Chunks::kPrepared     ? 0
                       : train.products == Products::kBf16 ? 2
                                                           : 1;
+    const int state = DenseUpdater<float>::states(train.dense.optimizer);
+    const int gradients =
+        gradient_buffers(Chunks(train.batch).count, threads_of_each(train.threads, plans_.size()));
     const Model<float> model(inputs, plan.options.model);
     const auto parameters = static_cast<double>(model.parameter_count());
     add("dense weights" + of,
-        4.0 * (1 + 2 + Chunks(train.batch).count + forms + 3) * parameters +
+        4.0 * (1 + state + gradients + forms + 3) * parameters +
             8.0 * train.batch * inputs.inputs(),
         "");
     if (plan.options.balance.surgery != Surgery::kNone || train.dense.task_states) {
@@ -214,7 +219,7 @@ class Estimator {
     }
     if (train.dense.task_states) {
       add("each task's optimiser" + of,
-          4.0 * DenseUpdater<float>::states(train.dense.optimizer) * model.tasks() *
+          4.0 * state * model.tasks() *
               static_cast<double>(count_values(shared_slots(model.parameters()))),
           "train.dense.task_states");
     }

@@ -115,8 +115,22 @@ class Case:
         return reference, trace, turned
 
 
+def loss_difference(trace, our_trace):
+    """The largest of any task and step, relative to the task's mean |loss|."""
+    largest = 0.0
+    for name in our_trace[0]:
+        pairs = [
+            (step[name][0], ours[name]["loss"])
+            for step, ours in zip(trace, our_trace)
+            if step[name][0] is not None
+        ]
+        size = sum(abs(theirs) for theirs, _ in pairs) / max(1, len(pairs))
+        largest = max([largest, *(abs(theirs - ours) / size for theirs, ours in pairs if size > 0)])
+    return largest
+
+
 def compare(binary, config, batches, random, steps, dtype, tolerance, keep=None):
-    """{array: difference} after the steps, the largest difference of a task's weight, the number of
+    """{array: difference} after the steps, the largest difference of a task's weight or loss, the number of
     ReLUs whose slope was taken on our side of 0, and {array: difference} of PyTorch in float, if it was
     asked: a number near 0 may be as far from that in double as ours."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -135,7 +149,7 @@ def compare(binary, config, batches, random, steps, dtype, tolerance, keep=None)
         for step, our_step in zip(trace, our_trace)
         for name in step
     )
-    return apart(ours, reference), weight, turned, in_float
+    return apart(ours, reference), max(weight, loss_difference(trace, our_trace)), turned, in_float
 
 
 def cases(options):

@@ -5,8 +5,6 @@ import itertools
 import math
 import random
 
-import numpy as np
-
 # What is drawn of what: a case has one of each.
 FACTORS = {
     "backbone": [
@@ -40,6 +38,7 @@ FACTORS = {
     "rows": ["adagrad", "rowwise_adagrad", "ftrl", "adam", "sgd"],
     "inputs": ["both", "dense", "sparse"],
     "experts": ["plain", "normalised", "balanced", "normalised_balanced", "entropy"],
+    "heads": ["mixed", "binary", "chain", "on_rows", "regression", "huber", "count", "duration"],
     "shape": ["usual", "one_task", "flat", "deep", "odd", "one_row"],
     "rates": ["constant", "warmup", "inverse_sqrt", "cosine", "exponential", "step"],
 }
@@ -62,20 +61,23 @@ def is_possible(chosen):
     penalty = chosen.get("experts", "plain") not in ("plain", "normalised")
     if chosen.get("backbone") == "separate" and chosen.get("balancer") == "gradnorm":
         return False  # there is no layer that all tasks share
+    if chosen.get("shape") == "one_task" and chosen.get("heads") in ("chain", "on_rows"):
+        return False  # a condition is another task
     by_task = chosen.get("dense", "").endswith("_by_task")
     if by_task and chosen.get("surgery", "none") != "none":
         return False  # surgery makes one gradient of the tasks'
     return not ungated and not (penalty and (by_task or chosen.get("surgery", "none") != "none"))
 
 
-def pairwise(random):
+def pairwise(random, factors=None, is_possible=is_possible):
     """Cases in which every two values of two factors meet; few, by greedy choice."""
-    names = list(FACTORS)
+    factors = factors or FACTORS
+    names = list(factors)
     missing = {
         ((a, x), (b, y))
         for a, b in itertools.combinations(names, 2)
-        for x in FACTORS[a]
-        for y in FACTORS[b]
+        for x in factors[a]
+        for y in factors[b]
         if is_possible({a: x, b: y})
     }
 
@@ -87,7 +89,7 @@ def pairwise(random):
         seed = random.choice(sorted(missing))
         best = None
         for _ in range(30):
-            chosen = {name: random.choice(FACTORS[name]) for name in names}
+            chosen = {name: random.choice(factors[name]) for name in names}
             chosen.update(dict(seed))
             if not is_possible(chosen):
                 continue
@@ -143,7 +145,41 @@ def features(draw, inputs):
     return fields
 
 
-def tasks(draw, shape):
+def on_the_condition(draw):
+    """No products: learned on the rows where a sample has their label."""
+    cart = {"name": "cart", "kind": "binary", "given": "click", "entire_space": False}
+    dwell = {"name": "dwell", "kind": "regression", "given": "click", "transform": "log1p"}
+    buy = {"name": "buy", "kind": "binary", "given": "cart", "entire_space": draw.random() < 0.5}
+    return [{"name": "click", "kind": "binary"}, cart, *draw.choice([[dwell], [buy], [dwell, buy]])]
+
+
+def tasks_of(draw, heads):
+    """Of one kind of heads, with a click's; a chain's are products of two, three or four factors."""
+    click = {"name": "click", "kind": "binary"}
+    if heads == "binary":
+        return [{"name": f"binary{k}", "kind": "binary"} for k in range(draw.randint(1, 4))] + [click]
+    if heads == "chain":
+        names = ["click", "cart", "buy", "again"][: draw.randint(2, 4)]
+        return [click] + [
+            {"name": name, "kind": "binary", "given": given, "entire_space": True}
+            for given, name in itertools.pairwise(names)
+        ]
+    if heads == "on_rows":
+        return on_the_condition(draw)
+    regression = {"name": "regression", "kind": "regression", "transform": draw.choice(["none", "log1p"])}
+    own = {
+        "regression": regression,
+        "huber": {**regression, "loss": "huber", "delta": draw.choice([0.3, 1.0])},
+        "count": {"name": "count", "kind": "count"},
+        "duration": {"name": "duration", "kind": "duration"},
+    }[heads]
+    return [click, {**own, "name": "other"}, own] if draw.random() < 0.5 else [click, own]
+
+
+def tasks(draw, shape, heads="mixed"):
+    if heads != "mixed" and shape not in TASKS:
+        chosen = tasks_of(draw, heads)
+        return chosen[-1:] if shape == "one_task" else chosen
     if shape in TASKS:
         kinds = [{"kind": "binary"}] * 5 + [{"kind": "regression", "transform": "log1p"}]
         return [{"name": f"t{k}", **kinds[k % len(kinds)]} for k in range(TASKS[shape])]
@@ -263,7 +299,7 @@ def balance(draw, balancer, surgery, chosen):
 
 
 def config(draw, case):
-    chosen, shape = tasks(draw, case["shape"]), case["shape"]
+    chosen, shape = tasks(draw, case["shape"], case["heads"]), case["shape"]
     if shape == "odd":
         batch = draw.choice([3, 7, 13, 21])
     else:
@@ -346,6 +382,8 @@ def batches(draw, config, count):
 
 def weights(draw, arrays):
     """Random values in place of the given ones, biases and gates too; shares of a mix stay."""
+    import numpy as np  # same_bits.py does without
+
     numbers = np.random.default_rng(draw.getrandbits(32))
     drawn = {}
     for name, array in arrays.items():

@@ -262,5 +262,50 @@ TEST(RecalibratedTask, AFrozenTasksLineStays) {
   EXPECT_GT(after->output.all.rows, before->output.all.rows);
 }
 
+// The first that comes after a restart may be labels that are only measured: of a frozen task they
+// are measured, and its line stays; that of another task moves as without the restart.
+TEST(RecalibratedTask, AFrozenTasksLineStaysOverARestart) {
+  std::vector<Task> tasks = stream::tasks(FeedbackPolicy::kFnw);
+  tasks[stream::kLike].policy = FeedbackPolicy::kFnw;
+  const Schema early(stream::features(), tasks);
+  stream::Source source(early, 12);
+  Trainer whole("m", early, recalibrated());
+  Batch finals = empty_batch(early, Stream::kMatured);
+  for (std::uint64_t turn = 0; turn < 12; ++turn) {
+    Batch batch = source.next(kBatch, Stream::kAtOnce, 0);
+    for (std::uint64_t i = 0; i < kBatch; ++i) {
+      batch.keys[i] = 1'000 + turn * kBatch + i;
+      finals.measured.keys.push_back(batch.keys[i]);
+      finals.measured.weights.push_back(1);
+      finals.measured.last.push_back(1);
+      for (std::size_t k = 0; k < stream::kTasks; ++k) {
+        const bool known = k == stream::kClick || k == stream::kLike;
+        finals.measured.labels.push_back(known ? static_cast<float>(i % 3 == 0) : stream::kMissing);
+        finals.measured.condition.push_back(1);
+      }
+    }
+    whole.train(batch);
+  }
+  whole.freeze(stream::kClick, "test");
+  StateLog log;
+  log.commit(whole);
+  Trainer restarted("m", early, recalibrated());
+  log.restore(restarted);
+  const auto before = restarted.report();
+  for (Trainer* trainer : {&whole, &restarted}) {
+    trainer->train(finals);
+    const auto after = trainer->report();
+    const auto figures = [](const TrainerReport& report, int task) {
+      return *report.tasks[static_cast<std::size_t>(task)].recalibrated;
+    };
+    const auto click = figures(after, stream::kClick), was = figures(before, stream::kClick);
+    EXPECT_EQ(click.line.shift, was.line.shift);
+    EXPECT_EQ(click.line.slope, was.line.slope);
+    EXPECT_EQ(click.output.all.rows, was.output.all.rows + 12 * kBatch);
+    EXPECT_NE(figures(after, stream::kLike).line.shift, figures(before, stream::kLike).line.shift);
+  }
+  EXPECT_THAT(differences(state_of(restarted), state_of(whole)), ::testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace millrace

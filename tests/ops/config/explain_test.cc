@@ -6,6 +6,8 @@
 
 #include "learner/model/model.h"
 #include "ops/config/load.h"
+#include "ops/config/memory.h"
+#include "ops/config/models.h"
 
 namespace millrace {
 namespace {
@@ -91,6 +93,35 @@ TEST(ExplainConfig, TheStoreTakesMemory) {
   EXPECT_THAT(few, HasSubstr("store's write buffers       146 KiB"));
   // No table has more than its limit.
   EXPECT_THAT(explain_config(off, 5'000'000), HasSubstr("at 1,000,000 rows of 16"));
+}
+
+// Threads fill a gradient for each part of a batch beside each other; one needs two in all.
+TEST(ExplainConfig, ThreadsTakeMemory) {
+  const auto dense = [](const std::string& more) {
+    const auto loaded = load_config_text(
+        "events: {sample: {}}\n"
+        "features: [{name: a, type: dense, width: 40}]\n"
+        "tasks: [{name: x}]\n" +
+            more,
+        "f", {});
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    double bytes = 0;
+    for (const MemoryPart& part :
+         estimate_memory(loaded->config, model_plans(loaded->config), {}).parts) {
+      if (part.what.starts_with("dense weights")) bytes += part.bytes;
+    }
+    const Model<float> model(loaded->config.schema(), loaded->config.learner.model);
+    return bytes / static_cast<double>(model.parameter_count());
+  };
+  const double one = dense("train: {batch: 512, threads: 1}\n");
+  EXPECT_NEAR(dense("train: {batch: 512, threads: 2}\n") - one, 2 * sizeof(float), 1e-6);
+  EXPECT_NEAR(dense("train: {batch: 200, threads: 1}\n"),
+              dense("train: {batch: 200, threads: 8}\n"), 1e-6);
+  // Models that learn beside each other have a thread each.
+  EXPECT_NEAR(dense("train: {batch: 512, threads: 2}\nmodels: [{name: p}, {name: q}]\n"), 2 * one,
+              1e-6);
+  // SGD has one value a weight, Adam two.
+  EXPECT_NEAR(one - dense("train: {batch: 512, dense: {optimizer: sgd}}\n"), sizeof(float), 1e-6);
 }
 
 TEST(ExplainConfig, TheExactAucTakesMemory) {
