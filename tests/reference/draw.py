@@ -41,6 +41,8 @@ FACTORS = {
     "heads": ["mixed", "binary", "chain", "on_rows", "regression", "huber", "count", "duration"],
     "shape": ["usual", "one_task", "flat", "deep", "odd", "one_row"],
     "rates": ["constant", "warmup", "inverse_sqrt", "cosine", "exponential", "step"],
+    "limits": ["off", "clippy", "norm", "decay"],
+    "labels": ["plain", "ratio", "oversample", "effective_count", "curriculum", "curriculum_steps"],
 }
 USUAL = {name: values[0] for name, values in FACTORS.items()}
 RATES = {"adam": 0.003, "adamw": 0.003, "sgd": 0.05, "adagrad": 0.03, "rowwise_adagrad": 0.03, "ftrl": 0.03}
@@ -61,6 +63,9 @@ def is_possible(chosen):
     penalty = chosen.get("experts", "plain") not in ("plain", "normalised")
     if chosen.get("backbone") == "separate" and chosen.get("balancer") == "gradnorm":
         return False  # there is no layer that all tasks share
+    labels = chosen.get("labels", "plain")
+    if labels.startswith("curriculum") and chosen.get("shape") == "one_task":
+        return False  # nobody waits for another
     if chosen.get("shape") == "one_task" and chosen.get("heads") in ("chain", "on_rows"):
         return False  # a condition is another task
     by_task = chosen.get("dense", "").endswith("_by_task")
@@ -239,7 +244,7 @@ def model(draw, name, shape, experts="plain"):
         kind = {"ple_shared_gate": "shared", "ple_no_gate": "none"}.get(name, "all")
         options.update(levels=draw.randint(1 if kind == "all" else 2, 3), shared_gate=kind)
     if backbone == "stem":
-        options.update(stem_levels=draw.choice([1, 1, 2]), stem_gate_input=draw.choice(["sum", "own"]))
+        options.update(stem_levels=draw.choice([1, 2, 3]), stem_gate_input=draw.choice(["sum", "own"]))
     if backbone == "shared_specific":
         mix = {"learned_mix": "learned", "measured_mix": "measured"}.get(name, "concat")
         options.update(shared_mix=mix)
@@ -261,6 +266,35 @@ def optimiser(draw, name, rates):
     elif rates != "constant":
         options["schedule"] = {"shape": rates, "warmup": 5, "length": 40, "factor": 0.5, "floor": 0.1}
     return options
+
+
+def label_tools(draw, labels, chosen):
+    """What labels count: the section `train.labels`."""
+    binary = [task["name"] for task in chosen if task["kind"] == "binary"]
+    last = chosen[-1]["name"]
+    options = {
+        "ratio": {"ratio": {name: draw.choice([0.5, 1, 3]) for name in binary}},
+        "oversample": {"oversample": {last: 4}},
+        "effective_count": {"effective_count": 0.99},
+        "curriculum": {"curriculum": {"labels": draw.choice([50, 400])}},
+        "curriculum_steps": {"curriculum": {"steps": {last: 15}}},
+    }
+    return {"labels": options[labels]} if labels != "plain" else {}
+
+
+def limited(limits, dense, rows):
+    """What holds the optimisers back: an update's or a gradient's bound, and decay."""
+    if limits == "clippy":
+        dense.update(clip="clippy", clip_relative=0.02, clip_absolute=0.001)
+    if limits == "norm":
+        dense.update(clip_norm=0.2)
+    if limits == "decay":
+        rows.update(l2=0.02)
+        if rows["optimizer"] != "ftrl":  # which has a decay of its own
+            rows.update(decay=0.05)
+        if dense["optimizer"] == "sgd":
+            dense.update(momentum=0.7)
+    return {"dense": dense, "embedding": rows}
 
 
 def balance(draw, balancer, surgery, chosen):
@@ -312,8 +346,12 @@ def config(draw, case):
         "balance": balance(draw, case["balancer"], case["surgery"], chosen),
         "train": {
             "batch": batch,
-            "dense": optimiser(draw, case["dense"], case["rates"]),
-            "embedding": optimiser(draw, case["rows"], case["rates"]),
+            **limited(
+                case["limits"],
+                optimiser(draw, case["dense"], case["rates"]),
+                optimiser(draw, case["rows"], case["rates"]),
+            ),
+            **label_tools(draw, case["labels"], chosen),
         },
     }
     if case["backbone"] == "measured_mix":

@@ -44,9 +44,18 @@ def is_product(task):
     return bool(task.get("given")) and task.get("entire_space", is_binary(task))
 
 
-def row_losses(tasks, k, z, y):
-    """[n] of task k for rows with logits z [n, T] and labels y [n]."""
+def row_losses(tasks, k, z, y, classes=(1.0, 1.0, 0.0)):
+    """[n] of task k for rows with logits z [n, T] and labels y [n]. `classes`: what its 1s and 0s weigh,
+    and what is added to the logit (LabelTools)."""
     task = tasks[k]
+    one, zero, shift = classes
+    if (one, zero, shift) != (1.0, 1.0, 0.0):
+        logit = z[:, k]
+        if is_product(task):
+            log_q = sum(logsigmoid(z[:, j]) for j in chain_of(tasks, k))
+            logit = log_q - torch.log(-torch.expm1(log_q))
+        loss = binary_cross_entropy_with_logits(logit + shift, y, reduction="none")
+        return loss * torch.where(y > 0.5, one, zero)
     if is_product(task):
         log_q = sum(logsigmoid(z[:, j]) for j in chain_of(tasks, k))
         return -(y * log_q + (1 - y) * torch.log(-torch.expm1(log_q)))
@@ -66,8 +75,8 @@ def factor(task):
     return 0.5 if kind_of(task) in ("regression", "duration") else 1.0
 
 
-def task_sums(tasks, z, labels, weights):
-    """Σ_i m s ℓ of each task, and N_k = Σ_i m: two lists; a sum without rows is None."""
+def task_sums(tasks, z, labels, weights, classes):
+    """Σ_i m s ℓ of each task, and N_k = Σ_i m: two lists; a sum without rows is None. `classes`: by task."""
     sums, counts = [], []
     for k in range(len(tasks)):
         known = ~torch.isnan(labels[:, k])
@@ -75,5 +84,5 @@ def task_sums(tasks, z, labels, weights):
         if counts[k] == 0:
             sums.append(None)
             continue
-        sums.append((weights[known] * row_losses(tasks, k, z[known], labels[known, k])).sum())
+        sums.append((weights[known] * row_losses(tasks, k, z[known], labels[known, k], classes(k))).sum())
     return sums, counts

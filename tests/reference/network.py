@@ -62,10 +62,12 @@ class Network:
         h = h * self.weights[name + ".scale"] + self.weights[name + ".shift"]
         return h * torch.sigmoid(h)
 
-    def follow(self):
+    def follow(self, kept=()):
         """The statistics take the last pass's rows in: a mean of all rows up to NORM_ROWS, then
-        fading."""
+        fading. Those of weights named `kept` stay."""
         for name, a in self.last.items():
+            if name + ".scale" in kept:
+                continue
             mean, variance, known = (self.fixed[name + what] for what in STATISTICS)
             n, count = len(a), known.item() * NORM_ROWS
             share = max(n / (count + n), 1 - (1 - 1 / NORM_ROWS) ** n)
@@ -202,6 +204,18 @@ class Network:
             for name, gradient in zip(self.weights, found):
                 readers[name] += gradient is not None
         return [name for name, count in readers.items() if count > 1]
+
+    def own_names(self):
+        """{name: the one task whose output the weight reaches}, after a pass."""
+        common = set(self.shared_names())
+        own = {}
+        for task, output in enumerate(self.outputs):
+            found = torch.autograd.grad(
+                output.sum(), list(self.weights.values()), allow_unused=True, retain_graph=True
+            )
+            reached = (name for name, gradient in zip(self.weights, found) if gradient is not None)
+            own.update({name: task for name in reached if name not in common})
+        return own
 
     def is_common(self, name):
         """Whether the weight is nobody's own, by its name."""

@@ -42,15 +42,18 @@ class Dense:
         self.states = [State(weights)]  # of the sum, then of each task
         self.shares = 0.0
 
-    def step(self, weights, gradients, share, by_task=None, shared=()):
+    def step(self, weights, gradients, share, by_task=None, shared=(), kept=()):
         """`by_task`: each task's gradients, or None where it is absent; of the weights named `shared`
-        each has a state and a step of its own (AdaTask, Yang et al. 2023)."""
+        each has a state and a step of its own (AdaTask, Yang et al. 2023). Those named `kept` stay."""
         self.shares += share
         self.rate = self.options["rate"] * scheduled_share(self.options, self.shares)
-        gradients = self.limited(gradients, share)
         if by_task:
             self.states += [State(weights) for _ in by_task[len(self.states) - 1 :]]
-        parts = [gradients, *(by_task or [])]
+        scale = self.scale(weights, gradients, share)
+        parts = [
+            None if part is None else {name: scale * part[name] for name in weights}
+            for part in (gradients, *(by_task or []))
+        ]
         with torch.no_grad():
             before = {name: w.clone() for name, w in weights.items()}
             if self.kind == "adamw":
@@ -65,12 +68,14 @@ class Dense:
             if self.options.get("clip", "off") == "clippy":
                 for name, w in weights.items():
                     self.clip(w, before[name])
+            for name in kept:
+                weights[name].copy_(before[name])
 
-    def limited(self, gradients, share):
-        """Scaled down so that √φ times the norm of all is no more than `clip_norm`."""
+    def scale(self, weights, gradients, share):
+        """So that √φ times the norm of all, no rows', is no more than `clip_norm`."""
         most = self.options.get("clip_norm", 0)
-        norm = math.sqrt(share * sum(float((g**2).sum()) for g in gradients.values()))
-        return {name: g * (most / norm) for name, g in gradients.items()} if 0 < most < norm else gradients
+        norm = math.sqrt(share * sum(float((gradients[name] ** 2).sum()) for name in weights))
+        return most / norm if 0 < most < norm else 1.0
 
     def clip(self, w, before):
         """Tang et al. 2023: no weight of a block moves by more than a share of its size and a bit."""

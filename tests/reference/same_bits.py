@@ -70,7 +70,8 @@ def is_possible(chosen):
     return chosen.get("policy", "wait") == "wait" or "negatives" not in chosen.get("tool", "none")
 
 
-def tasks(random):
+def tasks(random, tool):
+    """All given the click where its negatives are left out unweighed: what stands beside it would be biased."""
     chosen = [{"name": "click"}, {"name": "cart", "given": "click"}]
     if random.random() < 0.5:
         chosen.append({"name": "buy", "given": "cart"})
@@ -80,6 +81,8 @@ def tasks(random):
         chosen.append({"name": "dwell", "kind": random.choice(["regression", "duration"])})
     if random.random() < 0.5:
         chosen.append({"name": "visits", "kind": "count", "aggregate": "sum", "absent": 0})
+    if tool == "negatives_served":
+        chosen = [task for task in chosen if task["name"] in ("click", "cart", "buy", "like")]
     for task in chosen:
         task.setdefault("kind", "binary")
     return chosen
@@ -137,7 +140,7 @@ def table(case):
 
 
 def config(random, case):
-    chosen = tasks(random)
+    chosen = tasks(random, case["tool"])
     train, guardrails = tools(case, chosen)
     batch = {"size": 400, "span": 300, "small": 40}[case["batch"]]
     dense = draw.optimiser(random, case["dense"], case["rates"])

@@ -9,6 +9,7 @@ import losses
 import surgery
 from balance import TaskWeights
 from inputs import Inputs
+from labels import LabelTools
 from network import Network
 from optimisers import Dense, Rows
 from relations import LastShared, Performance, Similarity
@@ -46,13 +47,14 @@ class Reference:
         self.dense = Dense(config["train"]["dense"], self.network.weights)
         self.rows = Rows(config["train"]["embedding"], self.inputs.rows)
         self.weights = TaskWeights(config)
+        self.tools = LabelTools(config)
         self.shares = Shares(len(config["tasks"]))
         relations = config.get("relations", {})
         self.every = relations.get("every", 16)
         self.similarity = Similarity(len(config["tasks"]), relations.get("steps", 1000))
         self.last_shared = LastShared(len(config["tasks"]))
         self.performance = Performance(config["tasks"])
-        self.shared = None
+        self.shared = self.own = None
         self.steps = 0
 
     def copy(self):
@@ -66,10 +68,17 @@ class Reference:
         z = self.network(self.inputs(samples))
         labels = losses.labels_of(tasks, samples, self.dtype)
         row_weights = losses.weights_of(samples, self.dtype)
-        sums, counts = losses.task_sums(tasks, z, labels, row_weights)
+        self.tools.begin(self.dense.shares)
+        sums, counts = losses.task_sums(tasks, z, labels, row_weights, self.tools.classes)
+        weights = self.tools.weigh(self.weights.weights())
+        self.tools.add(labels)
+        joined = list(self.tools.joined)
+        if not any(count and joins for count, joins in zip(counts, joined)):
+            return {task["name"]: (None, w) for task, w in zip(tasks, weights)}  # only measured
         self.shares.add(n, counts)
         norms = counts if n == full else [n * share for share in self.shares.share]
-        weights = self.weights.weights()
+        sums = [value if joins else None for value, joins in zip(sums, joined)]
+        counts = [count if joins else 0 for count, joins in zip(counts, joined)]
         parts = [
             None if s is None or w == 0 else w / norm * s for w, norm, s in zip(weights, norms, sums)
         ]
@@ -89,8 +98,9 @@ class Reference:
         values = [None if s is None else s.item() for s in sums]
         self.performance.add(z.detach(), labels, row_weights)
         self.balance(values, counts, share)
-        self.dense.step(self.network.weights, gradients, share, by_task, by_task and self.shared_names())
-        self.network.follow()
+        kept = self.names_of([k for k, joins in enumerate(joined) if not joins])
+        self.dense.step(self.network.weights, gradients, share, by_task, by_task and self.shared_names(), kept)
+        self.network.follow(kept)
         rows = {table: n * gradients["embedding." + table] for table in self.inputs.rows}
         self.rows.step(self.inputs.rows, rows, self.inputs.touched(samples), share)
         self.inputs.learned(samples)
@@ -105,6 +115,12 @@ class Reference:
         if self.shared is None:
             self.shared = self.network.shared_names()
         return self.shared
+
+    def names_of(self, tasks):
+        """Of weights that no other task's output reaches."""
+        if tasks and self.own is None:
+            self.own = self.network.own_names()
+        return {name for name, task in (self.own or {}).items() if task in tasks}
 
     def measures_relations(self):
         tasks = len(self.config["tasks"])
