@@ -18,11 +18,25 @@ namespace {
 constexpr std::size_t kSinglePages = 2, kMostTogether = 4;
 constexpr std::size_t kHugePage = std::size_t{1} << 21, kLine = 64;
 
-std::shared_ptr<void> allocate(std::size_t unit, std::size_t bytes) {
-  void* const memory = std::aligned_alloc(unit, bytes);
+std::shared_ptr<void> allocate(std::size_t bytes) {
+  void* const memory = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
   if (memory == nullptr) throw std::bad_alloc();
-  if (unit == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // A wish.
   return {memory, [](void* all) { std::free(all); }};
+}
+
+/// Fresh memory of the system that begins with a huge page. An allocator that aligns so far leaves
+/// as much between two of them, in memory that was in use before.
+std::shared_ptr<void> map_huge(std::size_t bytes) {
+  void* const all =
+      mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED) throw std::bad_alloc();
+  auto* const begin = static_cast<char*>(all);
+  const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(all)) % kHugePage;
+  if (before > 0) munmap(begin, before);
+  munmap(begin + before + bytes, kHugePage - before);
+  // A wish; and only of whole ones: what is beyond them would be all in memory.
+  madvise(begin + before, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return {begin + before, [bytes](void* memory) { munmap(memory, bytes); }};
 }
 
 /// Blocks of a huge page, for whatever is too small to have one of its own. A block lives as long
@@ -34,7 +48,7 @@ std::shared_ptr<void> part_of_huge_page(std::size_t bytes) {
   const std::lock_guard lock(mutex);
   std::shared_ptr<void> page = newest.lock();
   if (!page || kHugePage - used < bytes) {
-    page = allocate(kHugePage, kHugePage);
+    page = map_huge(kHugePage);
     newest = page;
     used = 0;
   }
@@ -80,10 +94,10 @@ void KeyedRows::add_pages() {
   const bool alone = pages_.size() < kSinglePages;
   const std::size_t count = alone ? 1 : std::min(to_huge, kMostTogether);
   const auto take = [&](std::size_t bytes) {
-    const std::size_t unit = bytes >= kHugePage ? kHugePage : kLine;
-    memory_.push_back(!alone && bytes <= kHugePage / 4
-                          ? part_of_huge_page(bytes)
-                          : allocate(unit, (bytes + unit - 1) / unit * unit));
+    const bool shares = !alone && bytes <= kHugePage / 4;
+    memory_.push_back(shares               ? part_of_huge_page(bytes)
+                      : bytes >= kHugePage ? map_huge(bytes)
+                                           : allocate(bytes));
     return memory_.back().get();
   };
   auto* const headers = static_cast<Header*>(take(count * kPageRows * sizeof(Header)));

@@ -1,9 +1,12 @@
 // Which rows `erase_older` drops, against a look at every row: it passes over what it knows to be
-// young.
+// young. And what rows take of the machine's memory is what they say.
 #include "learner/embedding/keyed_rows.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
 #include <map>
 #include <random>
 
@@ -48,6 +51,36 @@ TEST(KeyedRows, ErasesExactlyTheOldRows) {
   }
   EXPECT_GT(dropped, 5'000U);
   EXPECT_GT(rows.size(), 2'000U);
+}
+
+double resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  double pages = 0;
+  file >> pages >> pages;
+  return pages * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+// As a table grows that is committed as it goes: the bytes of a commit come and go between.
+TEST(KeyedRows, TakeTheMemoryThatTheySay) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer has an allocator, and memory, of its own";
+#endif
+  for (const int width : {8, 32, 49}) {
+    const double before = resident_bytes();
+    KeyedRows rows(width);
+    for (std::uint64_t commit = 1; commit <= 12; ++commit) {
+      for (std::uint64_t i = 0; i < 50'000; ++i) {
+        const KeyedRows::Row row = rows.insert(mix_bits(commit * 50'000 + i));
+        std::fill_n(rows.values(row), width, 1.0F);
+        rows.touch(row);
+      }
+      StateChanges changes;
+      rows.save("rows", commit, {}, changes);
+    }
+    const auto counted = static_cast<double>(rows.bytes());
+    constexpr double kOneCommit = 50'000 * 300.0;
+    EXPECT_LT(resident_bytes() - before, 1.05 * counted + kOneCommit) << width;
+  }
 }
 
 }  // namespace
