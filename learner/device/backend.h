@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -84,6 +85,14 @@ struct Mixture {
   int first_gate = 0;
   Stack<const T> g;  ///< Weights, [B,n] each; with count 0 there is no gate.
   ExpertStack<const T> y;
+};
+
+/// A mixture and the slopes that pass through it.
+template <class T>
+struct MixtureSlopes {
+  Mixture<T> mixture;
+  Stack<const T> dv;  ///< In the mixtures, [B,H] each.
+  Stack<T> du;        ///< In the gates' logits, of which g is the softmax; [B,n] each.
 };
 
 /// How units are normalised (math/normalise.h): learned scale γ and shift β, running mean and
@@ -205,11 +214,10 @@ class Backend {
   /// v_t = Σ_c g_t[:,c] ∘ y_{e(t,c)} (MMoE, Ma et al. 2018, eq. 6); v a stack of T [B,H].
   virtual void mix(const Mixture<T>& mixture, Stack<T> v) = 0;
 
-  /// From dv_t: du_t [B,n] in the gates' logits (g = softmax(u); of which `dg`, if not empty, is
-  /// another slope in g), and dy_e [B,H] of all experts. With `relu`, y is the output of a ReLU and
-  /// dy the slope before it. With `add`, dy is added to; du never is.
-  virtual void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg,
-                            bool relu, bool add, Stack<T> du, ExpertStack<T> dy) = 0;
+  /// Of mixtures of the same experts, from dv: du, and dy_e [B,H] of all experts. With `relu`, y is
+  /// the output of a ReLU and dy the slope before it. With `add`, dy is added to; du never is.
+  virtual void mix_backward(std::span<const MixtureSlopes<T>> mixtures, bool relu, bool add,
+                            ExpertStack<T> dy) = 0;
 };
 
 }  // namespace millrace

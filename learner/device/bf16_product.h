@@ -23,10 +23,11 @@ std::vector<Bf16Unit> bf16_units();
 /// Each element is one running sum over pairs of k in order, the odd one of a pair first: its bits
 /// depend neither on the rows or columns beside it nor on the unit, if denormals are flushed.
 /// Memory of a thread: the rounded a, and 512 KiB; where b is stored by columns, its transpose too.
-/// `b_pairs`: what bf16_pairs made of b, which is stored by rows; null: it is made here.
+/// `b_pairs`: what bf16_pairs made of b, which is stored by rows; null: it is made here. `sums`, of
+/// a b that is: of its rows as they are, not rounded.
 void bf16_product(int K, Strided<float> a, Strided<float> b, bool add,
                   const Epilogue<float>& epilogue, View<float> c,
-                  const std::uint32_t* b_pairs = nullptr);
+                  const std::uint32_t* b_pairs = nullptr, const RowSums<float>& sums = {});
 
 /// The rounded rows 2p (in the lower half) and 2p + 1 of b, or nothing, as row p of `pairs`, whose
 /// stride is that of b.
@@ -35,6 +36,6 @@ void bf16_pairs(View<const float> b, std::uint32_t* pairs);
 /// The product by one of this processor's units.
 void bf16_product(Bf16Unit unit, int K, Strided<float> a, Strided<float> b, bool add,
                   const Epilogue<float>& epilogue, View<float> c,
-                  const std::uint32_t* b_pairs = nullptr);
+                  const std::uint32_t* b_pairs = nullptr, const RowSums<float>& sums = {});
 
 }  // namespace millrace::gemm

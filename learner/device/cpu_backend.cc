@@ -130,11 +130,11 @@ void CpuBackend<T>::dropout(View<T> y, T probability, const RandomRows& random) 
 template <class T>
 void CpuBackend<T>::multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
                              const gemm::Epilogue<T>& epilogue, View<T> c,
-                             const std::uint32_t* b_pairs) const {
+                             const std::uint32_t* b_pairs, const gemm::RowSums<T>& sums) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (rounds()) return gemm::bf16_product(K, a, b, add, epilogue, c, b_pairs);
+    if (rounds()) return gemm::bf16_product(K, a, b, add, epilogue, c, b_pairs, sums);
   }
-  gemm::panel_product(K, a, b, add, epilogue, c);
+  gemm::panel_product(K, a, b, add, epilogue, c, sums);
 }
 
 template <class T>
@@ -187,7 +187,9 @@ void CpuBackend<T>::dense_weights_backward(Stack<const T> x, Stack<const T> dy, 
       gemm::panel_product<T>(x.first.rows, gemm::transposed(dy[i]), gemm::plain(x[i]), add, {},
                              View<T>(dw[i].data, 1, dw.first.rows));
     } else if (rounds() || !by_library(dw.first, x.first.rows, false)) {
-      multiply(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {}, dw[i]);
+      multiply(x.first.rows, gemm::transposed(x[i]), gemm::plain(dy[i]), add, {}, dw[i], nullptr,
+               {.data = db[i].data, .count = db[i].cols, .add = add});
+      continue;
     } else if constexpr (std::is_same_v<T, float>) {
       gemm::tn(x[i], dy[i], add, dw[i]);
     }

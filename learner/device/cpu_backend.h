@@ -55,8 +55,8 @@ class CpuBackend final : public Backend<T> {
   void add_deviations(View<const T> a, View<const T> mean, View<T> sum, View<T> squares) override;
   void rectify(View<T> y) override;
   void mix(const Mixture<T>& mixture, Stack<T> v) override;
-  void mix_backward(const Mixture<T>& mixture, Stack<const T> dv, Stack<const T> dg, bool relu,
-                    bool add, Stack<T> du, ExpertStack<T> dy) override;
+  void mix_backward(std::span<const MixtureSlopes<T>> mixtures, bool relu, bool add,
+                    ExpertStack<T> dy) override;
 
  private:
   /// Whether products are bf16's.
@@ -65,7 +65,7 @@ class CpuBackend final : public Backend<T> {
   /// product of floats.
   void multiply(int K, gemm::Strided<T> a, gemm::Strided<T> b, bool add,
                 const gemm::Epilogue<T>& epilogue, View<T> c,
-                const std::uint32_t* b_pairs = nullptr) const;
+                const std::uint32_t* b_pairs = nullptr, const gemm::RowSums<T>& sums = {}) const;
 
   struct Rounded {
     const T* weights = nullptr;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "learner/device/panel_product.h"
@@ -30,6 +31,9 @@ struct Column {
   int relu = 0;             ///< max(·, 0) in the columns h < `relu`.
   const T* mask = nullptr;  ///< 0 where mask(r, h) ≤ 0; null: none.
   long mask_down = 0;
+  T* sums = nullptr;  ///< Of b's rows, in the columns h < `summed`.
+  int summed = 0;
+  bool add_sums = false;  ///< They go on from what `sums` holds.
 };
 
 /// Tells `job` of the columns [col, col + cols) of c, and of what finishes them; the epilogue knows
@@ -90,11 +94,50 @@ MILLRACE_INLINE void finish_partly(const Column<T, F>& job, int row, const First
   }
 }
 
+/// In place of what is not asked for.
+struct Nothing {
+  template <class Any>
+  MILLRACE_INLINE explicit Nothing(const Any& /*unused*/) {}
+};
+
+/// Sums of b's rows, which a tile keeps beside its own.
+template <int L, int V, class T>
+struct RowSums {
+  Vec<T, L> sums[V];
+
+  template <class F>
+  MILLRACE_INLINE explicit RowSums(const Column<T, F>& job) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      sums[v] = Vec<T, L>{};
+      if (const int count = within(job, v); job.add_sums && count > 0) {
+        FirstLanes<T, L>(count).load(job.sums + v * L, sums[v]);
+      }
+    }
+  }
+  template <class F>
+  MILLRACE_INLINE void store(const Column<T, F>& job) const {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      if (const int count = within(job, v); count > 0) {
+        FirstLanes<T, L>(count).store(sums[v], job.sums + v * L);
+      }
+    }
+  }
+
+ private:
+  template <class F>
+  MILLRACE_INLINE static int within(const Column<T, F>& job, int v) {
+    return std::clamp(job.summed - v * L, 0, L);
+  }
+};
+
 /// R rows of V registers, summed while they are in registers. `kWhole`: all columns are c's and are
-/// finished alike.
-template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
+/// finished alike. `kSummed`: b's rows are summed too, of c's element type.
+template <int L, int R, int V, bool kWhole, bool kSummed, class Multiply, class T, class F>
 MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
   Vec<T, L> sums[R][V];
+  std::conditional_t<kSummed, RowSums<L, V, T>, Nothing> of_b(job);
   T* const c = job.c + row * job.c_down;
   const FirstLanes<T, L> end(kWhole ? L : job.cols - (V - 1) * L);
   const FirstLanes<F, L> end_of_b(kWhole ? L : job.cols - (V - 1) * L);
@@ -124,6 +167,7 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       is_whole(v) ? load(b + v * L, b_k[v]) : end_of_b.load(b + v * L, b_k[v]);
+      if constexpr (kSummed) of_b.sums[v] += b_k[v];
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -135,6 +179,7 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
 #pragma GCC unroll 16
     for (int p = 0; p < kPointers; ++p) a[p] += across;
   }
+  if constexpr (kSummed) of_b.store(job);
   if (!kWhole) {
     finish_partly(job, row, end, sums);
 #pragma GCC unroll 16
@@ -181,6 +226,17 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) store(sums[r][v], c + r * job.c_down + v * L);
   }
+}
+
+/// R rows of c from `row` on; the last ones sum b's rows too, where that is asked for.
+template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
+MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
+  if constexpr (std::is_same_v<T, F>) {
+    if (job.sums != nullptr && row + R == job.rows) {
+      return tile<L, R, V, kWhole, true, Multiply>(job, row);
+    }
+  }
+  tile<L, R, V, kWhole, false, Multiply>(job, row);
 }
 
 /// All rows of V registers of columns, R at a time and the last ones in tiles of 4, 2 and 1.

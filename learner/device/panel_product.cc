@@ -127,6 +127,7 @@ struct Group {
   int depth;
   bool add;
   const Epilogue<T>& epilogue;  ///< Empty where the sum is not complete yet.
+  RowSums<T> sums;
   View<T> c;
   int first;  ///< Of its columns among all that the epilogue knows.
 
@@ -180,6 +181,12 @@ struct Group {
                           .depth = depth,
                           .add = add};
     kernel::take_columns(epilogue, first, c, col, cols, job);
+    const int summed = sums.count - (first + col);
+    if (summed > 0) {
+      job.sums = sums.data + first + col;
+      job.summed = summed;
+      job.add_sums = sums.add;
+    }
     return job;
   }
 };
@@ -188,8 +195,9 @@ struct Group {
 
 template <class T>
 void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool add,
-                   const Epilogue<T>& epilogue, View<T> c) {
+                   const Epilogue<T>& epilogue, View<T> c, const RowSums<T>& sums) {
   MILLRACE_CHECK(b.across == 1 || b.down == 1);
+  MILLRACE_CHECK(sums.count == 0 || (sums.count <= c.cols && c.rows > 0));
   const Kernels<T>& with = kernels<T>(set);
   const int most = a.down == 1 ? kDepthOfRows : kDepth;
   const int blocks = std::max(1, (K + most - 1) / most);
@@ -205,6 +213,7 @@ void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool a
                .depth = rows,
                .add = add || first > 0,
                .epilogue = first + rows == K ? epilogue : none,
+               .sums = {sums.data, sums.count, sums.add || first > 0},
                .c = c.cols_from(col, cols),
                .first = col}
           .multiply();
@@ -214,8 +223,8 @@ void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool a
 
 template <class T>
 void panel_product(int K, Strided<T> a, Strided<T> b, bool add, const Epilogue<T>& epilogue,
-                   View<T> c) {
-  panel_product(best_instruction_set(), K, a, b, add, epilogue, c);
+                   View<T> c, const RowSums<T>& sums) {
+  panel_product(best_instruction_set(), K, a, b, add, epilogue, c, sums);
 }
 
 template <class T>
@@ -238,12 +247,12 @@ void transpose(View<const T> from, View<T> to) {
 template void transpose(View<const float>, View<float>);
 template void transpose(View<const double>, View<double>);
 template void panel_product(int, Strided<float>, Strided<float>, bool, const Epilogue<float>&,
-                            View<float>);
+                            View<float>, const RowSums<float>&);
 template void panel_product(int, Strided<double>, Strided<double>, bool, const Epilogue<double>&,
-                            View<double>);
+                            View<double>, const RowSums<double>&);
 template void panel_product(InstructionSet, int, Strided<float>, Strided<float>, bool,
-                            const Epilogue<float>&, View<float>);
+                            const Epilogue<float>&, View<float>, const RowSums<float>&);
 template void panel_product(InstructionSet, int, Strided<double>, Strided<double>, bool,
-                            const Epilogue<double>&, View<double>);
+                            const Epilogue<double>&, View<double>, const RowSums<double>&);
 
 }  // namespace millrace::gemm

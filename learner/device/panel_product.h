@@ -33,20 +33,29 @@ struct Epilogue {
   View<const T> mask{};  ///< 0 where mask(r, h) ≤ 0; none without data.
 };
 
+/// Where the sums of b's rows go, as a bias's gradient: Σ_k b(k, h) of the columns h < `count`,
+/// or, with `add`, the value there plus it.
+template <class T>
+struct RowSums {
+  T* data = nullptr;
+  int count = 0;
+  bool add = false;
+};
+
 /// c [M,N] = epilogue(a [M,K] b [K,N]); with `add`, epilogue(c + a b).
 /// Requires: b is stored by rows or by columns (one of its strides is 1).
 ///
 /// Each element is one running sum over k in order, beginning with c where `add`: its bits depend
-/// neither on the rows or columns beside it nor on the instruction set. Memory: 256 KiB a thread,
-/// taken at the thread's first call.
+/// neither on the rows or columns beside it nor on the instruction set; so of `sums`, for which
+/// M > 0. Memory: 256 KiB a thread, taken at the thread's first call.
 template <class T>
 void panel_product(int K, Strided<T> a, Strided<T> b, bool add, const Epilogue<T>& epilogue,
-                   View<T> c);
+                   View<T> c, const RowSums<T>& sums = {});
 
 /// The same by one of this processor's instruction sets.
 template <class T>
 void panel_product(InstructionSet set, int K, Strided<T> a, Strided<T> b, bool add,
-                   const Epilogue<T>& epilogue, View<T> c);
+                   const Epilogue<T>& epilogue, View<T> c, const RowSums<T>& sums = {});
 
 /// to = fromᵀ
 template <class T>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include "learner/device/vector.h"
 
 /// The sums of math::gate_slope in registers. Inner to device/.
@@ -27,6 +29,52 @@ MILLRACE_INLINE T total(Vec<T, L> (&sums)[kSums / L]) {
     return (all[0] + all[2]) + (all[1] + all[3]);
   } else {
     return (sums[0][0] + sums[0][2]) + (sums[0][1] + sums[0][3]);
+  }
+}
+
+/// a: the sums of two registers' lanes, `step` apart: a's where a lane's number lacks that bit, b's
+/// in the others.
+template <int step, class V, int... lane>
+MILLRACE_INLINE void add_apart(V& a, const V& b, std::integer_sequence<int, lane...>) {
+  constexpr int L = sizeof...(lane);
+  a = __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane : L + lane - step)...) +
+      __builtin_shufflevector(a, b, ((lane & step) == 0 ? lane + step : L + lane)...);
+}
+
+/// Lane i of v[0]: what total gives of v[i].
+template <int step, int L, class T>
+MILLRACE_INLINE void total_lanes(Vec<T, L> (&v)[L]) {
+  if constexpr (step > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < step; ++i) {
+      add_apart<step>(v[i], v[i + step], std::make_integer_sequence<int, L>{});
+    }
+    total_lanes<step / 2, L, T>(v);
+  }
+}
+
+/// Rows whose sums are added together: a shuffle serves two of them.
+constexpr int kTotals = 16;
+
+/// total of each row of `sums`, to `to`.
+template <int L, class T>
+MILLRACE_INLINE void totals(const T (&sums)[kTotals][kSums], T (&to)[kTotals]) {
+#pragma GCC unroll 4
+  for (int first = 0; first < kTotals; first += L) {
+    Vec<T, L> rows[L];
+#pragma GCC unroll 16
+    for (int r = 0; r < L; ++r) {
+      Vec<T, L> parts[kSums / L];
+      load(sums[first + r], parts);
+#pragma GCC unroll 4
+      for (int half = kSums / L / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+        for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
+      }
+      rows[r] = parts[0];
+    }
+    total_lanes<L / 2, L, T>(rows);
+    millrace::store(rows[0], to + first);
   }
 }
 

@@ -186,12 +186,12 @@ void Bottoms<T>::backward_top(const T* /*weights*/, View<const T> x, Stack<const
                                : side_by_side(at.view(one_slopes_, rows), count_);
     for (int t = 0; mixes_ && first && t < tasks_; ++t) at.backend.clear(du[t]);
     for (const int t : towers) {
-      Mixture<T> one = mixes_ ? mixture(at, rows) : through(true, at, rows);
-      one.g = part_of(one.g, t, 1);
-      one.first_gate = t;
-      Stack<const T> slope = part_of(dv, t, 1);
-      slope.first = slope.first.cols_from(0, units_);
-      at.backend.mix_backward(one, slope, {}, true, add, part_of(du, t, 1), slopes);
+      MixtureSlopes<T> one{mixes_ ? mixture(at, rows) : through(true, at, rows), part_of(dv, t, 1),
+                           part_of(du, t, 1)};
+      one.mixture.g = part_of(one.mixture.g, t, 1);
+      one.mixture.first_gate = t;
+      one.dv.first = one.dv.first.cols_from(0, units_);
+      at.backend.mix_backward({&one, 1}, true, add, slopes);
       add = true;
       if (mixes_ && !first) at.backend.add(du[t], all[t]);
     }
@@ -202,8 +202,9 @@ void Bottoms<T>::backward_top(const T* /*weights*/, View<const T> x, Stack<const
       const View<const T> slope = dv[towers[i]].cols_from(own_ > 0 ? units_ : 0, units_);
       i == 0 ? at.backend.copy(slope, joined) : at.backend.add(slope, joined);
     }
-    at.backend.mix_backward(through(false, at, rows), Stack<const T>(joined), {}, true, add,
-                            at.view(one_slopes_, rows).cols_from(own_, 1), slopes);
+    const MixtureSlopes<T> all{through(false, at, rows), Stack<const T>(joined),
+                               at.view(one_slopes_, rows).cols_from(own_, 1)};
+    at.backend.mix_backward({&all, 1}, true, add, slopes);
   }
   for (int i = 0; drops(at) && i < count_; ++i) at.backend.scale(dy[i], 1 / (1 - dropout_));
   if (shared_ > 0 && last_shared.block != nullptr) {

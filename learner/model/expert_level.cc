@@ -347,25 +347,42 @@ View<T> ExpertLevel<T>::shared_mixed(const Activations<T>& at, int rows) const {
 }
 
 template <class T>
-void ExpertLevel<T>::backward_gates(const Gates& gates, Stack<const T> dv,
-                                    std::span<const int> which, bool first, bool add,
-                                    const ExpertStack<T>& dy, const Activations<T>& at) const {
+MixtureSlopes<T> ExpertLevel<T>::slopes_through(const Gates& gates, Stack<const T> dv, int t,
+                                                int count, bool first,
+                                                const Activations<T>& at) const {
   const int rows = dv.first.rows;
-  const Stack<T> du = logit_slopes(gates, at, rows);
-  const Stack<T> target = first ? du : side_by_side(at.view(gates.loss_slope, rows), gates.count);
-  const bool all = static_cast<int>(which.size()) == gates.count;
-  for (int t = 0; first && !all && t < gates.count; ++t) at.backend.clear(du[t]);
+  MixtureSlopes<T> through{mixture(gates, at, rows), part_of(dv, t, count), {}};
+  through.mixture.g = part_of(through.mixture.g, t, count);
+  through.mixture.first_gate += t;
+  const Stack<T> du = first ? logit_slopes(gates, at, rows)
+                            : side_by_side(at.view(gates.loss_slope, rows), gates.count);
+  through.du = part_of(du, t, count);
+  return through;
+}
+
+template <class T>
+void ExpertLevel<T>::backward_gates(Stack<const T> dv, View<const T> shared_dv,
+                                    std::span<const int> which, bool first,
+                                    const ExpertStack<T>& dy, const Activations<T>& at) const {
+  // What is measured of one loss alone is so at the last level, which has no shared gate.
+  MILLRACE_CHECK(first || shared_dv.data == nullptr);
+  const int rows = dv.first.rows;
+  const bool all = static_cast<int>(which.size()) == gates_.count;
+  const Stack<T> du = logit_slopes(gates_, at, rows);
+  for (int t = 0; first && !all && t < gates_.count; ++t) at.backend.clear(du[t]);
   const std::size_t calls = all ? 1 : which.size();
   for (std::size_t i = 0; i < calls; ++i) {
-    const int count = all ? gates.count : 1, t = which[i];
-    Mixture<T> some = mixture(gates, at, rows);
-    some.g = part_of(some.g, t, count);
-    some.first_gate += t;
-    at.backend.mix_backward(some, part_of(dv, t, count), {}, !options_.expert_norm, add || i > 0,
-                            part_of(target, t, count), dy);
+    MixtureSlopes<T> through[2] = {
+        slopes_through(gates_, dv, all ? 0 : which[i], all ? gates_.count : 1, first, at), {}};
+    std::size_t count = 1;
+    if (shared_dv.data != nullptr && i + 1 == calls) {
+      through[count++] = slopes_through(*shared_gate_, Stack<const T>(shared_dv), 0, 1, first, at);
+    }
+    at.backend.mix_backward({through, count}, !options_.expert_norm, i > 0, dy);
   }
+  const Stack<T> of_loss = side_by_side(at.view(gates_.loss_slope, rows), gates_.count);
   for (std::size_t i = 0; !first && i < which.size(); ++i) {
-    at.backend.add(target[which[i]], du[which[i]]);
+    at.backend.add(of_loss[which[i]], du[which[i]]);
   }
 }
 
@@ -377,11 +394,7 @@ void ExpertLevel<T>::backward_mix(const T* weights, const LevelInputs<const T>& 
   const int rows = dv.first.rows, own_all = shape_.own * shape_.tasks;
   const ExpertStack<T> sum = experts(&ExpertLevel::stream_slopes, at, rows);
   const ExpertStack<T> dy = first ? sum : loss_slopes(at, rows);
-  backward_gates(gates_, dv, which, first, false, dy, at);
-  if (shared_dv.data != nullptr) {
-    const int shared_gate[] = {0};
-    backward_gates(*shared_gate_, shared_dv, shared_gate, first, true, dy, at);
-  }
+  backward_gates(dv, shared_dv, which, first, dy, at);
   if (options_.expert_norm) swish_backward(dy, at, rows);
   if (shared_last.block != nullptr) {
     const Stream& stream = streams_[shape_.one_input ? 0 : static_cast<std::size_t>(shape_.tasks)];

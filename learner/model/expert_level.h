@@ -200,8 +200,12 @@ class ExpertLevel {
   ExpertStack<T> loss_slopes(const Activations<T>& at, int rows) const;
   Stack<T> logit_slopes(const Gates& gates, const Activations<T>& at, int rows) const;
   Mixture<T> mixture(const Gates& gates, const Activations<T>& at, int rows) const;
-  void backward_gates(const Gates& gates, Stack<const T> dv, std::span<const int> which, bool first,
-                      bool add, const ExpertStack<T>& dy, const Activations<T>& at) const;
+  /// Of gates [t, t + count); du is of one loss alone where that is not the `first`.
+  MixtureSlopes<T> slopes_through(const Gates& gates, Stack<const T> dv, int t, int count,
+                                  bool first, const Activations<T>& at) const;
+  /// Through the gates `which`, and through the shared one where `shared_dv` is not empty.
+  void backward_gates(Stack<const T> dv, View<const T> shared_dv, std::span<const int> which,
+                      bool first, const ExpertStack<T>& dy, const Activations<T>& at) const;
 
   const LevelShape shape_;
   const ModelOptions options_;

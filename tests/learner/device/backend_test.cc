@@ -267,14 +267,25 @@ TEST_P(BackendTest, MixBackward) {
     const OnDevice g_on(*backend, g_float), y_on(*backend, y), dv_on(*backend, dv),
         du_on(*backend, Matrix<float>(B, T * E, 4)), dy_on(*backend, Matrix<float>(B, E * H, 5));
 
-    Mixture<float> mixture;
-    mixture.g = side_by_side(g_on.view, T);
-    mixture.y = Stack<const float>(side_by_side(y_on.view, E));
-    backend->mix_backward(mixture, side_by_side(dv_on.view, T), {}, relu, false,
-                          side_by_side(du_on.view, T), Stack<float>(side_by_side(dy_on.view, E)));
-
-    EXPECT_LT(distance(du_on.values(), du.values), 1e-5);
-    EXPECT_LT(distance(dy_on.values(), dy.values), 1e-6);
+    // All gates at once, and in two mixtures.
+    for (int first = T; first >= 0; first -= (T + 1) / 2) {
+      SCOPED_TRACE(first);
+      std::vector<MixtureSlopes<float>> mixtures;
+      const auto append = [&](int begin, int end) {
+        if (begin == end) return;
+        const auto of = [&](View<float> all, int width) {
+          return side_by_side(all.cols_from(begin * width, (end - begin) * width), end - begin);
+        };
+        mixtures.push_back({{}, of(dv_on.view, H), of(du_on.view, E)});
+        mixtures.back().mixture.g = of(g_on.view, E);
+        mixtures.back().mixture.y = Stack<const float>(side_by_side(y_on.view, E));
+      };
+      append(0, first);
+      append(first, T);
+      backend->mix_backward(mixtures, relu, false, Stack<float>(side_by_side(dy_on.view, E)));
+      EXPECT_LT(distance(du_on.values(), du.values), 1e-5);
+      EXPECT_LT(distance(dy_on.values(), dy.values), 1e-6);
+    }
   }
 }
 

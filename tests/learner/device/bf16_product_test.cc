@@ -82,6 +82,39 @@ TEST(Bf16Product, EqualsPlainLoopsOverRoundedFactors) {
   }
 }
 
+// Of b's rows as they are, in the order of a loop down each column; the product stays as it is.
+TEST(Bf16Product, SumsTheRowsOfB) {
+  const FlushDenormals flush;
+  for (const int K : {1, 2, 9, 64, 600}) {
+    for (const int N : {1, 15, 16, 33, 70, 530}) {
+      for (const int count : {N, N - N / 3, N / 2}) {
+        for (const bool add : {false, true}) {
+          SCOPED_TRACE(std::to_string(K) + "x" + std::to_string(N) + " sums of " +
+                       std::to_string(count) + " add " + std::to_string(add));
+          const Matrix<float> a(3, K, 1), b(K, N, 2), before(1, N, 3);
+          const Matrix<float> b_by_columns = transposed_of(b);
+          Matrix<float> expected = before;
+          for (int n = 0; n < count; ++n) {
+            float sum = add ? before(0, n) : 0;
+            for (int k = 0; k < K; ++k) sum += b(k, n);
+            expected(0, n) = sum;
+          }
+          for (const Bf16Unit unit : bf16_units()) {
+            for (const Strided<float> right : {plain(b.view()), transposed(b_by_columns.view())}) {
+              Matrix<float> sums = before, c(3, N), alone(3, N);
+              bf16_product(unit, K, plain(a.view()), right, false, {}, alone.view());
+              bf16_product(unit, K, plain(a.view()), right, false, {}, c.view(), nullptr,
+                           {.data = sums.view().data, .count = count, .add = add});
+              EXPECT_EQ(sums.values, expected.values);
+              EXPECT_EQ(c.values, alone.values);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Bf16Product, WhatIsNotFiniteStaysSo) {
   for (const float value :
        {std::numeric_limits<float>::infinity(), std::bit_cast<float>(0x7fffffffU),

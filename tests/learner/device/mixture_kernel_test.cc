@@ -19,21 +19,33 @@ double value(T x) {
 }
 
 template <class T>
-void check_mix(int H, int experts, bool goes_on, double tolerance) {
-  const Matrix<T> g(kRows, experts, 1), y(kRows, experts * H, 2), before(kRows, H, 3);
-  Matrix<double> expected(kRows, H);
+void check_mix(int H, int experts, int gates, bool goes_on, double tolerance) {
+  SCOPED_TRACE(std::to_string(H) + " columns, " + std::to_string(experts) + " experts, " +
+               std::to_string(gates) + " gates, goes on " + std::to_string(goes_on));
+  const Matrix<T> g(kRows, gates * experts, 1), y(kRows, experts * H, 2),
+      before(kRows, gates * H, 3);
+  Matrix<double> expected(kRows, gates * H);
   std::vector<View<const T>> outputs;
   for (int e = 0; e < experts; ++e) outputs.push_back(y.view().cols_from(e * H, H));
   for (int r = 0; r < kRows; ++r) {
-    for (int h = 0; h < H; ++h) {
-      expected(r, h) = goes_on ? value(before(r, h)) : 0;
-      for (int e = 0; e < experts; ++e) expected(r, h) += value(g(r, e)) * value(y(r, e * H + h));
+    for (int t = 0; t < gates; ++t) {
+      for (int h = 0; h < H; ++h) {
+        double& sum = expected(r, t * H + h);
+        sum = goes_on ? value(before(r, t * H + h)) : 0;
+        for (int e = 0; e < experts; ++e) {
+          sum += value(g(r, t * experts + e)) * value(y(r, e * H + h));
+        }
+      }
     }
   }
   std::vector<T> first;
   for (const InstructionSet set : instruction_sets()) {
     Matrix<T> v = before;
-    mix_rows<T>(set, g.view(), outputs.data(), goes_on, v.view());
+    std::vector<MixedGate<T>> mixed;
+    for (int t = 0; t < gates; ++t) {
+      mixed.push_back({g.view().cols_from(t * experts, experts), v.view().cols_from(t * H, H)});
+    }
+    mix_rows<T>(set, mixed, outputs.data(), goes_on);
     EXPECT_LT(distance(v.values, expected.values), tolerance);
     if (first.empty()) first = v.values;
     EXPECT_EQ(v.values, first);
@@ -59,9 +71,12 @@ void check_backward(int H, int gates, bool goes_on, bool masked, double toleranc
   std::vector<T> first_dy, first_a;
   for (const InstructionSet set : instruction_sets()) {
     Matrix<T> dy = before, a(kRows, gates);
-    mix_rows_backward<T>(set, Stack<const T>(g.view().cols_from(0, 1), gates, 1), y.view(),
-                         side_by_side(dv.view(), gates), goes_on, masked,
-                         Stack<T>(a.view().cols_from(0, 1), gates, 1), dy.view());
+    std::vector<GateColumn<T>> columns;
+    for (int t = 0; t < gates; ++t) {
+      columns.push_back(
+          {g.view().cols_from(t, 1), dv.view().cols_from(t * H, H), a.view().cols_from(t, 1)});
+    }
+    mix_rows_backward<T>(set, columns, y.view(), goes_on, masked, dy.view());
     EXPECT_LT(distance(dy.values, dy_expected.values), tolerance);
     EXPECT_LT(distance(a.values, a_expected.values), tolerance);
     if (first_dy.empty()) {
@@ -79,15 +94,17 @@ void check_backward(int H, int gates, bool goes_on, bool masked, double toleranc
 TEST(MixtureKernel, MixesAsPlainLoopsDo) {
   for (int H = 1; H <= 140; ++H) {
     for (const int experts : {1, 4, kMixedAtOnce}) {
-      check_mix<float>(H, experts, H % 2 == 0, 1e-6);
-      check_mix<double>(H, experts, H % 2 == 1, 1e-14);
+      for (int gates = 1; gates <= kGatesAtOnce; ++gates) {
+        check_mix<float>(H, experts, gates, H % 2 == 0, 1e-6);
+        check_mix<double>(H, experts, gates, H % 2 == 1, 1e-14);
+      }
     }
   }
 }
 
 TEST(MixtureKernel, TakesSlopesApartAsPlainLoopsDo) {
   for (const int H : {1, 4, 7, 8, 15, 16, 17, 31, 32, 40, 64, 72, 129}) {
-    for (int gates = 1; gates <= 9; ++gates) {
+    for (int gates = 1; gates <= kGatesAtOnce; ++gates) {
       for (const bool goes_on : {false, true}) {
         for (const bool masked : {false, true}) {
           check_backward<float>(H, gates, goes_on, masked, 1e-5);

@@ -114,6 +114,48 @@ TEST(PanelProduct, EqualsPlainLoopsAtEveryRemainder) {
   }
 }
 
+// The sums of b's rows: of all columns or the first ones, over whatever was there before, and of
+// the same bits as a loop down each column. The product beside them is as without them.
+template <class T>
+void check_sums(int M, int N, int K, int count, bool add) {
+  SCOPED_TRACE(std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K) + " sums of " +
+               std::to_string(count) + " add " + std::to_string(add));
+  const Matrix<T> a(M, K, 1), b(K, N, 2), before(1, N, 3);
+  const Matrix<T> a_by_columns = transpose(a), b_by_columns = transpose(b);
+  Matrix<T> expected = before;
+  for (int n = 0; n < count; ++n) {
+    T sum = add ? before(0, n) : T(0);
+    for (int k = 0; k < K; ++k) sum += b(k, n);
+    expected(0, n) = sum;
+  }
+  for (const InstructionSet set : instruction_sets()) {
+    for (const bool by_columns : {false, true}) {
+      Matrix<T> sums = before, c(M, N), alone(M, N);
+      const Strided<T> left = transposed(a_by_columns.view()),
+                       right = by_columns ? transposed(b_by_columns.view()) : plain(b.view());
+      panel_product(set, K, left, right, false, {}, alone.view());
+      panel_product(set, K, left, right, false, {}, c.view(),
+                    {.data = sums.view().data, .count = count, .add = add});
+      EXPECT_EQ(sums.values, expected.values);
+      EXPECT_EQ(c.values, alone.values);
+    }
+  }
+}
+
+TEST(PanelProduct, SumsTheRowsOfB) {
+  for (int M = 1; M <= 13; ++M) {
+    for (const int N : {1, 7, 8, 16, 17, 40, 64, 70, 264}) {
+      for (const int K : {1, 63, 64, 65, 300}) {
+        for (const bool add : {false, true}) {
+          check_sums<float>(M, N, K, N, add);
+          check_sums<float>(M, N, K, N - N / 3, add);
+          check_sums<double>(M, N, K, N / 2, add);
+        }
+      }
+    }
+  }
+}
+
 TEST(PanelProduct, BitsDoNotDependOnTheNeighbours) {
   constexpr int M = 23, N = 70, K = 300;
   const Matrix<float> a(M, K, 1), b(K, N, 2);
