@@ -1,7 +1,4 @@
-#ifdef __linux__
-#include <malloc.h>
-#endif
-
+#include "learner/base/freed_memory.h"
 #include "ops/commands/bench.h"
 #include "ops/commands/champion.h"
 #include "ops/commands/check_config.h"
@@ -14,19 +11,6 @@
 #include "ops/commands/run.h"
 #include "ops/commands/simulate.h"
 #include "ops/commands/snapshot.h"
-
-namespace {
-
-// A commit's large buffers come and go twice a second: memory that was freed is kept for the next
-// ones, up to a bound, instead of being given back and faulted in anew.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 256 << 20);
-#endif
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   using namespace millrace;

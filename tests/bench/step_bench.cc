@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "learner/base/freed_memory.h"
 #include "learner/base/hash.h"
 #include "learner/base/random.h"
 #include "learner/train/trainer.h"
@@ -267,6 +268,7 @@ Arguments parse(int count, char** words) {
 }  // namespace millrace
 
 int main(int count, char** words) {
+  millrace::keep_freed_memory();  // as the program does
   const millrace::Arguments arguments = millrace::parse(count, words);
   std::vector<millrace::Figure> figures;
   if (arguments.only != "sparse") millrace::run_balance(arguments, figures);
