@@ -282,16 +282,14 @@ def label_tools(draw, labels, chosen):
     return {"labels": options[labels]} if labels != "plain" else {}
 
 
-def limited(limits, dense, rows):
+def limited(draw, limits, dense, rows):
     """What holds the optimisers back: an update's or a gradient's bound, and decay."""
     if limits == "clippy":
         dense.update(clip="clippy", clip_relative=0.02, clip_absolute=0.001)
     if limits == "norm":
         dense.update(clip_norm=0.2)
     if limits == "decay":
-        rows.update(l2=0.02)
-        if rows["optimizer"] != "ftrl":  # which has a decay of its own
-            rows.update(decay=0.05)
+        rows.update(draw.choice([{"l2": 0.02}, {"decay": 0.05}] if rows["optimizer"] != "ftrl" else [{"l2": 0.02}]))
         if dense["optimizer"] == "sgd":
             dense.update(momentum=0.7)
     return {"dense": dense, "embedding": rows}
@@ -347,6 +345,7 @@ def config(draw, case):
         "train": {
             "batch": batch,
             **limited(
+                draw,
                 case["limits"],
                 optimiser(draw, case["dense"], case["rates"]),
                 optimiser(draw, case["rows"], case["rates"]),

@@ -54,6 +54,7 @@ class Dense:
             None if part is None else {name: scale * part[name] for name in weights}
             for part in (gradients, *(by_task or []))
         ]
+        weights = {name: w for name, w in weights.items() if name not in kept}
         with torch.no_grad():
             before = {name: w.clone() for name, w in weights.items()}
             if self.kind == "adamw":
@@ -68,8 +69,6 @@ class Dense:
             if self.options.get("clip", "off") == "clippy":
                 for name, w in weights.items():
                     self.clip(w, before[name])
-            for name in kept:
-                weights[name].copy_(before[name])
 
     def scale(self, weights, gradients, share):
         """So that √φ times the norm of all, no rows', is no more than `clip_norm`."""
