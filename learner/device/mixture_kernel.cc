@@ -171,8 +171,7 @@ MILLRACE_INLINE void gates_backward(const Unmixed<T>& at) {
   GateColumn<T> gates[N];
 #pragma GCC unroll 4
   for (std::size_t t = 0; t < N; ++t) gates[t] = at.gates[t];
-  // Of rows that do not fill a block, the sums of the rows before them are added once more.
-  T sums[N][kTotals][kSums] = {};
+  T sums[N][kTotals][kSums];
   for (int block = 0; block < rows; block += kTotals) {
     const int end = std::min(rows, block + kTotals);
     for (int r = block; r < end; ++r) {
@@ -200,8 +199,11 @@ MILLRACE_INLINE void gates_backward(const Unmixed<T>& at) {
     }
     for (int t = 0; t < N; ++t) {
       T all[kTotals];
-      totals<L>(sums[t], all);
-      for (int r = block; r < end; ++r) gates[t].a(r, 0) = all[r - block];
+      if (end - block == kTotals) totals<L>(sums[t], all);
+      for (int r = block; r < end; ++r) {
+        T& a = gates[t].a(r, 0);
+        a = end - block == kTotals ? all[r - block] : total<L>(sums[t][r - block]);
+      }
     }
   }
 }

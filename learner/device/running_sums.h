@@ -32,6 +32,14 @@ MILLRACE_INLINE T total(Vec<T, L> (&sums)[kSums / L]) {
   }
 }
 
+/// The same of sums in memory.
+template <int L, class T>
+MILLRACE_INLINE T total(const T (&sums)[kSums]) {
+  Vec<T, L> registers[kSums / L];
+  load(sums, registers);
+  return total<L, T>(registers);
+}
+
 /// a: the sums of two registers' lanes, `step` apart: a's where a lane's number lacks that bit, b's
 /// in the others.
 template <int step, class V, int... lane>

@@ -6,12 +6,14 @@
 
 #include <string>
 
+#include "learner/device/running_sums.h"
 #include "tests/support/numeric.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kRows = 5;
+// A block of rows whose sums are added together, and some.
+constexpr int kRows = kTotals + 5;
 
 template <class T>
 double value(T x) {
