@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "learner/base/hash.h"
 #include "learner/data/label_units.h"
@@ -321,17 +322,24 @@ void TaskMetrics::save(StateChanges& changes) {
   }
   slices_.save(changes);
   business_.save(changes);
+  for (std::string& name : std::exchange(left_over_, {})) {
+    changes.values.push_back({std::move(name), "", false});
+  }
 }
 
-// Of a task that is recalibrated no more it is passed over.
+// Of a task that is recalibrated no more it is passed over, and emptied by the next commit: were
+// it recalibrated again, it would begin where another stream of scores had left it.
 bool TaskMetrics::restore_line(std::size_t task, std::string_view name, std::string_view bytes) {
   const std::string prefix = "metrics/" + schema_.tasks()[task].name;
   Of& of = tasks_[task];
-  if (name_after(name, prefix + "/recalibrated")) {
-    return !of.recalibrated || of.recalibrated->restore(name, bytes);
+  const bool is_line = name == prefix + "/line";
+  if (!is_line && !name_after(name, prefix + "/recalibrated")) return false;
+  if (bytes.empty()) return true;
+  if (!of.line) {
+    left_over_.emplace_back(name);
+    return true;
   }
-  if (name != prefix + "/line") return false;
-  if (!of.line) return true;
+  if (!is_line) return of.recalibrated->restore(name, bytes);
   ByteReader reader(bytes);
   of.line->restore(reader);
   if (!reader.at_end()) throw StateError("a saved recalibration has a wrong size");

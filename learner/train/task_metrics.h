@@ -121,6 +121,7 @@ class TaskMetrics {
   mutable std::size_t next_ = 0;  ///< The output that a refresh in parts begins with.
   std::span<const std::uint8_t> learns_;
   bool recalibrates_ = false;
+  std::vector<std::string> left_over_;  ///< Stored values of outputs that are no more.
   Observer observer_;
 };
 

@@ -243,10 +243,39 @@ TEST(RecalibratedTask, ThreadsAndRestartsChangeNoBit) {
   EXPECT_EQ(line(*cut).slope, line(whole).slope);
   EXPECT_EQ(cut->report().tasks[0].recalibrated->output.all.log_loss,
             whole.report().tasks[0].recalibrated->output.all.log_loss);
-  // Left out, the state is read and passed over; back again, it begins anew or goes on.
-  Trainer without("m", schema(), stream::options(kBatch));
-  log.restore(without);
-  EXPECT_FALSE(without.report().tasks[0].recalibrated);
+}
+
+// What is not kept up is no start for later: the scores are other ones by then.
+TEST(RecalibratedTask, LeftOutItLeavesNothingAndBackAgainItBeginsAnew) {
+  StateLog log;
+  const auto batches = draw(40, 9);
+  {
+    Trainer trainer("m", schema(), recalibrated());
+    for (const Batch& batch : batches) trainer.train(batch);
+    log.commit(trainer);
+  }
+  {
+    Trainer without("m", schema(), stream::options(kBatch));
+    log.restore(without);
+    EXPECT_FALSE(without.report().tasks[0].recalibrated);
+    log.commit(without);
+    for (const auto& [name, bytes] : log.digested()) {
+      const std::string value = name.first + name.second;
+      EXPECT_EQ(value.find("/line"), std::string::npos) << value;
+      EXPECT_EQ(value.find("/recalibrated"), std::string::npos) << value;
+    }
+    Trainer again("m", schema(), stream::options(kBatch));
+    log.restore(again);
+    log.commit(again);
+  }
+  Trainer back("m", schema(), recalibrated());
+  log.restore(back);
+  const auto anew = back.report().tasks[0].recalibrated;
+  EXPECT_EQ(anew->line.slope, 1);
+  EXPECT_EQ(anew->line.shift, 0);
+  EXPECT_EQ(anew->output.all.rows, 0U);
+  for (const Batch& batch : batches) back.train(batch);
+  EXPECT_NE(back.report().tasks[0].recalibrated->line.shift, 0);
 }
 
 TEST(RecalibratedTask, AFrozenTasksLineStays) {
