@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <string_view>
 
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
@@ -168,8 +169,10 @@ std::string explain_memory(const Config& config, const std::vector<ModelPlan>& p
   const MemoryEstimate memory = estimate_memory(config, plans, rows);
   std::string text = rows ? "memory with " + grouped(*rows) + " rows in each table, at most\n"
                           : std::string("memory, at most\n");
+  std::size_t width = std::string_view("served tables, two copies").size();
+  for (const MemoryPart& part : memory.parts) width = std::max(width, part.what.size());
   const auto add = [&](const std::string& what, double bytes, const std::string& note) {
-    text += "  " + padded(what, 28) +
+    text += "  " + padded(what, width + 3) +
             (note.empty() ? rough_bytes(bytes) : padded(rough_bytes(bytes), 10) + note) + "\n";
   };
   for (const MemoryPart& part : memory.parts) add(part.what, part.bytes, part.note);

@@ -197,5 +197,13 @@ TEST(Models, EachIsExplained) {
   }
 }
 
+TEST(Models, FiguresStandApartFromLongNames) {
+  const std::string name = "a_model_with_a_long_name_that_somebody_gave_it";
+  const std::string text =
+      explain_config(loaded("models: [{name: " + name + ", model: {experts: 7}}, {name: b}]\n"));
+  EXPECT_THAT(text, HasSubstr("dense weights of " + name + "   "));
+  EXPECT_THAT(text, HasSubstr("table item_id of " + name + "   "));
+}
+
 }  // namespace
 }  // namespace millrace
