@@ -36,8 +36,8 @@ void log_line(std::string_view level, const std::string& message) {
   static std::mutex mutex;
   static RepeatFilter filter;
   const std::chrono::duration<double> now = std::chrono::steady_clock::now().time_since_epoch();
-  RepeatFilter::Verdict verdict;
-  {
+  RepeatFilter::Verdict verdict{true, 0};
+  if (level != "notice") {
     const std::lock_guard lock(mutex);
     verdict = filter.judge(message, now.count());
   }

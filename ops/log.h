@@ -8,6 +8,7 @@ namespace millrace {
 
 /// Writes one logfmt line to stderr: time, level (debug, info, warning, error) and message.
 /// The same message again within ten seconds is held back; the next one says how often it came.
+/// `level` "notice" is an info that is never held back: a change that somebody asked for.
 /// Threads: any.
 void log_line(std::string_view level, const std::string& message);
 

@@ -287,9 +287,10 @@ void Supervisor::serve_request() {
   try {
     answer = millrace::roll_back(options_.engine.config.store.path, request->snapshot,
                                  request->offsets, options_.engine.clock());
-    log_("info", "rolled back to the snapshot " + answer->snapshot + ": commit " +
-                     std::to_string(answer->from) + " became the state of commit " +
-                     std::to_string(answer->to) + ", as commit " + std::to_string(answer->commit));
+    log_("notice", "rolled back to the snapshot " + answer->snapshot + ": commit " +
+                       std::to_string(answer->from) + " became the state of commit " +
+                       std::to_string(answer->to) + ", as commit " +
+                       std::to_string(answer->commit));
   } catch (const std::exception& error) {
     log_("error", std::string("no rollback: ") + error.what());
     answer = RollbackRefusal{error.what()};

@@ -26,6 +26,23 @@ TEST(RepeatFilter, RemembersABoundedNumber) {
   EXPECT_FALSE(filter.judge("999", 1).write);
 }
 
+// Who asks for the same change twice is told twice.
+TEST(LogLine, NeverHoldsANoticeBack) {
+  ::testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) {
+    log_line("notice", "the model b is the champion now");
+    log_line("info", "broker down");
+  }
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  const auto times = [&](const std::string& what) {
+    int count = 0;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+    return count;
+  };
+  EXPECT_EQ(times("level=info msg=\"the model b is the champion now\""), 3) << text;
+  EXPECT_EQ(times("broker down"), 1) << text;
+}
+
 TEST(QuoteForLog, KeepsOneMessageOnOneLine) {
   EXPECT_EQ(quote_for_log("plain"), "\"plain\"");
   EXPECT_EQ(quote_for_log("a \"b\"\nc\\\x01"), R"("a \"b\"\nc\\\x01")");
