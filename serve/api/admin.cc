@@ -6,6 +6,7 @@
 
 #include "ingest/encode/json_features_inner.h"
 #include "learner/base/check.h"
+#include "serve/api/insight.h"
 #include "serve/http/json_text.h"
 #include "serve/http/respond.h"
 
@@ -53,6 +54,38 @@ void write_quarantine(JsonWriter& json, const std::vector<SkippedBatch>& quarant
   json.end_list();
 }
 
+// Who answers for the champion, with which version: another model until a new champion's first
+// version, and where its own weights are held and no good ones of it are there.
+void write_served(const ServeParts& parts, const TrainerReport& champion, JsonWriter& json) {
+  json.key("served");
+  if (!parts.serving->has_version()) return json.raw("null");
+  const ServingModel::Pin pin = parts.serving->pin();
+  json.begin_object();
+  json.key("model");
+  json.text(pin.shape() == nullptr ? champion.model : pin.shape()->model);
+  json.key("version");
+  json.text(print_version(pin.version()));
+  json.end_object();
+}
+
+// All models, and the version of each that answers by its name.
+void write_models(const ServeParts& parts, JsonWriter& json) {
+  const TrainerReports all = parts.models();
+  json.key("models");
+  json.begin_list();
+  for (const TrainerReport& model : all.models) json.text(model.model);
+  json.end_list();
+  json.key("versions");
+  json.begin_object();
+  for (const TrainerReport& model : all.models) {
+    const std::shared_ptr<const ServingModel> served = serving_of(parts, model.model);
+    if (served == nullptr) continue;
+    json.key(model.model);
+    json.text(print_version(served->pin().version()));
+  }
+  json.end_object();
+}
+
 // The status of the champion, after `message` where something was done.
 Answer status_answer(const ServeParts& parts, std::string_view message) {
   const TrainerReport report = parts.tasks();
@@ -66,6 +99,7 @@ Answer status_answer(const ServeParts& parts, std::string_view message) {
   const GuardrailReport& guards = report.guardrails;
   json.key("model");
   json.text(report.model);
+  write_served(parts, report, json);
   json.key("learning");
   write_freeze(json, guards.learning);
   json.key("paused");
@@ -90,12 +124,7 @@ Answer status_answer(const ServeParts& parts, std::string_view message) {
   json.number(guards.skipped_in_a_row);
   json.key("quarantine");
   write_quarantine(json, guards.quarantine);
-  if (parts.models) {
-    json.key("models");
-    json.begin_list();
-    for (const TrainerReport& model : parts.models().models) json.text(model.model);
-    json.end_list();
-  }
+  if (parts.models) write_models(parts, json);
   json.end_object();
   answer.body += '\n';
   return answer;

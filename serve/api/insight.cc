@@ -134,6 +134,17 @@ void write_sums(JsonWriter& json, const BusinessWindow& window) {
   json.end_object();
 }
 
+// Whether the weights that answer for the model have a row of this key of the feature.
+bool is_known(const ServeParts& parts, const std::string& model, const std::string& feature,
+              std::uint64_t key) {
+  const std::shared_ptr<const ServingModel> serving = serving_of(parts, model);
+  if (serving == nullptr) return false;
+  const ServingModel::Pin pin = serving->pin();
+  const Schema& schema = pin.shape() == nullptr ? *parts.schema : pin.shape()->projection.schema();
+  const int index = schema.find_feature(feature);  // the model may do without it
+  return index >= 0 && pin.find(schema.table_of(index), key) != nullptr;
+}
+
 Answer answer_with(const ServeParts& parts, const Request& request,
                    std::string (*print)(const TrainerReport&)) {
   const auto report = report_of(parts, request);
@@ -157,6 +168,16 @@ Result<TrainerReport, Answer> report_of(const ServeParts& parts, const Request& 
   }
   return error_answer(404, "there is no model " + shortened(*name) + "; expected one of " + names,
                       request.id);
+}
+
+std::shared_ptr<const ServingModel> serving_of(const ServeParts& parts, const std::string& model) {
+  if (parts.served != nullptr) {
+    if (auto served = parts.served->find(model)) return served;
+  }
+  if (!parts.serving->has_version()) return nullptr;
+  const ServingModel::Pin pin = parts.serving->pin();
+  if (pin.shape() != nullptr && pin.shape()->model != model) return nullptr;
+  return {std::shared_ptr<void>(), parts.serving};  // which outlives this
 }
 
 Answer answer_gates(const ServeParts& parts, const Request& request) {
@@ -183,7 +204,9 @@ Answer answer_importance(const ServeParts& parts, const Request& request) {
   }
   const std::uint64_t seed =
       schema.tables()[static_cast<std::size_t>(schema.table_of(feature))].seed;
-  answer.body = print_importance(*report, print_key(feature_key(*value, seed)));
+  const std::uint64_t key = feature_key(*value, seed);
+  answer.body = print_importance(
+      *report, AskedValue{print_key(key), is_known(parts, report->model, *name, key)});
   return answer;
 }
 Answer answer_history(const ServeParts& parts, const Request& request) {
@@ -209,11 +232,13 @@ std::string print_gates(const TrainerReport& report) {
   });
 }
 
-std::string print_importance(const TrainerReport& report, const std::string& key) {
+std::string print_importance(const TrainerReport& report, const std::optional<AskedValue>& asked) {
   return of_model(report, [&](JsonWriter& json) {
-    if (!key.empty()) {
+    if (asked) {
       json.key("key");
-      json.text(key);
+      json.text(asked->key);
+      json.key("known");
+      json.raw(asked->known ? "true" : "false");
     }
     json.key("rows");
     json.number(report.importance.rows);

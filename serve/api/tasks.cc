@@ -143,10 +143,10 @@ Answer answer_tasks(const ServeParts& parts, const Request& request) {
   const auto report = report_of(parts, request);
   if (!report) return report.error();
   Answer answer;
-  const bool has_version = parts.serving->has_version();
+  const std::shared_ptr<const ServingModel> serving = serving_of(parts, report->model);
   const TrainerReports all = parts.models ? parts.models() : TrainerReports{};
   answer.body = print_tasks(
-      *report, has_version ? print_version(parts.serving->pin().version()) : std::string{}, all);
+      *report, serving == nullptr ? std::string{} : print_version(serving->pin().version()), all);
   return answer;
 }
 

@@ -56,6 +56,23 @@ TEST_F(ChampionTest, IsAskedForByName) {
   EXPECT_EQ(commands[0].model, "b");
 }
 
+// While its own weights are held and no good ones are there, another model answers for it.
+TEST_F(ChampionTest, TheStatusTellsWhoAnswersForIt) {
+  serve();
+  EXPECT_THAT(get("/v1/admin/status").body,
+              HasSubstr("\"model\":\"b\",\"served\":{\"model\":\"b\",\"version\":\"1287.3\"}"));
+  Publication another = first_publication(schema, model_options);
+  another.shape =
+      std::make_shared<const ServedShape>(ServedShape{"a", model_options, Projection(schema)});
+  serving.apply(another, {1300, 1});
+  const std::string body = get("/v1/admin/status").body;
+  EXPECT_THAT(body,
+              HasSubstr("\"model\":\"b\",\"served\":{\"model\":\"a\",\"version\":\"1300.1\"}"));
+  EXPECT_THAT(body, HasSubstr("\"versions\":{\"a\":\"1300.1\"}"));
+  EXPECT_THAT(get("/v1/tasks").body, HasSubstr("{\"model\":\"b\",\"version\":null,"));
+  EXPECT_THAT(get("/v1/tasks?model=a").body, HasSubstr("{\"model\":\"a\",\"version\":\"1300.1\","));
+}
+
 TEST_F(ChampionTest, WhatIsWrongIsToldAndNothingIsAsked) {
   serve();
   expect_error(post("/v1/admin/champion", ""), 400, "no JSON");

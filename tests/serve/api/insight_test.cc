@@ -132,6 +132,15 @@ TEST_F(InsightTest, GatesImportanceAndHistory) {
   EXPECT_EQ(answer("/v1/importance?feature=genres&value=drama").at("key").as_string(),
             print_key(feature_key("drama", genres)));
 
+  // A key says nothing of whether the value was ever seen.
+  EXPECT_FALSE(answer("/v1/importance?feature=item_id&value=m3").at("known").as_bool());
+  Publication publication = first_publication(schema, model_options);
+  put_row(schema, "item_id", "m3", publication);
+  serving.apply(publication, {1290, 0});
+  EXPECT_TRUE(answer("/v1/importance?feature=item_id&value=m3").at("known").as_bool());
+  EXPECT_FALSE(answer("/v1/importance?feature=item_id&value=m4").at("known").as_bool());
+  EXPECT_FALSE(answer("/v1/importance").as_object().contains("known"));
+
   const json::value history = answer("/v1/metrics-history").at("tasks");
   ASSERT_EQ(history.at("ctr").at("points").as_array().size(), 2U);
   EXPECT_EQ(history.at("ctr").at("points").at(0).at("auc").to_number<double>(), 0.75);
