@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "learner/base/fields.h"
@@ -37,7 +38,8 @@ struct TransferReport {
   double margin = 0;      ///< `deviations` standard errors: the interval is difference ± margin.
   bool alarm = false;
   EventTime since = EventTime::before_all();  ///< Of the alarm: when it rose, by due time.
-  std::uint64_t alarms = 0;                   ///< Times that it rose, since the store began.
+  std::uint64_t alarms = 0;                   ///< Times that it rose, since the store began;
+  std::vector<std::pair<std::string, std::uint64_t>> by_model = {};  ///< the same by champion.
 };
 
 /// Watches one task of a model for negative transfer: beside it learns a twin, a model of this task
@@ -60,8 +62,10 @@ class TransferAlarm {
   /// Forgets what was compared, but not how often it rose: the model is another one now.
   void restart();
 
-  /// Without the two names.
+  /// Without the names.
   TransferReport report() const;
+  /// Times that it rose, ever.
+  std::uint64_t alarms() const { return alarms_; }
   /// Whether it rose or went out since the last call.
   bool take_change() { return std::exchange(changed_, false); }
 

@@ -39,7 +39,8 @@ Trainers::Trainers(const std::vector<ModelPlan>& plans, const TransferAlarmOptio
                                                with_share_of_threads(plan.options, plans.size()));
     member.losses.resize(plan.projection.tasks().size());
     if (plan.twin_of < 0) continue;
-    twins_.push_back({members_.size() - 1, plan.twin_of, TransferAlarm(alarm)});
+    twins_.push_back({members_.size() - 1, plan.twin_of, TransferAlarm(alarm),
+                      std::vector<std::uint64_t>(plans.size())});
     has_alarms_ = true;
   }
   while (champion_ < members_.size() && !has_all_tasks(champion_)) ++champion_;
@@ -90,8 +91,10 @@ void Trainers::train(const Batch& batch) {
 void Trainers::compare_with_twins(const Batch& batch) {
   const Member& model = members_[champion_];
   for (Twin& twin : twins_) {
+    const std::uint64_t before = twin.alarm.alarms();
     twin.alarm.add(model.losses[static_cast<std::size_t>(twin.task)],
                    members_[twin.member].losses.front(), batch.due);
+    twin.alarms[champion_] += twin.alarm.alarms() - before;
   }
 }
 
@@ -99,6 +102,9 @@ TransferReport Trainers::report_of(const Twin& twin) const {
   TransferReport report = twin.alarm.report();
   report.twin = members_[twin.member].trainer->name();
   report.task = members_[twin.member].shape->projection.schema().tasks().front().name;
+  for (std::size_t m = 0; m < members_.size(); ++m) {
+    if (has_all_tasks(m)) report.by_model.emplace_back(name_of(m), twin.alarms[m]);
+  }
   return report;
 }
 
@@ -188,7 +194,38 @@ StateChanges Trainers::save(std::uint64_t, std::span<const Cleaning>) {
     writer.put_text(alarm.bytes());
   }
   changes.values.push_back({"alarms", writer.take(), false});
+  ByteWriter counts;
+  for (const Twin& twin : twins_) {
+    for (std::size_t m = 0; m < members_.size(); ++m) {
+      if (twin.alarms[m] == 0) continue;
+      counts.put_text(name_of(twin.member));
+      counts.put_text(name_of(m));
+      counts.put(twin.alarms[m]);
+    }
+  }
+  changes.values.push_back({"alarm_counts", counts.take(), false});
   return changes;
+}
+
+// Of models and twins that are not there any more nothing is read.
+void Trainers::restore_alarm_counts(std::string_view bytes) {
+  has_alarm_counts_ = true;
+  ByteReader reader(bytes);
+  while (!reader.at_end()) {
+    const std::string_view of = reader.get_text();
+    const std::size_t model = find(reader.get_text());
+    const auto count = reader.get<std::uint64_t>();
+    for (Twin& twin : twins_) {
+      if (name_of(twin.member) == of && model < members_.size()) twin.alarms[model] = count;
+    }
+  }
+}
+
+// A store from before they were counted by model: all were the champion's.
+void Trainers::restored() {
+  for (Twin& twin : twins_) {
+    if (!has_alarm_counts_) twin.alarms[champion_] = twin.alarm.alarms();
+  }
 }
 
 // Of twins that are not there any more nothing is read.
@@ -209,6 +246,7 @@ void Trainers::restore_alarms(std::string_view bytes) {
 
 void Trainers::restore_value(std::string_view name, std::string_view bytes) {
   if (name == "alarms") return restore_alarms(bytes);
+  if (name == "alarm_counts") return restore_alarm_counts(bytes);
   if (name != "champion") {
     throw StateError("the saved state of the models has an unknown value " + std::string(name));
   }

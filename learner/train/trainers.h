@@ -99,12 +99,14 @@ class Trainers final : public Participant {
   /// The same of any model.
   Publication publish(std::size_t index);
   bool is_twin(std::size_t index) const;
+  /// Whether its scores are of every task of the stream.
+  bool may_serve(std::size_t index) const { return has_all_tasks(index); }
 
   std::string participant_name() const override { return "models"; }
   StateChanges save(std::uint64_t sequence, std::span<const Cleaning> cleanings) override;
   void restore_value(std::string_view name, std::string_view bytes) override;
   void restore_block(std::string_view set, std::uint64_t sequence, std::string_view bytes) override;
-  void restored() override {}
+  void restored() override;
   /// The champion of the restored state, where there is no such model any more (or none that may be
   /// it): the first model is in its place.
   const std::optional<std::string>& lost_champion() const { return lost_champion_; }
@@ -120,11 +122,13 @@ class Trainers final : public Participant {
     std::size_t member;
     int task;  ///< The stream's.
     TransferAlarm alarm;
+    std::vector<std::uint64_t> alarms;  ///< Times that it rose, by the model that was champion.
   };
   void watch(std::size_t index);
   void compare_with_twins(const Batch& batch);
   TransferReport report_of(const Twin& twin) const;
   void restore_alarms(std::string_view bytes);
+  void restore_alarm_counts(std::string_view bytes);
   std::size_t find(std::string_view name) const;
   bool has_all_tasks(std::size_t index) const {
     return members_[index].shape->projection.has_all_tasks();
@@ -138,6 +142,7 @@ class Trainers final : public Participant {
   std::vector<Follower> followers_;
   std::uint64_t rows_before_ = 0;
   bool has_alarms_ = false;  ///< The last commit has, or will have, a value of them.
+  bool has_alarm_counts_ = false;
   std::size_t champion_ = 0;
   std::optional<std::string> lost_champion_;
 };

@@ -230,6 +230,39 @@ TEST(Trainers, NegativeTransferRaisesTheAlarmAndARestartChangesNothingOfIt) {
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     EXPECT_EQ(restarted.values[i].bytes, expected.values[i].bytes) << expected.values[i].name;
   }
+  const std::vector<std::pair<std::string, std::uint64_t>> by_model{{"a", 1}};
+  EXPECT_EQ(report.by_model, by_model);
+  EXPECT_EQ(part->report().twins.at(0).by_model, by_model);
+}
+
+// Each model answers for the alarms of its own time as the champion; one that is not it has none.
+TEST(Trainers, AlarmsAreCountedByChampion) {
+  std::vector<ModelPlan> models{plans()[0], plans()[1]};
+  ModelPlan twin{"twin.click", Projection(schema(), {0}, {0, 1, 2, 3, 4}), models[0].options, 0};
+  models.push_back(twin);
+  for (std::size_t m = 0; m < 2; ++m) {
+    LearnerOptions& options = models[m].options;
+    options.model.experts = 1;
+    options.model.expert_layers = {2};
+    options.model.tower_layers = {};
+    options.balance.method = BalanceMethod::kFixed;
+    options.balance.weights = {{"click", 1e-4}, {"dwell", 100.0}};
+  }
+  Trainers trainers(models, {.block = 50, .blocks = 40, .deviations = 4});
+  using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+  const std::string first = models[0].name, second = models[1].name;
+  const auto batches = draw(600, 11);
+  for (std::size_t i = 0; i < 300; ++i) trainers.train(batches[i]);
+  EXPECT_EQ(trainers.report().twins.at(0).by_model, (Counts{{first, 1}, {second, 0}}));
+  ASSERT_TRUE(trainers.set_champion(second));
+  for (std::size_t i = 300; i < 600; ++i) trainers.train(batches[i]);
+  EXPECT_EQ(trainers.report().twins.at(0).by_model, (Counts{{first, 1}, {second, 1}}));
+  EXPECT_EQ(trainers.report().twins.at(0).alarms, 2U);
+  StateLog log;
+  log.commit(trainers);
+  Trainers again(models, {.block = 50, .blocks = 40, .deviations = 4});
+  log.restore(again);
+  EXPECT_EQ(again.report().twins.at(0).by_model, (Counts{{first, 1}, {second, 1}}));
 }
 
 // Which model is served is an administrator's word, not the data's; so is whom a twin is held
