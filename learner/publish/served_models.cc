@@ -60,4 +60,13 @@ std::shared_ptr<const ServingModel> ServedModels::find(std::string_view model) c
   return nullptr;
 }
 
+// Who was the champion is there by its name before another is in its place.
+void apply_champion(const Publication& publication, VersionNumber version, ServingModel& champion,
+                    ServedModels* others) {
+  const bool names_it = others != nullptr && publication.shape != nullptr;
+  if (names_it) others->keep_champion(publication.shape->model);
+  champion.apply(publication, version);
+  if (names_it) others->became_champion(publication.shape->model);
+}
+
 }  // namespace millrace

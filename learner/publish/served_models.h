@@ -47,4 +47,10 @@ class ServedModels {
   std::map<std::string, std::shared_ptr<ServingModel>, std::less<>> others_;
 };
 
+/// Makes the next weights of what answers for the champion visible. Where they are of another model
+/// than those before, the last ones of that model stay under its name in `others` (null: no model
+/// is asked for by its name). Requires: as ServingModel::apply.
+void apply_champion(const Publication& publication, VersionNumber version, ServingModel& champion,
+                    ServedModels* others);
+
 }  // namespace millrace

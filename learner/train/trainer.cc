@@ -58,6 +58,8 @@ std::string_view Trainer::held() {
   return p.lost() ? "loss" : "";
 }
 
+bool Trainer::holds_versions() const { return parts_->guardrail.holds_versions(); }
+
 std::optional<int> Trainer::find_task(std::string_view name) const {
   const int task = parts_->schema.find_task(name);
   return task < 0 ? std::nullopt : std::optional(task);

@@ -69,6 +69,9 @@ class Trainer final : public Participant {
   /// finite, or one or a step beyond guardrails.publish) or `loss` (a task's loss on the last batch
   /// rose by more than guardrails.publish.max_loss under them); empty: nothing. Changes nothing.
   std::string_view held();
+  /// Whether the guardrails hold the weights until they are good again. It is the part of `held`
+  /// that a restart remembers.
+  bool holds_versions() const;
   /// What changed since the last call (everything, the first time), for the scorers.
   Publication publish();
   /// Nobody has what was published any more: the next publication is of everything. Until then what

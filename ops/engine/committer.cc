@@ -29,8 +29,8 @@ std::uint64_t Committer::begin() {
 
 std::vector<Cleaning> Committer::cleanings() { return std::exchange(next_cleanings_, {}); }
 
-void Committer::submit(Commit commit, std::function<void()> then) {
-  queue_.push({std::move(commit), std::move(then)});
+void Committer::submit(Commit commit, std::function<void()> then, std::function<void()> before) {
+  queue_.push({std::move(commit), std::move(then), std::move(before)});
 }
 
 bool Committer::wait() {
@@ -44,6 +44,7 @@ void Committer::work() {
   while (std::optional<Submitted> submitted = queue_.pop()) {
     try {
       const StageTimer committing(stages_, Stage::kCommit);
+      if (submitted->before) submitted->before();
       store_.write(submitted->commit);
       if (submitted->then) submitted->then();
       next_cleanings_ = store_.cleanings();

@@ -33,9 +33,9 @@ class Committer {
   /// What the owners should put again at the barrier that was just begun.
   std::vector<Cleaning> cleanings();
 
-  /// The barrier's commit is complete; `then` is called on the committer's thread when it is
-  /// written, before `durable`.
-  void submit(Commit commit, std::function<void()> then = {});
+  /// The barrier's commit is complete; on the committer's thread `before` is called while the
+  /// commit before it is the last, and `then` when it is written, before `durable`.
+  void submit(Commit commit, std::function<void()> then = {}, std::function<void()> before = {});
 
   /// Waits until nothing is in flight. False where learning failed first.
   bool wait();
@@ -43,7 +43,7 @@ class Committer {
  private:
   struct Submitted {
     Commit commit;
-    std::function<void()> then;
+    std::function<void()> then, before;
   };
   void work();
 

@@ -70,9 +70,9 @@ class Engine {
   ~Engine();
 
   /// Opens the store, restores everything, commits a higher sequence and publishes the first
-  /// version. Where the guardrails hold the store's weights, what was served before is served on,
-  /// or else the newest snapshot's that they do not hold. Throws IdentityError, StoreError
-  /// (StoreFullError where less than `store.free_space` is free).
+  /// version of every model that is served; of those whose weights the guardrails hold, their last
+  /// good ones (StartVersions). Throws IdentityError, StoreError (StoreFullError where less than
+  /// `store.free_space` is free).
   void open();
 
   /// Instead of `open`: publishes what the last commit holds and can tell of it all that an engine

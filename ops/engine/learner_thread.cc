@@ -20,8 +20,8 @@ constexpr std::chrono::milliseconds kReportEvery{500};
 LearnerThread::LearnerThread(Parts parts)
     : parts_(parts), queue_(parts.queue), last_publish_(Clock::now()), last_report_(Clock::now()) {
   unpublished_ = holds_ = parts_.held;
-  unpublished_ |= parts_.publishes_all;  // Of the champion alone there is a version.
   log_notices();
+  is_newly_held();
   refresh_report(true);
   if (parts_.commands != nullptr) parts_.commands->open();
   thread_ = std::thread([this] { work(); });
@@ -121,7 +121,7 @@ CommandAnswer LearnerThread::change_champion(const std::string& name) {
     return {Status::kRefused, done.error().message};
   }
   if (before == name) return {Status::kDone, "the model " + name + " was the champion already"};
-  log("info", "the model " + name + " is the champion now, in place of " + before);
+  log("notice", "the model " + name + " is the champion now, in place of " + before);
   return {Status::kDone, "the model " + name + " is the champion now, in place of " + before};
 }
 
@@ -169,10 +169,26 @@ void LearnerThread::complete(Barrier& barrier) {
   const StageTimer committing(parts_.stages, Stage::kCommit);
   MILLRACE_FAILPOINT("train.barrier");
   save_models(parts_.trainers, barrier.cleanings, barrier.commit);
-  parts_.committer.submit(std::move(barrier.commit),
-                          [commands = parts_.commands, count = this->commands()] {
-                            if (commands != nullptr) commands->committed(count);
-                          });
+  parts_.committer.submit(
+      std::move(barrier.commit),
+      [commands = parts_.commands, count = this->commands()] {
+        if (commands != nullptr) commands->committed(count);
+      },
+      is_newly_held() ? parts_.before_held : std::function<void()>());
+}
+
+// Whether a model that is served is held, and was not when this was last asked.
+bool LearnerThread::is_newly_held() {
+  const Trainers& trainers = parts_.trainers;
+  const std::vector<bool> before = std::exchange(held_models_, {});
+  bool newly = false;
+  for (std::size_t m = 0; m < trainers.size(); ++m) {
+    const bool is_served =
+        m == trainers.champion_index() || (parts_.publishes_all && !trainers.is_twin(m));
+    held_models_.push_back(is_served && trainers[m].holds_versions());
+    newly |= held_models_[m] && !before.empty() && !before[m];
+  }
+  return newly;
 }
 
 void LearnerThread::publish_if_due() {

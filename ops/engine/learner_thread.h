@@ -47,6 +47,9 @@ class LearnerThread {
     TrainerCommands* commands = nullptr;  ///< Null: no administrator.
     /// Of what the guardrails do; may be empty.
     std::function<void(std::string_view level, const std::string& message)> log = {};
+    /// Called on the committer's thread while the last commit is that before the first one in which
+    /// a model that is served is held; may be empty.
+    std::function<void()> before_held = {};
     std::size_t queue = 64;  ///< Batches and barriers that may wait.
     bool held = false;       ///< The weights as they are were held; they may leave later.
   };
@@ -81,6 +84,7 @@ class LearnerThread {
   void work();
   void train(const Batch& batch);
   void complete(Barrier& barrier);
+  bool is_newly_held();
   void publish_if_due();
   std::vector<NamedPublication> others();
   void carry_out_commands();
@@ -95,7 +99,8 @@ class LearnerThread {
   Parts parts_;
   BoundedQueue<Message> queue_;
   bool unpublished_ = false;
-  std::string held_;  ///< Why the last due publication was held; empty: it left.
+  std::vector<bool> held_models_;  ///< By the last barrier.
+  std::string held_;               ///< Why the last due publication was held; empty: it left.
   std::atomic<bool> holds_{false};
   std::array<std::atomic<std::uint64_t>, kHeldReasons.size()> held_counts_{};
   std::chrono::steady_clock::time_point last_publish_, last_report_;

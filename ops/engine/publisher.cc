@@ -9,14 +9,15 @@
 
 namespace millrace {
 
-Publisher::Publisher(ServingModel& model, ServedModels* others, Failure& failure,
-                     std::function<std::uint64_t()> durable, std::function<EventTime()> clock)
+Publisher::Publisher(ServingModel& model, ServedModels* others, VersionNumber first,
+                     Failure& failure, std::function<std::uint64_t()> durable,
+                     std::function<EventTime()> clock)
     : model_(model),
       others_(others),
       failure_(failure),
       durable_(std::move(durable)),
       clock_(std::move(clock)),
-      version_(model_.has_version() ? model_.pin().version() : VersionNumber{}) {
+      version_(first) {
   if (model_.has_version()) probe_.published_ms = clock_().ms;
   thread_ = std::thread([this] { work(); });
 }
@@ -44,7 +45,6 @@ void Publisher::work() {
   }
 }
 
-// Who was the champion is there by its name before another is in its place.
 void Publisher::apply(const Publications& publications) {
   const auto start = std::chrono::steady_clock::now();
   const std::uint64_t commit = durable_();
@@ -52,13 +52,7 @@ void Publisher::apply(const Publications& publications) {
                                        : VersionNumber{commit, 0};
   MILLRACE_FAILPOINT("publish.before_apply");
   for (const NamedPublication& other : publications.others) others_->apply(other, version_);
-  if (others_ != nullptr && publications.champion.shape != nullptr) {
-    others_->keep_champion(publications.champion.shape->model);
-  }
-  model_.apply(publications.champion, version_);
-  if (others_ != nullptr && publications.champion.shape != nullptr) {
-    others_->became_champion(publications.champion.shape->model);
-  }
+  apply_champion(publications.champion, version_, model_, others_);
   MILLRACE_FAILPOINT("publish.after_apply");
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   probe_.publications.fetch_add(1);

@@ -26,11 +26,11 @@ struct PublisherProbe {
 /// Threads: `idle` and `publish` on the trainer's thread.
 class Publisher {
  public:
-  /// Borrows all; the model's first version was just made visible, if it may be seen. `durable`
-  /// gives the sequence of the last durable commit: a version's name is that and the count of
+  /// Borrows all; what may be seen of the models was just made visible as `first`. `durable` gives
+  /// the sequence of the last durable commit: a version's name is that and the count of
   /// publications since.
   /// `others` takes in what is published beside the champion; null: nothing is.
-  Publisher(ServingModel& model, ServedModels* others, Failure& failure,
+  Publisher(ServingModel& model, ServedModels* others, VersionNumber first, Failure& failure,
             std::function<std::uint64_t()> durable, std::function<EventTime()> clock);
   ~Publisher();
 

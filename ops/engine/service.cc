@@ -142,6 +142,9 @@ std::string Service::Parts::metrics() {
   of_service.learning = supervisor->status();
   of_service.rollbacks = &supervisor->rollbacks();
   of_service.serving = &serving;
+  if (serves_all()) of_service.served = &served;
+  for (const ModelEntry& model : config.models) of_service.models.push_back(model.name);
+  if (config.models.empty()) of_service.models.push_back(config.name);
   of_service.serve = serve_probe.load();
   std::string text = export_service(of_service, now);
   supervisor->read([&](const Engine* engine) {

@@ -12,6 +12,7 @@ void SnapshotSchedule::plan(const Store& store) {
   Duration age = every * 9 / 10;
   if (!snapshots.empty()) {
     age = std::clamp(clock_() - snapshots.back().taken, Duration{0}, every);
+    taken_ = Clock::now() - age;
   }
   last_ = Clock::now() - age;
 }
@@ -27,6 +28,15 @@ void SnapshotSchedule::take(Store& store, bool holds) {
     log_("warning", "no snapshot: no version leaves");
     return;
   }
+  take(store);
+}
+
+void SnapshotSchedule::take_last_good(Store& store) {
+  if (taken_ && Clock::now() - *taken_ < options_.every / 10) return;
+  take(store);
+}
+
+void SnapshotSchedule::take(Store& store) {
   if (!space_.enough()) {
     log_("warning", "no snapshot: " + space_.complaint());
     return;
@@ -34,6 +44,7 @@ void SnapshotSchedule::take(Store& store, bool holds) {
   try {
     const SnapshotInfo taken = store.snapshot(clock_(), options_.keep);
     in_last_ = taken.commit;
+    taken_ = Clock::now();
     log_("info", "snapshot " + taken.name);
   } catch (const std::exception& error) {  // the commit is safe; learning goes on
     log_("error", std::string("no snapshot: ") + error.what());

@@ -234,7 +234,10 @@ void add_learner(const Engine& engine, std::uint64_t impressions_waiting, Metric
     add("millrace_transfer_alarm", twin.alarm ? 1 : 0);
     add("millrace_transfer_loss_difference", twin.difference);
     add("millrace_transfer_loss_margin", twin.margin);
-    out.add("millrace_transfer_alarms_total", {{"task", twin.task}}, count(twin.alarms));
+    for (const auto& [name, alarms] : twin.by_model) {
+      out.add("millrace_transfer_alarms_total", {{"model", name}, {"task", twin.task}},
+              count(alarms));
+    }
   }
 }
 
@@ -300,6 +303,32 @@ void add_serving(const ServingModel& serving, EventTime now, MetricFamilies& out
   out.add("millrace_serving_bytes", {}, 2 * count(serving.bytes()));
 }
 
+// Who answers, by name or for the champion, and with which version.
+void add_served_models(const ServiceMetrics& service, EventTime now, MetricFamilies& out) {
+  const ServingModel& champion = *service.serving;
+  for (const std::string& name : service.models) {
+    std::shared_ptr<const ServingModel> model;
+    bool answers = false;
+    if (champion.has_version()) {
+      const std::shared_ptr<const ServedShape> shape = champion.pin().shape();
+      answers = shape == nullptr || shape->model == name;
+      if (answers) model = {std::shared_ptr<void>(), &champion};
+    }
+    if (model == nullptr && service.served != nullptr) model = service.served->find(name);
+    out.add("millrace_served", {{"model", name}}, answers ? 1 : 0);
+    if (model == nullptr) continue;
+    const ServingModel::Pin pin = model->pin();
+    const auto add = [&](std::string_view family, double value) {
+      out.add(family, {{"model", name}}, value);
+    };
+    add("millrace_model_version_commit", count(pin.version().commit));
+    add("millrace_model_version_publication", count(pin.version().publication));
+    if (pin.seen().is_finite()) {
+      add("millrace_model_version_age_seconds", seconds(now) - seconds(pin.seen()));
+    }
+  }
+}
+
 void add_serve(const ServeProbe& probe, MetricFamilies& out) {
   constexpr std::array<std::string_view, 6> kClasses{"", "1xx", "2xx", "3xx", "4xx", "5xx"};
   for (std::size_t route = 0; route < static_cast<std::size_t>(kRoutes); ++route) {
@@ -335,6 +364,7 @@ std::string export_service(const ServiceMetrics& service, EventTime now) {
   add_learning(service.learning, out);
   add_rollbacks(*service.rollbacks, out);
   add_serving(*service.serving, now, out);
+  add_served_models(service, now, out);
   if (service.serve != nullptr) add_serve(*service.serve, out);
   return out.text();
 }

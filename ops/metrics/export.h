@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 #include "learner/base/time.h"
 #include "ops/engine/engine.h"
@@ -17,7 +18,9 @@ struct ServiceMetrics {
   LearningStatus learning;
   const std::array<Supervisor::Rollbacks, 2>* rollbacks = nullptr;
   const ServingModel* serving = nullptr;
-  const ServeProbe* serve = nullptr;  ///< Null before the endpoint is open.
+  const ServedModels* served = nullptr;  ///< Beside the champion; null: it alone is served.
+  std::vector<std::string> models = {};  ///< Those that may be.
+  const ServeProbe* serve = nullptr;     ///< Null before the endpoint is open.
 };
 
 /// The text of /metrics in two halves that have no name in common: every number that the parts

@@ -30,7 +30,7 @@ TEST(Publisher, ThePublicationsOfOneCommitAreCountedFromTheStartsOwn) {
   Failure failure;
   std::atomic<std::uint64_t> durable{5};
   Publisher publisher(
-      model, nullptr, failure, [&] { return durable.load(); }, [] { return EventTime{1}; });
+      model, nullptr, {5, 0}, failure, [&] { return durable.load(); }, [] { return EventTime{1}; });
   auto publish = [&] {
     publisher.publish(publication());
     while (!publisher.idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -59,7 +59,7 @@ TEST(Publisher, AFormerChampionIsServedOnByItsName) {
   ServedModels served(model);
   Failure failure;
   Publisher publisher(
-      model, &served, failure, [] { return 1; }, [] { return EventTime{1}; });
+      model, &served, {}, failure, [] { return 1; }, [] { return EventTime{1}; });
   const auto publish = [&](const std::string& name, float first,
                            std::vector<NamedPublication> others) {
     Publication one;
