@@ -185,6 +185,8 @@ void Engine::Parts::start_threads() {
         *options.serving, options.served, first_version, failure,
         [this] { return store->sequence(); }, options.clock);
   }
+  std::function<void()> before_held;
+  if (options.live) before_held = [this] { snapshots.take_last_good(*store); };
   learner = std::make_unique<LearnerThread>(
       LearnerThread::Parts{.trainers = trainers,
                            .committer = *committer,
@@ -195,7 +197,7 @@ void Engine::Parts::start_threads() {
                            .publishes_all = options.served != nullptr,
                            .commands = options.commands,
                            .log = options.log,
-                           .before_held = [this] { snapshots.take_last_good(*store); },
+                           .before_held = std::move(before_held),
                            .queue = static_cast<std::size_t>(options.config.learner.train.queue),
                            .held = !board.read().held_at_start.empty()});
 }
