@@ -35,7 +35,8 @@ class Backbone {
 
   /// H, the units of every v_t.
   virtual int outputs() const = 0;
-  /// How many layers' outputs stand side by side in them.
+  /// How many layers' outputs, whose units start in pairs, stand side by side in them; 0: the units
+  /// start alone (initialise.h).
   virtual int output_parts() const { return 1; }
   virtual void append_slots(std::vector<ParameterSlot>& slots) const = 0;
 

@@ -67,7 +67,8 @@ void Bottoms<T>::append_slots(std::vector<ParameterSlot>& slots) const {
                      .cols = width_,
                      .stride = long{count_} * width_,
                      .gain = 2,
-                     .task = task(i)});
+                     .task = task(i),
+                     .alone = above_.empty()});
     slots.push_back({.name = name(i) + ".layer.0.bias",
                      .offset = bias_ + long{i} * width_,
                      .rows = 1,

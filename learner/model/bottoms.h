@@ -24,8 +24,8 @@ class Bottoms final : public Backbone<T> {
   /// Reserves its parameters at `offset`, which it moves behind them, and its memory in `plan`.
   Bottoms(int inputs, int tasks, const ModelOptions& options, long& offset, ActivationPlan& plan);
 
-  int outputs() const override { return output_parts() * units_; }
-  int output_parts() const override { return own_ > 0 && shared_ > 0 && !mixes_ ? 2 : 1; }
+  int outputs() const override { return read_together() * units_; }
+  int output_parts() const override { return above_.empty() ? 0 : read_together(); }
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
   void backward_top(const T* /*weights*/, View<const T> x, Stack<const T> dv,
@@ -49,6 +49,8 @@ class Bottoms final : public Backbone<T> {
 
  private:
   std::string name(int bottom) const;
+  /// How many bottoms' outputs a tower reads.
+  int read_together() const { return own_ > 0 && shared_ > 0 && !mixes_ ? 2 : 1; }
   Stack<T> after_first(const T* weights, int rows, const Activations<T>& at) const;
   /// The layers' outputs, and the slopes before their ReLU, of layer l.
   Stack<T> outputs_of(std::size_t l, const Activations<T>& at, int rows) const;

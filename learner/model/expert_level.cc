@@ -159,7 +159,7 @@ std::string ExpertLevel<T>::expert_name(int e) const {
 
 template <class T>
 void ExpertLevel<T>::append_first(const Stream& stream, const std::string& name, int task,
-                                  int column, int width, double gain,
+                                  int column, int width, double gain, bool alone,
                                   std::vector<ParameterSlot>& slots) const {
   slots.push_back({.name = name + ".layer.0.weight",
                    .offset = stream.weight + column,
@@ -168,7 +168,8 @@ void ExpertLevel<T>::append_first(const Stream& stream, const std::string& name,
                    .stride = stream.stride,
                    .gain = gain,
                    .task = task,
-                   .input_parts = shape_.above_experts ? 1 : 0});
+                   .input_parts = reads_pairs() ? 1 : 0,
+                   .alone = alone});
   if (column >= stream.biased) return;
   slots.push_back({.name = name + ".layer.0.bias",
                    .offset = stream.bias + column,
@@ -186,7 +187,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
     for (int i = 0; i < stream.experts; ++i) {
       const int e = stream.first_expert + i;
       append_first(stream, expert_name(e), task_of(e), stream.expert_column + i * width, width, 2,
-                   slots);
+                   !in_pairs(), slots);
     }
     append_bank_slots(
         stream.above, [&](int i) { return expert_name(stream.first_expert + i); },
@@ -206,7 +207,7 @@ void ExpertLevel<T>::append_slots(std::vector<ParameterSlot>& slots) const {
     for (int t = 0; t < gates->count; ++t) {
       const auto [stream, column] = gates->places[static_cast<std::size_t>(t)];
       append_first(streams_[static_cast<std::size_t>(stream)], name(t), task(t), column,
-                   gates->first_width, linear_gates_ ? 0 : 2, slots);
+                   gates->first_width, linear_gates_ ? 0 : 2, false, slots);
     }
     append_bank_slots(*gates->above, name, task, 1, 0, 1, slots);
     append_temperatures(*gates, name, task, slots);

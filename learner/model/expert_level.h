@@ -28,11 +28,11 @@ struct LevelShape {
   math::GateReach reach;
   int shared_gate_weights = 0;  ///< 0: there is no shared gate.
   math::GateReach shared_reach;
-  bool own_alone = false;      ///< Only its own task's loss reaches an own expert,
-  bool gates_alone = false;    ///< and a task's gate;
-  bool but_first = false;      ///< but for the first task's, which all losses reach.
-  bool above_experts = false;  ///< It reads the mixtures of a level below, not the model's input.
-  int first_weight = 0;        ///< Of its gates', among those of all levels.
+  bool own_alone = false;    ///< Only its own task's loss reaches an own expert,
+  bool gates_alone = false;  ///< and a task's gate;
+  bool but_first = false;    ///< but for the first task's, which all losses reach.
+  int below = 0;             ///< Levels below it; 0: it reads the model's input.
+  int first_weight = 0;      ///< Of its gates', among those of all levels.
 };
 
 /// What a level's streams read, or the slopes in that: T tasks, the shared one (with `one_input`
@@ -71,6 +71,11 @@ class ExpertLevel {
 
   const LevelShape& shape() const { return shape_; }
   int outputs() const { return outputs_; }
+  /// Whether its experts' units start in pairs (initialise.h), and those that it reads.
+  bool in_pairs() const { return shape_.below > 0 || options_.expert_layers.size() > 1; }
+  bool reads_pairs() const {
+    return shape_.below > 1 || (shape_.below == 1 && options_.expert_layers.size() > 1);
+  }
   void append_slots(std::vector<ParameterSlot>& slots) const;
 
   /// Computes all v, which stand in `at`.
@@ -154,7 +159,7 @@ class ExpertLevel {
   std::string expert_name(int e) const;
   int task_of(int e) const;
   void append_first(const Stream& stream, const std::string& name, int task, int column, int width,
-                    double gain, std::vector<ParameterSlot>& slots) const;
+                    double gain, bool alone, std::vector<ParameterSlot>& slots) const;
 
   View<const T> input(const LevelInputs<const T>& x, const Stream& stream) const;
   View<const T> stream_weights(const T* weights, const Stream& stream, int input) const;

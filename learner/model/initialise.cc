@@ -29,6 +29,7 @@ template <class T>
 void initialise_slot(const ParameterSlot& slot, std::uint64_t seed, T* values) {
   const std::uint64_t stream = hash_bytes(slot.name);
   const double deviation = std::sqrt(slot.gain / slot.rows);
+  const bool in_pairs = slot.gain == kActivationGain && !slot.alone;
   for (int r = 0; r < slot.rows; ++r) {
     const Origin row = partner(r, slot.rows, slot.input_parts);
     for (int c = 0; c < slot.cols; ++c) {
@@ -37,7 +38,7 @@ void initialise_slot(const ParameterSlot& slot, std::uint64_t seed, T* values) {
         value = static_cast<T>(slot.start);
         continue;
       }
-      const Origin column = partner(c, slot.cols, slot.gain == kActivationGain ? 1 : 0);
+      const Origin column = partner(c, slot.cols, in_pairs ? 1 : 0);
       const auto element =
           static_cast<std::uint64_t>(row.place) * static_cast<std::uint64_t>(slot.cols) +
           static_cast<std::uint64_t>(column.place);

@@ -22,6 +22,11 @@ namespace millrace {
 /// it: over 49,000 rows of the Adult data, an MMoE's AUC goes from .883 to .887, .953 to .957, .843
 /// to .848.
 ///
+/// Partners begin with half as many directions. Where an expert (a bottom) has one layer, those are
+/// all that it has to bend along, and slopes have few layers to cancel in: there units that read
+/// the model's input start alone (`alone`). In MMoE's synthetic experiment, of 8 experts of 16,
+/// that is an error of .017 instead of .020; on tables such small experts gain nothing by pairs.
+///
 /// Requires: the slots lie within `weights`; values between them become 0.
 template <class T>
 void initialise_slots(const std::vector<ParameterSlot>& slots, std::uint64_t seed,

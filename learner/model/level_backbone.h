@@ -41,6 +41,7 @@ class LevelBackbone final : public Backbone<T> {
                 const ModelOptions& options, long& offset, ActivationPlan& plan);
 
   int outputs() const override { return levels_.back().outputs(); }
+  int output_parts() const override { return levels_.back().in_pairs() ? 1 : 0; }
   void append_slots(std::vector<ParameterSlot>& slots) const override;
   Stack<T> forward(const T* weights, View<const T> x, const Activations<T>& at) const override;
   void backward_top(const T* weights, View<const T> x, Stack<const T> dv,

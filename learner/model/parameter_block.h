@@ -30,6 +30,8 @@ struct ParameterSlot {
   double start = 0;  ///< What it starts from where `gain` is 0.
   /// Equal parts of the rows, each the outputs of a layer that starts in pairs; 0: they are not.
   int input_parts = 0;
+  /// Its units start without partners although they have an activation.
+  bool alone = false;
 
   bool operator==(const ParameterSlot&) const = default;
 };

@@ -10,7 +10,7 @@ std::vector<LevelShape> ple_levels(int inputs, int tasks, const ModelOptions& op
     LevelShape level;
     if (count > 1) level.prefix = "level." + std::to_string(j) + ".";
     level.inputs = j == 0 ? inputs : options.expert_layers.back();
-    level.above_experts = j > 0;
+    level.below = j;
     level.tasks = tasks;
     level.own = own;
     level.shared = shared;

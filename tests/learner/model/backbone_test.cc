@@ -521,14 +521,14 @@ TEST(Backbone, EveryOneStartsLinear) {
 // An odd unit has no partner; the others still do.
 TEST(Backbone, TheUnitsOfALayerStartInPairs) {
   ModelOptions options = options_of(BackboneKind::kSharedSpecific);
-  options.expert_layers = {5};
+  options.expert_layers = {4, 5};
   options.tower_layers = {3};
   Net net(options, 2);
   net.model.initialise(9, net.weights.values);
-  const std::vector<double> first =
-      net.values(net.weights, net.slot("task_bottom.1.layer.0.weight"));
-  for (int r = 0; r < D; ++r) {
-    const auto unit = [&](int c) { return first[static_cast<std::size_t>(r * 5 + c)]; };
+  const std::vector<double> second =
+      net.values(net.weights, net.slot("task_bottom.1.layer.1.weight"));
+  for (int r = 0; r < 4; ++r) {
+    const auto unit = [&](int c) { return second[static_cast<std::size_t>(r * 5 + c)]; };
     EXPECT_EQ(unit(2), -unit(0));
     EXPECT_EQ(unit(3), -unit(1));
     EXPECT_NE(std::abs(unit(4)), std::abs(unit(0)));
@@ -542,6 +542,45 @@ TEST(Backbone, TheUnitsOfALayerStartInPairs) {
       EXPECT_EQ(input(part + 3), -input(part + 1));
     }
     EXPECT_NE(std::abs(input(0)), std::abs(input(5)));
+  }
+}
+
+// The only layer between the model's input and the towers, or another level, starts without pairs.
+TEST(Backbone, AnOnlyLayerStartsWithoutPartners) {
+  for (const auto& choice : Choices<BackboneKind>::all) {
+    ModelOptions options = options_of(choice.value);
+    options.expert_layers = {4};
+    options.tower_layers = {4, 2};
+    const int levels = choice.value == BackboneKind::kPle ? 2 : 1;
+    options.levels = levels;
+    Net net(options, 2);
+    net.model.initialise(9, net.weights.values);
+    // How many of the columns, or rows, of a matrix are the other half's negatives.
+    const auto pairs = [&](const ParameterSlot& slot, bool rows) {
+      const std::vector<double> w = net.values(net.weights, slot);
+      const int n = rows ? slot.rows : slot.cols, others = rows ? slot.cols : slot.rows;
+      int found = 0;
+      for (int i = 0; i < 2; ++i) {
+        for (int j = 0; j < others; ++j) {
+          const auto at = [&](int u) {
+            return w[static_cast<std::size_t>(rows ? u * slot.cols + j : j * slot.cols + u)];
+          };
+          found += at(i) == -at(i + 2);
+        }
+      }
+      return n < 4 ? -1 : found;
+    };
+    for (const ParameterSlot& slot : net.model.parameters()) {
+      if (slot.gain == 0 || slot.name.find("layer.0.weight") == std::string::npos) continue;
+      if (slot.name.find("gate") != std::string::npos) continue;
+      SCOPED_TRACE(std::string(choice.name) + " " + slot.name);
+      const bool tower = slot.name.starts_with("tower"), upper = slot.name.starts_with("level.1");
+      const bool units_in_pairs = tower || upper, reads_pairs = tower && levels == 2;
+      EXPECT_EQ(pairs(slot, false), units_in_pairs ? 2 * slot.rows : 0);
+      if (units_in_pairs) {
+        EXPECT_EQ(pairs(slot, true), reads_pairs ? 2 * slot.cols : 0);
+      }
+    }
   }
 }
 

@@ -517,7 +517,8 @@ TEST(Model, InitialVariancesAreHeNormal) {
     const bool last = slot.name == "tower.0.layer.1.weight";
     const double expected = gate ? 0 : (last ? 1.0 : 2.0) / slot.rows;
     // Units, and what reads them, are in pairs: a value is drawn for two or four of them.
-    const double drawn = n / (slot.gain == 2 ? 2 : 1) / (slot.input_parts > 0 ? 2 : 1);
+    const double drawn =
+        n / (slot.gain == 2 && !slot.alone ? 2 : 1) / (slot.input_parts > 0 ? 2 : 1);
     EXPECT_NEAR(squares / n, expected, 4 * expected * std::sqrt(2 / drawn)) << slot.name;
     EXPECT_NEAR(sum / n, 0, 4 * std::sqrt(expected / n)) << slot.name;
   }
