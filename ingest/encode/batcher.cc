@@ -27,6 +27,8 @@ float to_label(double label, bool counts, const Task& task) {
 
 // Flags of a saved row.
 constexpr std::uint8_t kMeasured = 1, kLast = 2;
+// And bits of a saved condition.
+constexpr std::uint8_t kHolds = 1, kCertain = 2;
 
 bool is_empty(const Batch& batch) { return batch.rows == 0 && batch.measured.count() == 0; }
 
@@ -65,6 +67,7 @@ void Batcher::add(const JoinedRow& row, EventTime seen, std::vector<Batch>& clos
     row_.labels.push_back(to_label(row.labels[k], row.counts[k] != 0, schema_.tasks()[k]));
   }
   row_.condition = row.condition;
+  row_.certain = row.certain;
   row_.origin = row.origin;
   row_.targets = row.targets;
   row_.features = row.features;
@@ -80,6 +83,7 @@ void Batcher::measure(const JoinedRow& row, EventTime seen, std::vector<Batch>& 
   row_.weight = row_.measure_weight = static_cast<float>(row.measure_weight.value_or(row.weight));
   row_.labels.assign(row.measured.begin(), row.measured.end());
   row_.condition = row.condition;
+  row_.certain.clear();
   row_.features = {};
   append(open(row.stream), row_, seen, closed);
 }
@@ -134,6 +138,7 @@ void Batcher::append(Open& open, const Row& row, EventTime seen, std::vector<Bat
   batch.weights.push_back(row.weight);
   batch.users.push_back(row.user);
   add_measure_weight(row, batch);
+  add_certain(row, batch);
   if (schema_.has_immediate()) {
     batch.keys.push_back(row.key);
     batch.origin.insert(batch.origin.end(), row.origin.begin(), row.origin.end());
@@ -152,6 +157,15 @@ void Batcher::add_measure_weight(const Row& row, Batch& batch) {
     batch.measure_weights.assign(batch.weights.begin(), batch.weights.end() - 1);
   }
   batch.measure_weights.push_back(row.measure_weight);
+}
+
+// Few rows of few streams have any.
+void Batcher::add_certain(const Row& row, Batch& batch) {
+  if (batch.certain.empty() && row.certain.empty()) return;
+  const std::size_t before = batch.condition.size() - row.condition.size();
+  batch.certain.resize(before);
+  batch.certain.insert(batch.certain.end(), row.certain.begin(), row.certain.end());
+  batch.certain.resize(batch.condition.size());
 }
 
 void Batcher::close(Open& open, std::vector<Batch>& closed) {
@@ -184,7 +198,10 @@ void Batcher::write(const Row& row, std::string& rows) const {
   writer.put(row.measure_weight);
   writer.put(row.user);
   for (const float label : row.labels) writer.put(label);
-  for (const std::uint8_t holds : row.condition) writer.put(holds);
+  for (std::size_t k = 0; k < row.condition.size(); ++k) {
+    const bool certain = !row.certain.empty() && row.certain[k] != 0;
+    writer.put(static_cast<std::uint8_t>(row.condition[k] | (certain ? kCertain : 0)));
+  }
   if (schema_.has_immediate()) {
     writer.put(
         static_cast<std::uint8_t>((row.is_measured ? kMeasured : 0) | (row.is_last ? kLast : 0)));
@@ -208,7 +225,11 @@ Batcher::Row Batcher::read(ByteReader& reader) const {
     row.labels.push_back(reader.get<float>());
   }
   for (std::size_t k = 0; k < schema_.tasks().size(); ++k) {
-    row.condition.push_back(reader.get<std::uint8_t>());
+    const auto bits = reader.get<std::uint8_t>();
+    row.condition.push_back(bits & kHolds);
+    if ((bits & kCertain) == 0) continue;
+    row.certain.resize(schema_.tasks().size());
+    row.certain[k] = 1;
   }
   if (schema_.has_immediate()) {
     const auto flags = reader.get<std::uint8_t>();
@@ -248,6 +269,7 @@ std::string Batcher::carried_over(std::string_view rows, const Batcher& from,
       const bool kept = tasks[k] >= 0 && !early;
       row.labels.push_back(kept ? old.labels[source] : std::numeric_limits<float>::quiet_NaN());
       row.condition.push_back(kept ? old.condition[source] : 0);
+      if (!old.certain.empty()) row.certain.push_back(kept ? old.certain[source] : 0);
       const bool has_more = kept && !old.origin.empty();
       row.origin.push_back(has_more ? old.origin[source] : Origin::kFinal);
       row.targets.push_back(has_more ? old.targets[source] : std::uint8_t{0});

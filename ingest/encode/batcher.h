@@ -74,6 +74,7 @@ class Batcher final : public Participant {
     std::uint64_t user = 0;
     std::vector<float> labels;
     std::vector<std::uint8_t> condition;
+    std::vector<std::uint8_t> certain;  // or empty
     std::vector<Origin> origin;         // with policies of delayed feedback
     std::vector<std::uint8_t> targets;  // with them
     std::string_view features;
@@ -91,6 +92,7 @@ class Batcher final : public Participant {
   void append_measured(Open& open, const Row& row, std::vector<Batch>& closed);
   void drop_measured(Open& open);
   static void add_measure_weight(const Row& row, Batch& batch);
+  static void add_certain(const Row& row, Batch& batch);
   void append(Open& open, const Row& row, EventTime seen, std::vector<Batch>& closed);
   void close(Open& open, std::vector<Batch>& closed);
   void close_if_passed(Open& open, EventTime time, std::vector<Batch>& closed);

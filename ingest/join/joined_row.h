@@ -31,6 +31,8 @@ struct JoinedRow {
   /// [T], 1 where the label counts in training and metrics: not the zeros that a condition decided
   /// during the cold start (algorithms 2.2).
   std::vector<std::uint8_t> counts = {};
+  /// [T], of a row of the flush, as in Batch; empty: none.
+  std::vector<std::uint8_t> certain = {};
 
   /// What follows is empty where no policy of delayed feedback is used.
   std::vector<Origin> origin = {};         ///< [T], of the labels.

@@ -41,6 +41,7 @@ struct Joiner::Parts {
                     std::vector<JoinedRow>& rows);
   void next_decision(WaitingImpression& impression, std::vector<JoinedRow>& rows);
   void decide(WaitingImpression& impression, JoinedRow& row);
+  void mark_certain(EventTime due, JoinedRow& row) const;
   /// Remembers why an event is refused.
   void refuse(const Impression& impression, std::string_view reason) {
     history.refused(impression.id, {.time = impression.time, .reason = reason});
@@ -264,7 +265,10 @@ void Joiner::Parts::emit(const WaitingImpression& impression, JoinedRow&& row,
 void Joiner::Parts::pass_short_waits(WaitingImpression& impression, EventTime due,
                                      std::vector<JoinedRow>& rows) {
   JoinedRow row = row_at_once();
-  if (!(due < time.value)) row.watermark = EventTime::after_all();
+  if (!(due < time.value)) {
+    row.watermark = EventTime::after_all();
+    mark_certain(due, row);
+  }
   labels.feedback().pass(impression, due, row);
   emit(impression, std::move(row), rows);
 }
@@ -281,6 +285,16 @@ void Joiner::Parts::next_decision(WaitingImpression& impression, std::vector<Joi
   }
 }
 
+// Of a row of the flush: the conditions that every impression has decided that was taken, as none
+// is after F. A row that is still to come has found them all to hold.
+void Joiner::Parts::mark_certain(EventTime due, JoinedRow& row) const {
+  for (const int k : windows.order()) {
+    if (!(time.newest + windows.offset(k) < due)) continue;
+    row.certain.resize(static_cast<std::size_t>(tasks));
+    row.certain[static_cast<std::size_t>(k)] = 1;
+  }
+}
+
 // One row: the impression's labels of its next due time.
 void Joiner::Parts::decide(WaitingImpression& impression, JoinedRow& row) {
   cold_start.row_decided();
@@ -290,6 +304,7 @@ void Joiner::Parts::decide(WaitingImpression& impression, JoinedRow& row) {
   row.weight = impression.weight;
   row.user = impression.user;
   labels.decide(impression, row.due, cold_start, row);
+  if (!row.watermark.is_finite()) mark_certain(row.due, row);
   history.decided(impression.id, row, impression.open.empty());
   if (impression.open.empty()) {
     WaitingImpression finished = state->finish(impression);

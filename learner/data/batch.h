@@ -53,6 +53,9 @@ struct Batch {
   std::vector<float> labels;  ///< [rows, T], transformed; NaN: missing, no weight anywhere.
   std::vector<std::uint8_t>
       condition;  ///< [rows, T]: 1 where the task's condition holds (or none).
+  /// [rows, T]: 1 where the task, as a condition, holds in every row that still comes: the input
+  /// has ended, and where it did not hold was decided before. Empty: nowhere.
+  std::vector<std::uint8_t> certain;
   /// [rows]: 1 / P(kept), for the losses. 0: the row is scored and measured, and nothing is learned
   /// from it (guardrails.user_cap).
   std::vector<float> weights;

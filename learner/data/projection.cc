@@ -135,6 +135,7 @@ void Projection::cut_tasks(Batch& batch) const {
   };
   cut(batch.labels, batch.condition);
   cut(batch.measured.labels, batch.measured.condition);
+  cut_columns(batch.certain, stream_tasks_, tasks_);
   cut_columns(batch.origin, stream_tasks_, tasks_);
   cut_columns(batch.targets, stream_tasks_, tasks_);
 }

@@ -15,6 +15,9 @@ namespace millrace {
 /// π_k: the share of rows that have the label of task k, per stream of batches: a plain mean to
 /// 10,000 rows since the task is there, then fading with that length. What a partial batch's loss
 /// is divided by is n · π_k, so that a rare task is not much stronger in a batch of one.
+///
+/// The mean of a task that had no label in its first 1,000 rows begins with its first one: a label
+/// that comes after days, then in every row, would weigh thousands of times what it should.
 class LabelShares {
  public:
   /// A task's share in one stream, and the rows that it is the mean of.
@@ -33,6 +36,7 @@ class LabelShares {
     std::vector<Share>& of = streams_[static_cast<std::size_t>(stream)];
     for (std::size_t k = 0; k < counts.size(); ++k) {
       Share& mean = of[k];
+      if (mean.share == 0 && mean.rows >= kWithoutLabel && counts[k] > 0) mean.rows = 0;
       const double weight = math::running_share(mean.rows, rows, kLength);
       mean.share += weight * (counts[k] / rows - mean.share);
       mean.rows = std::min(mean.rows + rows, kLength);
@@ -60,7 +64,7 @@ class LabelShares {
   }
 
  private:
-  static constexpr double kLength = 10'000;
+  static constexpr double kLength = 10'000, kWithoutLabel = 1'000;
   std::array<std::vector<Share>, kStreams> streams_;
 };
 

@@ -67,6 +67,7 @@ void TaskLosses::begin(const Batch& batch, std::span<const ClassWeights> classes
   MILLRACE_CHECK(batch.labels.size() == rows * T && batch.condition.size() == rows * T);
   MILLRACE_CHECK(batch.weights.size() == rows && rows * T <= losses_.size());
   MILLRACE_CHECK(batch.origin.empty() || batch.origin.size() == rows * T);
+  MILLRACE_CHECK(batch.certain.empty() || batch.certain.size() == rows * T);
   batch_ = &batch;
   classes_ = classes;
   std::fill(counts_.begin(), counts_.end(), 0.0);
@@ -139,22 +140,27 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
       const ClassWeights classes = classes_.empty() ? ClassWeights{} : classes_[own];
       double value = 0;  // of the loss that is trained
       if (is_product(k)) {
-        math::Product<double> product;
-        for (const int j : chain(k)) product = math::times(product, double{z(r, j)});
+        const auto stands = [&](int j) { return j == k || !is_certain(row, j); };
+        math::Product<double> product, learned;
+        for (const int j : chain(k)) {
+          product = math::times(product, double{z(r, j)});
+          if (stands(j)) learned = math::times(learned, double{z(r, j)});
+        }
         losses_[cell] = math::product_loss(product, y);
         logits_[cell] = product.logit();
-        const Trained of = trained(row, k, std::exp(product.log_q), heads);
+        const Trained of = trained(row, k, std::exp(learned.log_q), heads);
         factor *= of.weight;
-        value = of.label == y ? losses_[cell] : math::product_loss(product, of.label);
+        value = math::product_loss(learned, of.label);
         math::Loss<double> shifted{};
         if (classes.any()) {
-          shifted = math::bce(product.logit() + classes.shift, of.label);
+          shifted = math::bce(learned.logit() + classes.shift, of.label);
           value = shifted.value;
         }
         for (const int j : chain(k)) {
+          if (!stands(j)) continue;
           const double slope =
-              classes.any() ? shifted.slope * math::product_logit_slope(product, double{z(r, j)})
-                            : math::product_slope(product, double{z(r, j)}, of.label);
+              classes.any() ? shifted.slope * math::product_logit_slope(learned, double{z(r, j)})
+                            : math::product_slope(learned, double{z(r, j)}, of.label);
           add(k, j, scale[own] * factor * slope);
         }
       } else {

@@ -26,9 +26,15 @@ namespace millrace {
 /// constant (under defuse a 0 is in part a 1: its label is trained as the share of it); p̄ is the
 /// probability that the loss is of: σ(z), or the product.
 ///
+/// In a row of the flush where a condition of the chain is certain (Batch), the product that is
+/// trained is without it. Zeros that the condition decided come no more beside such rows: that is
+/// their sampling at rate 0, under which the condition's probability in the product is 1
+/// (algorithms 2.15). With it, rows that all clicked would teach that everybody clicks and most of
+/// them buy.
+///
 /// Where a task's classes weigh (ClassWeights), its labels do, and the loss that is trained is that
 /// of the shifted logit, of z, or of the product's log q − log(1 − q). `loss` and `product_logit`
-/// know nothing of that.
+/// know nothing of either.
 ///
 /// A batch: `begin`, `run` for each tile of its rows, then the sums, which add up in the order of
 /// the rows whatever the tiles. Memory: 16 bytes a row and task.
@@ -83,6 +89,9 @@ class TaskLosses {
     return static_cast<std::size_t>(row) * schema_.tasks().size() + static_cast<std::size_t>(task);
   }
 
+  bool is_certain(int row, int task) const {
+    return !batch_->certain.empty() && batch_->certain[index(row, task)] != 0;
+  }
   void arrange_slopes();
   /// What is trained of a known label: how much it weighs, and as which label between 0 and 1.
   struct Trained {

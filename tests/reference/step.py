@@ -16,17 +16,21 @@ from relations import LastShared, Performance, Similarity
 
 
 class Shares:
-    """π_k: the share of rows with a label, a mean of all rows up to 10,000, then fading."""
+    """π_k: the share of rows with a label, a mean of all rows up to 10,000, then fading; since its
+    first label, where the first 1,000 rows had none."""
 
-    LENGTH = 10_000
+    LENGTH, WITHOUT_LABEL = 10_000, 1_000
 
     def __init__(self, tasks):
-        self.rows, self.share = 0.0, [0.0] * tasks
+        self.rows, self.share = [0.0] * tasks, [0.0] * tasks
 
     def add(self, n, counts):
-        weight = max(n / (self.rows + n), 1 - (1 - 1 / self.LENGTH) ** n)
-        self.share = [s + weight * (c / n - s) for s, c in zip(self.share, counts)]
-        self.rows = min(self.rows + n, self.LENGTH)
+        for k, count in enumerate(counts):
+            if self.share[k] == 0 and self.rows[k] >= self.WITHOUT_LABEL and count > 0:
+                self.rows[k] = 0.0
+            weight = max(n / (self.rows[k] + n), 1 - (1 - 1 / self.LENGTH) ** n)
+            self.share[k] += weight * (count / n - self.share[k])
+            self.rows[k] = min(self.rows[k] + n, self.LENGTH)
 
 
 class Reference:

@@ -42,6 +42,8 @@ std::string to_text(const Batch& batch) {
   for (const float label : batch.labels) text << ' ' << label;
   text << " conditions";
   for (const auto holds : batch.condition) text << ' ' << int{holds};
+  text << " certain";
+  for (const auto holds : batch.certain) text << ' ' << int{holds};
   text << " weights";
   for (const float weight : batch.weights) text << ' ' << weight;
   text << " measure";
@@ -302,6 +304,37 @@ TEST_F(BatcherTest, AfterARestartOpenRowsAreCutByTheNewSizes) {
     batcher->flush(Stream::kMatured, closed);
     EXPECT_EQ(sizes(), Sizes{1});
   }
+}
+
+TEST_F(BatcherTest, WhatIsCertainIsKeptBesideItsRows) {
+  StateLog log;
+  Batcher before(schema, 10, Duration{100});
+  JoinedRow certain = row(20, 1);
+  certain.certain.assign(schema.tasks().size(), 0);
+  certain.certain[0] = 1;
+  before.add(row(10, 0), {60}, closed);
+  before.add(certain, {60}, closed);
+  before.add(row(30, 2), {60}, closed);
+  before.add(row(130, 3), {160}, closed);
+  log.commit(before);
+  std::vector<std::uint8_t> expected(3 * schema.tasks().size(), 0);
+  expected[schema.tasks().size()] = 1;
+  ASSERT_EQ(closed.size(), 1U);
+  EXPECT_EQ(closed[0].certain, expected);
+  EXPECT_EQ(closed[0].condition.size(), expected.size());
+
+  certain.due = {140};
+  before.add(certain, {160}, closed);
+  log.commit(before);
+  Batcher after(schema, 10, Duration{100});
+  log.restore(after);
+  before.flush(Stream::kMatured, closed);
+  after.flush(Stream::kMatured, closed);
+  ASSERT_EQ(closed.size(), 3U);
+  expected.erase(expected.end() - static_cast<long>(schema.tasks().size()), expected.end());
+  EXPECT_EQ(closed[1].certain, expected);
+  EXPECT_EQ(closed[2].certain, expected);
+  EXPECT_EQ(closed[2].condition, closed[1].condition);
 }
 
 TEST_F(BatcherTest, DamagedStateIsRefused) {

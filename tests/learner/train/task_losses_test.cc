@@ -183,5 +183,50 @@ TEST(TaskLosses, MissingLabelsChangeNothingElsewhere) {
   }
 }
 
+// A row of the flush: conditions that are certain to hold are no factors of what is trained; what
+// is measured is the product of all.
+TEST(TaskLosses, ConditionsThatAreCertainAreNoFactors) {
+  for (const Case& c : cases()) {
+    const Schema schema({}, c.tasks);
+    const std::size_t T = c.tasks.size();
+    Batch batch = batch_of(schema, 11);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      for (std::size_t k = 0; k < T; ++k) batch.certain.push_back(k < i % 4 ? 1 : 0);
+    }
+    const Matrix<float> z(kRows, static_cast<int>(T), 8);
+    const Passed run(schema, batch, z, c.scale);
+    double trained = 0;
+    for (std::size_t i = 0; i < kRows; ++i) {
+      std::vector<double> at(z.values.begin() + static_cast<long>(i * T),
+                             z.values.begin() + static_cast<long>((i + 1) * T));
+      const auto loss = [&](std::size_t k) {
+        std::vector<double> known = at;  // a logit of 99 is a factor of 1
+        for (std::size_t j = 0; j < k; ++j) {
+          if (batch.certain[i * T + j] != 0) known[j] = 99;
+        }
+        return loss_of(c.tasks, static_cast<int>(k), known.data(), double{batch.labels[i * T + k]});
+      };
+      const auto total = [&] {
+        double sum = 0;
+        for (std::size_t k = 0; k < T; ++k) {
+          if (!std::isnan(batch.labels[i * T + k])) sum += c.scale[k] * loss(k);
+        }
+        return batch.weights[i] * sum;
+      };
+      const std::vector<double> expected = slopes(at, total);
+      for (std::size_t k = 0; k < T; ++k) {
+        const int row = static_cast<int>(i), task = static_cast<int>(k);
+        EXPECT_NEAR(run.dz(row, task), expected[k], 2e-5) << T << ' ' << k;
+        const float y = batch.labels[i * T + k];
+        if (std::isnan(y)) continue;
+        trained += batch.weights[i] * loss(k);
+        EXPECT_NEAR(run.losses.loss(row, task), loss_of(c.tasks, task, at.data(), double{y}), 1e-9);
+      }
+    }
+    for (const TaskLoss& sum : run.losses.sums()) trained -= sum.sum;
+    EXPECT_NEAR(trained, 0, 1e-6);
+  }
+}
+
 }  // namespace
 }  // namespace millrace
