@@ -85,13 +85,14 @@ class Performance:
         self.bins = [{} for _ in tasks]
         self.rows = [[] for _ in tasks]
 
-    def add(self, z, labels, weights):
+    def add(self, z, labels, weights, learned=True):
+        """Of a batch that is only measured, what is seen is the binary tasks' alone."""
         for row_z, row_y, weight in zip(z.tolist(), labels.tolist(), weights.tolist()):
             for k, y in enumerate(row_y):
                 if math.isnan(y):
                     continue
                 if not self.binary[k]:
-                    self.rows[k].append((weight, row_z[k], y))
+                    self.rows[k] += [(weight, row_z[k], y)] if learned else []
                 elif self.given[k] is None or row_y[self.given[k]] == 1:
                     place = min(4095, max(0, math.floor((row_z[k] + 16) * 128)))
                     self.bins[k].setdefault(place, [0.0, 0.0])[0 if y > 0.5 else 1] += weight

@@ -78,6 +78,7 @@ class Reference:
         self.tools.add(labels)
         joined = list(self.tools.joined)
         if not any(count and joins for count, joins in zip(counts, joined)):
+            self.performance.add(z.detach(), labels, row_weights, learned=False)
             return {task["name"]: (None, w) for task, w in zip(tasks, weights)}  # only measured
         self.shares.add(n, counts)
         norms = counts if n == full else [n * share for share in self.shares.share]
