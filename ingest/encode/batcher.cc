@@ -70,6 +70,8 @@ void Batcher::add(const JoinedRow& row, EventTime seen, std::vector<Batch>& clos
   row_.certain = row.certain;
   row_.origin = row.origin;
   row_.targets = row.targets;
+  row_.since.assign(row.since.begin(), row.since.end());
+  row_.until.assign(row.until.begin(), row.until.end());
   row_.features = row.features;
   append(open(row.stream), row_, seen, closed);
 }
@@ -143,6 +145,8 @@ void Batcher::append(Open& open, const Row& row, EventTime seen, std::vector<Bat
     batch.keys.push_back(row.key);
     batch.origin.insert(batch.origin.end(), row.origin.begin(), row.origin.end());
     batch.targets.insert(batch.targets.end(), row.targets.begin(), row.targets.end());
+    batch.since.insert(batch.since.end(), row.since.begin(), row.since.end());
+    batch.until.insert(batch.until.end(), row.until.begin(), row.until.end());
   }
   batch.due = row.due;
   batch.seen = seen;
@@ -209,6 +213,9 @@ void Batcher::write(const Row& row, std::string& rows) const {
     for (std::size_t k = 0; k < row.labels.size() && !row.is_measured; ++k) {
       writer.put(row.origin[k]);
       writer.put(row.targets[k]);
+      if (!schema_.has_delays()) continue;
+      writer.put(row.since[k]);
+      writer.put(row.until[k]);
     }
   }
   writer.put_text(row.features);
@@ -239,6 +246,9 @@ Batcher::Row Batcher::read(ByteReader& reader) const {
     for (std::size_t k = 0; k < row.labels.size() && !row.is_measured; ++k) {
       row.origin.push_back(reader.get<Origin>());
       row.targets.push_back(reader.get<std::uint8_t>());
+      if (!schema_.has_delays()) continue;
+      row.since.push_back(reader.get<float>());
+      row.until.push_back(reader.get<float>());
     }
   }
   row.features = reader.get_text();
@@ -273,6 +283,9 @@ std::string Batcher::carried_over(std::string_view rows, const Batcher& from,
       const bool has_more = kept && !old.origin.empty();
       row.origin.push_back(has_more ? old.origin[source] : Origin::kFinal);
       row.targets.push_back(has_more ? old.targets[source] : std::uint8_t{0});
+      const bool tells = has_more && !old.until.empty();
+      row.since.push_back(tells ? old.since[source] : 0);
+      row.until.push_back(tells ? old.until[source] : std::numeric_limits<float>::quiet_NaN());
       any |= !std::isnan(row.labels.back()) || row.targets.back() != 0;
     }
     if (!any || (row.is_measured && !schema_.has_immediate())) continue;

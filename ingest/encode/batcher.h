@@ -77,6 +77,7 @@ class Batcher final : public Participant {
     std::vector<std::uint8_t> certain;  // or empty
     std::vector<Origin> origin;         // with policies of delayed feedback
     std::vector<std::uint8_t> targets;  // with them
+    std::vector<float> since, until;    // with dfm
     std::string_view features;
   };
   struct Open {

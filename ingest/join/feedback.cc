@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace millrace {
 namespace {
@@ -19,10 +20,18 @@ bool contains(const std::vector<int>& types, int type) {
 
 }  // namespace
 
+bool has_passed(const WaitingImpression& impression, const Windows::Look& look) {
+  if (!look.repeats) return impression.has_passed(look.task);
+  return impression.short_waits && look.after <= impression.short_waits->looked_until;
+}
+
 EventTime next_short_wait_of(const WaitingImpression& impression, const Windows& windows) {
-  for (const int k : windows.short_order()) {
-    if (!impression.open.has(k) || impression.has_passed(k) || impression.is_carried(k)) continue;
-    return impression.time + windows.short_wait(k);
+  for (const Windows::Look& look : windows.looks()) {
+    const int k = look.task;
+    if (!impression.open.has(k) || impression.is_carried(k) || has_passed(impression, look)) {
+      continue;
+    }
+    return impression.time + look.after;
   }
   return EventTime::after_all();
 }
@@ -94,6 +103,7 @@ void Feedback::applied(WaitingImpression& impression, int type, const TaskSet& n
     // The letter of the rule for fnw: its first applied outcome, though its label be decided.
     if (!impression.open.has(k) && !(at_once && p.conditions.empty())) continue;
     if (impression.is_carried(k) && !impression.has_passed(k)) continue;
+    if (p.policy == FeedbackPolicy::kDfm && !impression.is_carried(k)) continue;
     if (!at_once && (!impression.short_waits || !impression.short_waits->passed.has(k))) continue;
     if (!at_once && not_yet.has(k)) continue;
     if (!condition_holds(p, impression)) continue;
@@ -115,9 +125,17 @@ void Feedback::applied(WaitingImpression& impression, int type, const TaskSet& n
 void Feedback::pass(WaitingImpression& impression, EventTime due, JoinedRow& row) const {
   if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
   ShortWaits& waits = *impression.short_waits;
-  for (const int k : windows_.short_order()) {
-    const bool now = impression.time + windows_.short_wait(k) == due;
-    if (!now || !impression.open.has(k) || waits.passed.has(k) || waits.carried.has(k)) continue;
+  Duration looked_until = waits.looked_until;
+  for (const Windows::Look& at_age : windows_.looks()) {
+    const int k = at_age.task;
+    const bool now = impression.time + at_age.after == due;
+    if (!now || !impression.open.has(k) || waits.carried.has(k)) continue;
+    if (has_passed(impression, at_age)) continue;
+    if (at_age.repeats) {
+      look(impression, k, due, row);
+      looked_until = at_age.after;
+      continue;
+    }
     waits.passed.add(k);
     const Plan& p = plan(k);
     if (p.on_condition && !condition_holds(p, impression)) continue;
@@ -125,20 +143,82 @@ void Feedback::pass(WaitingImpression& impression, EventTime due, JoinedRow& row
     set(impression, k, one ? 1 : 0, Origin::kFirst, row);
     if (one) waits.observed.add(k);
   }
+  waits.looked_until = looked_until;
 }
 
 TaskSet Feedback::passed_before(EventTime impression, EventTime watermark) const {
   TaskSet passed;
-  for (const int k : windows_.short_order()) {
-    if (impression + windows_.short_wait(k) < watermark) passed.add(k);
+  for (const Windows::Look& look : windows_.looks()) {
+    if (impression + look.after < watermark) passed.add(look.task);
   }
   return passed;
+}
+
+Feedback::Story Feedback::story_of(const Plan& plan, const WaitingImpression& impression) const {
+  const auto first_of = [&](int type) {
+    EventTime first = EventTime::after_all();
+    if (!impression.has_applied(type)) return first;
+    const auto [from, to] = impression.applied->equal_range(type);
+    for (auto outcome = from; outcome != to; ++outcome) first = std::min(first, outcome->time);
+    return first;
+  };
+  // An outcome may be a little before its impression.
+  EventTime holds = plan.reachable ? impression.time : EventTime::after_all();
+  for (const int type : plan.conditions) holds = std::max(holds, first_of(type));
+  return {plan.on_condition ? holds : impression.time, std::max(holds, first_of(plan.own))};
+}
+
+Duration Feedback::last_look(const WaitingImpression& impression, int task) const {
+  Duration last{0};
+  for (const Windows::Look& look : windows_.looks()) {
+    if (look.task == task && has_passed(impression, look)) last = look.after;
+  }
+  return last;
+}
+
+void Feedback::tell(const WaitingImpression& impression, int task, const Story& story,
+                    EventTime end, JoinedRow& row) const {
+  if (!story.begins.is_finite()) return;
+  row.since[at(task)] = 0;
+  if (impression.has_passed(task)) {
+    const Duration since = impression.time + last_look(impression, task) - story.begins;
+    row.since[at(task)] = static_cast<double>(std::max(since, Duration{0}).count());
+  }
+  row.until[at(task)] = end == EventTime::after_all()
+                            ? std::numeric_limits<double>::infinity()
+                            : static_cast<double>((end - story.begins).count());
+}
+
+void Feedback::look(WaitingImpression& impression, int task, EventTime now, JoinedRow& row) const {
+  ShortWaits& waits = *impression.short_waits;
+  const Story story = story_of(plan(task), impression);
+  if (waits.observed.has(task) || now < story.begins) return;
+  const bool one = story.comes <= now, again = waits.passed.has(task);
+  const Origin when_again = one ? Origin::kLater : Origin::kAgain;
+  set(impression, task, one ? 1 : 0, again ? when_again : Origin::kFirst, row);
+  tell(impression, task, story, one ? story.comes : now, row);
+  waits.passed.add(task);
+  if (one) waits.observed.add(task);
+}
+
+void Feedback::last(const WaitingImpression& impression, int task, double label, bool first_counts,
+                    JoinedRow& row) const {
+  const bool passed = impression.has_passed(task), one = label == 1;
+  if (passed && impression.short_waits->observed.has(task)) return;  // the 1 was trained
+  const Origin when_again = one ? Origin::kLater : Origin::kAgain;
+  row.labels[at(task)] = label;
+  row.origin[at(task)] = passed ? when_again : Origin::kFirst;
+  // A cold start has had its 1s at the looks before.
+  row.counts[at(task)] = passed || first_counts ? 1 : 0;
+  const Story story = story_of(plan(task), impression);
+  tell(impression, task, story, one ? story.comes : EventTime::after_all(), row);
 }
 
 bool Feedback::has_begun(const WaitingImpression& impression, int task) const {
   const Plan& p = plan(task);
   if (impression.is_carried(task)) return impression.has_passed(task);
   if (p.policy == FeedbackPolicy::kWait) return false;
+  if (p.policy == FeedbackPolicy::kDfm) return impression.has_passed(task);
   if (!is_at_once(p.policy) && !impression.has_passed(task)) return false;
   return !p.on_condition || condition_holds(p, impression);
 }
@@ -154,6 +234,7 @@ void Feedback::decided(const WaitingImpression& impression, int task, double lab
   const bool counts = known && row.counts[at(task)] != 0;
   if (counts) row.measured[at(task)] = label;
   if (is_at_once(p.policy) || !known || carried) return;
+  if (p.policy == FeedbackPolicy::kDfm) return last(impression, task, label, first_counts, row);
 
   const ShortWaits* waits = impression.short_waits.get();
   const bool passed = waits != nullptr && waits->passed.has(task);

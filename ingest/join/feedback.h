@@ -17,6 +17,8 @@ namespace millrace {
 ///   es_dfm, defer, defuse
 ///                   the label as it stands at the short wait; a 1 when it becomes 1 after that
 ///   defer           where that 1 did not come, the final label: each impression has two rows
+///   dfm             at each of Windows::looks and when the label is decided, until it is 1: the
+///                   label as it was then by the times of the events, and its delay
 ///
 /// A label *becomes 1* when its own outcome and those of all its conditions have been applied,
 /// whichever comes last. A task that is trained on its condition's rows alone begins when its
@@ -26,6 +28,13 @@ namespace millrace {
 ///
 /// What was emitted follows from the outcomes applied, except what was seen at the short wait:
 /// ShortWaits, part of the impression.
+///
+/// dfm goes by the times of outcomes, not by when they arrived, so that it is known of every row
+/// what it says (JoinedRow::since, until): its delay counts from the impression, or, of a task that
+/// is trained on its condition's rows alone, from when that became 1; it ends when the last outcome
+/// of the chain came. A 1 waits for the next look as the 0s beside it do: what came within a time
+/// and what did not is trained together, else the 1s of what is new would be there a window before
+/// its 0s (math/delay_model.h).
 ///
 /// A task that came under its policy while an impression waited (a migration; `carried`) goes on
 /// so:
@@ -84,6 +93,22 @@ class Feedback {
   bool is_one(const Plan& plan, const WaitingImpression& impression) const;
   void set(const WaitingImpression& impression, int task, double label, Origin origin,
            JoinedRow& row) const;
+
+  // Of dfm.
+  struct Story {
+    EventTime begins, comes;  // from when the delay counts, and when it became 1; or after_all()
+  };
+  Story story_of(const Plan& plan, const WaitingImpression& impression) const;
+  // The age of the impression at the last look at the task's label; 0 without any.
+  Duration last_look(const WaitingImpression& impression, int task) const;
+  // What a look at `now` sees of a label, if it has begun and was not 1 before.
+  void look(WaitingImpression& impression, int task, EventTime now, JoinedRow& row) const;
+  // What its decision adds to that.
+  void last(const WaitingImpression& impression, int task, double label, bool first_counts,
+            JoinedRow& row) const;
+  // `end`: when it came, until when it has not, or after_all().
+  void tell(const WaitingImpression& impression, int task, const Story& story, EventTime end,
+            JoinedRow& row) const;
 
   const Windows& windows_;
   std::vector<Plan> plans_;  // by task

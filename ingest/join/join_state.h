@@ -26,6 +26,9 @@ namespace millrace {
 struct ShortWaits {
   TaskSet passed = {};    ///< Tasks whose short wait is over.
   TaskSet observed = {};  ///< Those whose first row had the label 1.
+  /// The age of the impression at the last of looks that repeat (dfm); −1: there was none. Of their
+  /// tasks those have passed of which there was a row, and those were observed that had a 1.
+  Duration looked_until{-1};
   /// Tasks that came under their policy while the impression waited. Those of them that have passed
   /// had their first row before. Some may be decided already.
   TaskSet carried = {};
@@ -52,6 +55,8 @@ struct WaitingImpression {
   std::size_t heap_bytes() const;
 };
 
+/// Whether this look at an open label has passed.
+bool has_passed(const WaitingImpression& impression, const Windows::Look& look);
 /// When the next short wait of a label that is not decided ends; after_all() of none.
 EventTime next_short_wait_of(const WaitingImpression& impression, const Windows& windows);
 /// When something of the impression is due next: that, or a label.

@@ -38,8 +38,10 @@ struct JoinedRow {
   std::vector<Origin> origin = {};         ///< [T], of the labels.
   std::vector<std::uint8_t> targets = {};  ///< [T], of the auxiliary heads, bits of target::.
   std::vector<double> measured = {};       ///< [T], final labels that are only measured.
-  bool is_last = false;                    ///< No label to measure comes after this row's.
-  bool is_sample = false;                  ///< Joined elsewhere; there is no impression.
+  /// [T], of labels under dfm: Batch::since and until, in ms. Empty where no task is.
+  std::vector<double> since = {}, until = {};
+  bool is_last = false;      ///< No label to measure comes after this row's.
+  bool is_sample = false;    ///< Joined elsewhere; there is no impression.
   bool keeps_score = false;  ///< What the model says of it may count for a label decided later.
 
   /// Whether any task has a label, counted in training or not: such rows are in accounts.rows.

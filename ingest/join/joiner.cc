@@ -141,7 +141,10 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
   std::vector<KeptOutcome> kept = state->take_kept(impression.id);
   const TaskSet overdue = labels.feedback().passed_before(impression.time, time.value);
   std::unique_ptr<ShortWaits> short_waits;
-  if (!overdue.empty()) short_waits = std::make_unique<ShortWaits>(ShortWaits{.passed = overdue});
+  if (!overdue.empty()) {
+    short_waits = std::make_unique<ShortWaits>(
+        ShortWaits{.passed = overdue, .looked_until = time.value - impression.time - Duration{1}});
+  }
   WaitingImpression& waiting = state->add({.id = std::move(impression.id),
                                            .time = impression.time,
                                            .features = std::move(impression.features),
@@ -167,9 +170,11 @@ void Joiner::Parts::add(Impression&& impression, std::vector<JoinedRow>& rows) {
 void Joiner::Parts::pass_overdue(WaitingImpression& impression, const TaskSet& overdue,
                                  std::vector<JoinedRow>& rows) {
   impression.short_waits->passed = {};
-  for (const int k : windows.short_order()) {
-    if (overdue.has(k) && !impression.has_passed(k)) {
-      pass_short_waits(impression, impression.time + windows.short_wait(k), rows);
+  impression.short_waits->looked_until = Duration{-1};
+  for (const Windows::Look& look : windows.looks()) {
+    const EventTime due = impression.time + look.after;
+    if (overdue.has(look.task) && due < time.value && !has_passed(impression, look)) {
+      pass_short_waits(impression, due, rows);
     }
   }
 }

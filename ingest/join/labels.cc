@@ -40,6 +40,9 @@ void Labels::blank(JoinedRow& row) const {
   row.origin.assign(T, Origin::kFinal);
   row.targets.assign(T, 0);
   row.measured.assign(T, kMissing);
+  if (!schema_.has_delays()) return;
+  row.since.assign(T, 0);
+  row.until.assign(T, kMissing);
 }
 
 // What is known of the task's condition. A condition decided in an earlier row was 1, else the task

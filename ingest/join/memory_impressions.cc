@@ -138,7 +138,7 @@ std::uint64_t MemoryImpressions::live_bytes() const {
 
 std::uint64_t MemoryImpressions::memory_bytes() const {
   // Short waits come and go behind the back of heap_bytes_: counted as if all had one.
-  const std::size_t waits = windows_.short_order().empty() ? 0 : sizeof(ShortWaits);
+  const std::size_t waits = windows_.looks().empty() ? 0 : sizeof(ShortWaits);
   return size() * waits + pool_.memory_bytes() + index_.memory_bytes() + timers_.memory_bytes() +
          ready_.capacity() * sizeof(Timer) + log_.memory_bytes() + heap_bytes_;
 }

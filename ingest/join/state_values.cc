@@ -12,7 +12,7 @@ constexpr std::uint8_t kHasEventId = 2;
 // Beside the index of a task that is open or carried.
 constexpr std::uint16_t kPassed = 0x8000, kObserved = 0x4000, kCarried = 0x2000, kDecided = 0x1000;
 // Beside the count of these tasks.
-constexpr std::uint16_t kHasUser = 0x8000;
+constexpr std::uint16_t kHasUser = 0x8000, kHasLooks = 0x4000;
 
 int find_type(const EventTypes& types, std::string_view name) {
   for (std::size_t i = 0; i < types.outcomes.size(); ++i) {
@@ -51,7 +51,10 @@ void write_impression(const WaitingImpression& impression, const EventTypes& typ
   std::uint16_t count = 0;
   for (int k = 0; k < tasks; ++k) count = static_cast<std::uint16_t>(count + is_written(k));
   const bool has_user = impression.user != kNoUser;
-  writer.put(static_cast<std::uint16_t>(count | (has_user ? kHasUser : 0)));
+  const bool has_looks =
+      impression.short_waits && impression.short_waits->looked_until >= Duration{0};
+  writer.put(
+      static_cast<std::uint16_t>(count | (has_user ? kHasUser : 0) | (has_looks ? kHasLooks : 0)));
   for (int k = 0; k < tasks; ++k) {
     if (!is_written(k)) continue;
     const bool passed = impression.has_passed(k);
@@ -61,6 +64,7 @@ void write_impression(const WaitingImpression& impression, const EventTypes& typ
                                           (impression.open.has(k) ? 0 : kDecided)));
   }
   if (has_user) writer.put(impression.user);
+  if (has_looks) writer.put(std::int64_t{impression.short_waits->looked_until.count()});
   writer.put_text(impression.features);
   const auto applied = impression.applied ? impression.applied->size() : 0;
   writer.put(static_cast<std::uint32_t>(applied));
@@ -76,7 +80,7 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
   impression.time.ms = reader.get<std::int64_t>();
   impression.weight = reader.get<double>();
   const auto count_and_user = reader.get<std::uint16_t>();
-  for (int left = count_and_user & ~kHasUser; left > 0; --left) {
+  for (int left = count_and_user & ~(kHasUser | kHasLooks); left > 0; --left) {
     const auto word = reader.get<std::uint16_t>();
     const int task = word & ~(kPassed | kObserved | kCarried | kDecided);
     if (task >= tasks) throw StateError("the join's state waits for a task that there is not");
@@ -90,6 +94,13 @@ WaitingImpression read_impression(std::string_view id, std::string_view value,
   if ((count_and_user & kHasUser) != 0) {
     impression.user = reader.get<std::uint64_t>();
     if (impression.user == kNoUser) throw StateError("a waiting impression's user is none");
+  }
+  if ((count_and_user & kHasLooks) != 0) {
+    if (!impression.short_waits) impression.short_waits = std::make_unique<ShortWaits>();
+    impression.short_waits->looked_until = Duration{reader.get<std::int64_t>()};
+    if (impression.short_waits->looked_until < Duration{0}) {
+      throw StateError("a waiting impression was looked at before its time");
+    }
   }
   impression.features = reader.get_text();
   if (const auto count = reader.get<std::uint32_t>(); count > 0) {

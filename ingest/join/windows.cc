@@ -54,11 +54,18 @@ Windows::Windows(const Schema& schema, const EventTypes& types, std::span<const 
   for (int k = 0; k < static_cast<int>(labels.size()); ++k) {
     const Task& task = schema.tasks()[static_cast<std::size_t>(k)];
     if (!labelled_.has(k) || !has_short_wait(task.policy)) continue;
-    short_wait_[static_cast<std::size_t>(k)] = std::min(task.short_wait, offset(k));
-    short_order_.push_back(k);
+    const Duration first = std::min(task.short_wait, offset(k));
+    const bool repeats = task.policy == FeedbackPolicy::kDfm;
+    short_wait_[static_cast<std::size_t>(k)] = first;
+    looks_.push_back({first, k, repeats});
+    if (!repeats || first.count() <= 0) continue;
+    for (Duration after = first; after < (offset(k) + Duration{kLookGrowth - 1}) / kLookGrowth;) {
+      after *= kLookGrowth;
+      looks_.push_back({after, k, repeats});
+    }
   }
-  std::stable_sort(short_order_.begin(), short_order_.end(),
-                   [&](int a, int b) { return short_wait(a) < short_wait(b); });
+  std::stable_sort(looks_.begin(), looks_.end(),
+                   [](const Look& a, const Look& b) { return a.after < b.after; });
 }
 
 EventTime Windows::next_due(EventTime time, const TaskSet& open) const {

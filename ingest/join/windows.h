@@ -37,9 +37,18 @@ class Windows {
   /// Due time − impression's time. Requires: the task has a label from impressions.
   Duration offset(int task) const { return offset_[static_cast<std::size_t>(task)]; }
 
-  /// Labelled tasks with a short wait (Task::short_wait), in ascending order of it; and it. It ends
-  /// no later than the label is due.
-  const std::vector<int>& short_order() const { return short_order_; }
+  /// An impression's labels are looked at so long after it, before they are due.
+  struct Look {
+    Duration after;
+    int task;
+    bool repeats;  ///< One of several at this task's label.
+  };
+  /// Of the labelled tasks with a short wait (Task::short_wait), in ascending order of `after`: at
+  /// the short wait; under dfm again and again, each time kLookGrowth times as late, while that is
+  /// before the label is due.
+  const std::vector<Look>& looks() const { return looks_; }
+  static constexpr int kLookGrowth = 4;
+  /// It ends no later than the label is due.
   Duration short_wait(int task) const { return short_wait_[static_cast<std::size_t>(task)]; }
 
   /// The earliest due time of the `open` tasks of an impression at `time`; after_all() of none.
@@ -57,7 +66,8 @@ class Windows {
   std::vector<TaskSet> tasks_of_;
   std::vector<Duration> window_;  // by type
   std::vector<Duration> offset_;  // by task
-  std::vector<int> order_, short_order_;
+  std::vector<int> order_;
+  std::vector<Look> looks_;
   std::vector<Duration> short_wait_;  // by task
   Duration lateness_;
 };

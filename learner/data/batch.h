@@ -68,9 +68,14 @@ struct Batch {
   std::vector<std::uint64_t> keys;    ///< [rows]: of the impressions; 0: a sample.
   std::vector<Origin> origin;         ///< [rows, T]
   std::vector<std::uint8_t> targets;  ///< [rows, T]: of the auxiliary heads, bits of target::.
-  MeasuredLabels measured;            ///< May be there without any row.
-  EventTime due;        ///< The due time of the last row: schedules and expiry go by it.
-  EventTime first_due;  ///< The due time of the first row.
+  /// The next two only where a task is under dfm (Schema::has_delays). [rows, T], in ms after what
+  /// the label's delay counts from: by an earlier row a 1 had not come at `since` (0: there was
+  /// none), and by this one a 1 came at `until`, a 0 had not come by then (∞: and never will).
+  /// `until` NaN: not known, the label is learned as it is.
+  std::vector<float> since, until;
+  MeasuredLabels measured;  ///< May be there without any row.
+  EventTime due;            ///< The due time of the last row: schedules and expiry go by it.
+  EventTime first_due;      ///< The due time of the first row.
   EventTime
       seen;  ///< W + allowed_lateness when the last row was decided: the age of what is learned.
   /// Scored and measured, but not learned from: too many records are dead letters.

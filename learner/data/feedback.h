@@ -10,7 +10,7 @@ enum class Origin : std::uint8_t {
   kFinal,  ///< Decided, and trained once: weighs 1, and is measured by the same pass.
   kFirst,  ///< As it stood at first: at once (fnw, fnc), at the short wait (the others).
   kLater,  ///< A 1 that came after the first row, or (fnw, fnc) beside it.
-  kAgain,  ///< defer: the final label, where it is what it was in the first row.
+  kAgain,  ///< defer: the final label, where it is what it was in the first row; dfm: still a 0.
   kTwice,  ///< defer: decided before the short wait; stands for both rows at once.
 };
 

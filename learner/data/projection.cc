@@ -138,6 +138,8 @@ void Projection::cut_tasks(Batch& batch) const {
   cut_columns(batch.certain, stream_tasks_, tasks_);
   cut_columns(batch.origin, stream_tasks_, tasks_);
   cut_columns(batch.targets, stream_tasks_, tasks_);
+  cut_columns(batch.since, stream_tasks_, tasks_);
+  cut_columns(batch.until, stream_tasks_, tasks_);
 }
 
 }  // namespace millrace

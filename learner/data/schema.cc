@@ -31,6 +31,7 @@ Schema::Schema(std::vector<Feature> features, std::vector<Task> tasks)
     : features_(std::move(features)), tasks_(std::move(tasks)) {
   for (Task& task : tasks_) {
     has_immediate_ |= task.policy != FeedbackPolicy::kWait;
+    has_delays_ |= task.policy == FeedbackPolicy::kDfm;
     if (task.kind == TaskKind::kDuration) task.transform = Transform::kLog1p;
     MILLRACE_CHECK(task.transform == Transform::kNone || is_distance(task.kind));
     MILLRACE_CHECK(task.delta > 0);

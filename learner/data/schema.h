@@ -22,7 +22,7 @@ enum class TaskKind { kBinary, kRegression, kCount, kDuration };
 /// The loss of a regression or a duration (math/loss.h).
 enum class RegressionLoss { kSquared, kHuber };
 /// When a task's label is learned although it may still change (algorithms 2.14).
-enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer, kDefuse };
+enum class FeedbackPolicy { kWait, kFnw, kFnc, kEsDfm, kDefer, kDefuse, kDfm };
 
 template <>
 struct Choices<FeatureKind> {
@@ -66,12 +66,13 @@ inline bool is_never_negative(TaskKind kind) {
 }
 template <>
 struct Choices<FeedbackPolicy> {
-  static constexpr std::array<Choice<FeedbackPolicy>, 6> all{{{"wait", FeedbackPolicy::kWait},
+  static constexpr std::array<Choice<FeedbackPolicy>, 7> all{{{"wait", FeedbackPolicy::kWait},
                                                               {"fnw", FeedbackPolicy::kFnw},
                                                               {"fnc", FeedbackPolicy::kFnc},
                                                               {"es_dfm", FeedbackPolicy::kEsDfm},
                                                               {"defer", FeedbackPolicy::kDefer},
-                                                              {"defuse", FeedbackPolicy::kDefuse}}};
+                                                              {"defuse", FeedbackPolicy::kDefuse},
+                                                              {"dfm", FeedbackPolicy::kDfm}}};
 };
 
 struct Feature {
@@ -119,7 +120,7 @@ struct Task {
   /// otherwise the task is trained on the condition's rows.
   bool entire_space = false;
   FeedbackPolicy policy = FeedbackPolicy::kWait;
-  /// es_dfm, defer and defuse: how long after its impression the label is trained first.
+  /// es_dfm, defer, defuse and dfm: how long after its impression the label is trained first.
   Duration short_wait{};
   /// Added to the logit where it is served and measured: ln r of negatives that were sampled at the
   /// rate r and not weighed for it (algorithms 2.15).
@@ -131,7 +132,7 @@ struct Task {
 /// Whether the policy waits a while before the first row.
 inline bool has_short_wait(FeedbackPolicy policy) {
   return policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer ||
-         policy == FeedbackPolicy::kDefuse;
+         policy == FeedbackPolicy::kDefuse || policy == FeedbackPolicy::kDfm;
 }
 
 /// An embedding table; features that name the same one share its rows.
@@ -201,6 +202,8 @@ class Schema {
   int context_width() const { return context_width_; }
   /// Whether any task's label is learned before it is decided.
   bool has_immediate() const { return has_immediate_; }
+  /// Whether any task's label is learned with its delay (dfm).
+  bool has_delays() const { return has_delays_; }
 
   /// −1 where there is none of that name.
   int find_feature(std::string_view name) const;
@@ -219,7 +222,7 @@ class Schema {
   std::vector<Cross> crosses_;
   std::vector<Buckets> buckets_;  ///< By feature; empty where it is none.
   int dense_width_ = 0, inputs_ = 0, context_width_ = 0;
-  bool has_immediate_ = false;
+  bool has_immediate_ = false, has_delays_ = false;
 };
 
 }  // namespace millrace

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "learner/base/check.h"
 #include "learner/device/devices.h"
 #include "learner/math/activation.h"
 #include "learner/math/loss.h"
+#include "learner/math/product_head.h"
 #include "learner/model/initialise.h"
 #include "learner/model/parameter_block.h"
 
@@ -22,11 +24,21 @@ std::vector<FeedbackHeads::Head> FeedbackHeads::heads_of(const Schema& schema) {
   std::vector<Head> heads;
   for (int k = 0; k < static_cast<int>(schema.tasks().size()); ++k) {
     const FeedbackPolicy policy = schema.tasks()[index(k)].policy;
-    if (has_short_wait(policy)) {
-      heads.push_back({k, false, target::kDelayedKnown, target::kDelayed});
+    if (policy == FeedbackPolicy::kDfm) {
+      const Task& task = schema.tasks()[index(k)];
+      Head& head = heads.emplace_back(Head{.task = k, .of = Of::kRate, .odds = {k}});
+      for (int c = task.entire_space ? task.given : -1; c >= 0;
+           c = schema.tasks()[index(c)].given) {
+        head.odds.insert(head.odds.begin(), c);
+      }
+      // Until a delay is known: half of what comes does so within the short wait.
+      head.unit =
+          DelayScale(static_cast<double>(std::max<std::int64_t>(1, task.short_wait.count())));
+    } else if (has_short_wait(policy)) {
+      heads.push_back({k, Of::kDelayed, target::kDelayedKnown, target::kDelayed});
     }
     if (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefuse) {
-      heads.push_back({k, true, target::kNeverKnown, target::kNever});
+      heads.push_back({k, Of::kNever, target::kNeverKnown, target::kNever});
     }
   }
   return heads;
@@ -40,6 +52,7 @@ FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& option
       heads_(heads_of(schema)),
       delayed_(tasks_, -1),
       never_(tasks_, -1),
+      rate_(tasks_, -1),
       weights_(allocate_host<float>(1)),
       shares_(static_cast<int>(heads_.size())),
       next_shares_(shares_),
@@ -49,7 +62,8 @@ FeedbackHeads::FeedbackHeads(const Schema& schema, const FeedbackOptions& option
   const int count = static_cast<int>(heads_.size());
   for (int h = 0; h < count; ++h) {
     const Head& head = heads_[index(h)];
-    (head.never ? never_ : delayed_)[index(head.task)] = h;
+    std::vector<int>& of = head.of == Of::kRate ? rate_ : head.of == Of::kNever ? never_ : delayed_;
+    of[index(head.task)] = h;
   }
   std::vector<int> layers = options.layers;
   layers.push_back(1);
@@ -84,11 +98,13 @@ void FeedbackHeads::begin(const Batch& batch, std::span<const std::uint8_t> lear
   if (heads_.empty()) return;
   const std::size_t rows = index(batch.rows);
   MILLRACE_CHECK(batch.targets.empty() || batch.targets.size() == rows * tasks_);
+  MILLRACE_CHECK(batch.until.empty() || batch.until.size() == rows * tasks_);
+  MILLRACE_CHECK(batch.since.size() == batch.until.size());
   std::fill(counts_.begin(), counts_.end(), 0.0);
-  for (int i = 0; i < batch.rows && !batch.targets.empty(); ++i) {
-    if (batch.weights[index(i)] == 0) continue;
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (batch.weights[i] == 0) continue;
     for (std::size_t h = 0; h < heads_.size(); ++h) {
-      counts_[h] += (targets(i, heads_[h].task) & heads_[h].known) != 0 ? 1 : 0;
+      counts_[h] += has_target(i, heads_[h]) ? 1 : 0;
     }
   }
   const int learned = learned_rows(batch);
@@ -97,13 +113,48 @@ void FeedbackHeads::begin(const Batch& batch, std::span<const std::uint8_t> lear
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     heads_[h].learns = learns[index(heads_[h].task)] != 0;
     has_targets_ |= heads_[h].learns && counts_[h] > 0;
-    const double norm = learned == batch_rows_
-                            ? counts_[h]
-                            : learned * next_shares_.share(batch.stream, static_cast<int>(h));
+    const double own = learned == batch_rows_
+                           ? counts_[h]
+                           : learned * next_shares_.share(batch.stream, static_cast<int>(h));
+    const auto both =
+        heads_[h].of == Of::kRate ? next_shares_.share_of_both(static_cast<int>(h)) : std::nullopt;
+    const double norm = both ? learned * *both : own;
     scale_[h] = norm > 0 && heads_[h].learns ? 1 / norm : 0;
     heads_[h].starts_now = false;
-    if (!heads_[h].started && heads_[h].learns && counts_[h] > 0) start(h);
+    if (heads_[h].started || !heads_[h].learns || !(counts_[h] > 0)) continue;
+    if (heads_[h].of == Of::kRate) {
+      heads_[h].starts_now = true;
+      heads_[h].bias_before = weights_[static_cast<std::size_t>(output_bias(h))];
+    } else {
+      start(h);
+    }
   }
+}
+
+bool FeedbackHeads::has_target(std::size_t row, const Head& head) const {
+  const std::size_t cell = row * tasks_ + index(head.task);
+  if (head.of == Of::kRate) return tells_delay(*batch_, cell);
+  return !batch_->targets.empty() && (batch_->targets[cell] & head.known) != 0;
+}
+
+math::Loss<double> FeedbackHeads::loss_of(const Head& head, int row, double logit,
+                                          const float* z) const {
+  if (head.of != Of::kRate) {
+    return math::bce<double>(logit, (targets(row, head.task) & head.yes) != 0 ? 1 : 0);
+  }
+  double odds = z[head.task];
+  if (head.odds.size() > 1) {
+    math::Product<double> product;
+    for (const int j : head.odds) {
+      const std::size_t cell = index(row) * tasks_ + index(j);
+      const bool certain = !batch_->certain.empty() && batch_->certain[cell] != 0;
+      if (j == head.task || !certain) product = math::times(product, double{z[j]});
+    }
+    odds = product.logit();
+  }
+  const auto loss =
+      delay_loss(*batch_, index(row) * tasks_ + index(head.task), odds, logit, head.unit.ms());
+  return {loss.value + loss.density, loss.rate};
 }
 
 // The last bias goes to the log odds of the base rate of the head's first targets.
@@ -123,7 +174,8 @@ void FeedbackHeads::start(std::size_t h) {
   bias = static_cast<float>(std::log((yes + 0.5) / (all - yes + 0.5)));
 }
 
-void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x) {
+void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x,
+                        View<const float> z_of_model) {
   if (heads_.empty()) return;
   const int count = static_cast<int>(heads_.size());
   Chunk& own = chunks_[index(chunk)];
@@ -140,10 +192,10 @@ void FeedbackHeads::run(int chunk, bool first_tile, int first, View<float> x) {
       losses_[cell] = 0;
       dz[h](r, 0) = 0;
       if (!has_targets_) continue;
-      const std::uint8_t bits = targets(row, head.task);
-      if ((bits & head.known) == 0 || batch_->weights[index(row)] == 0) continue;
-      const auto loss = math::bce<double>(z[h](r, 0), (bits & head.yes) != 0 ? 1 : 0);
       const double weight = batch_->weights[index(row)];
+      if (weight == 0 || !has_target(index(row), head)) continue;
+      const auto loss =
+          loss_of(head, row, z[h](r, 0), head.of == Of::kRate ? z_of_model.row(r) : nullptr);
       losses_[cell] = static_cast<float>(weight * loss.value);
       dz[h](r, 0) = static_cast<float>(scale_[index(h)] * weight * loss.slope);
     }
@@ -167,7 +219,10 @@ bool FeedbackHeads::sum(int chunks, Threads& threads) {
 void FeedbackHeads::keep(Threads& threads) {
   if (heads_.empty()) return;
   shares_ = next_shares_;
-  for (Head& head : heads_) head.started |= head.starts_now;
+  for (Head& head : heads_) {
+    head.started |= head.starts_now;
+    if (head.of == Of::kRate && head.learns) take_delays(head);
+  }
   if (!has_targets_) return;
   std::vector<ParameterSlot> kept;
   for (const Head& head : heads_) {
@@ -181,6 +236,16 @@ void FeedbackHeads::keep(Threads& threads) {
     for (int i = 0; i < batch_->rows; ++i) sum += losses_[index(i) * heads_.size() + h];
     heads_[h].last_loss = sum / counts_[h];
   }
+}
+
+void FeedbackHeads::take_delays(Head& head) const {
+  std::vector<double> delays;
+  for (std::size_t i = 0; i < index(batch_->rows); ++i) {
+    const std::size_t cell = i * tasks_ + index(head.task);
+    if (batch_->weights[i] == 0 || !has_target(i, head) || !(batch_->labels[cell] > 0.5F)) continue;
+    delays.push_back(batch_->until[cell]);
+  }
+  head.unit.add(std::move(delays));
 }
 
 void FeedbackHeads::undo() {
@@ -199,8 +264,8 @@ std::vector<HeadReport> FeedbackHeads::report(const Schema& schema) const {
   std::vector<HeadReport> reports;
   for (const Head& head : heads_) {
     if (!head.started) continue;
-    reports.push_back(
-        {schema.tasks()[index(head.task)].name, head.never ? "never" : "delayed", head.last_loss});
+    const char* of = head.of == Of::kRate ? "rate" : head.of == Of::kNever ? "never" : "delayed";
+    reports.push_back({schema.tasks()[index(head.task)].name, of, head.last_loss});
   }
   return reports;
 }
@@ -212,6 +277,9 @@ void FeedbackHeads::save(StateChanges& changes) const {
   updater_->save(writer);
   shares_.save(writer);
   for (const Head& head : heads_) writer.put(static_cast<std::uint8_t>(head.started));
+  for (const Head& head : heads_) {
+    if (head.of == Of::kRate) head.unit.save(writer);
+  }
   changes.values.push_back({std::string(kValue), writer.take()});
 }
 
@@ -226,6 +294,9 @@ bool FeedbackHeads::restore(std::string_view name, std::string_view bytes) {
   updater_->restore(reader);
   shares_.restore(reader);
   for (Head& head : heads_) head.started = reader.get<std::uint8_t>() != 0;
+  for (Head& head : heads_) {
+    if (head.of == Of::kRate) head.unit.restore(reader);
+  }
   if (!reader.at_end()) throw StateError("the saved heads of delayed feedback have a wrong size");
   return true;
 }

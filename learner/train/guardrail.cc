@@ -189,6 +189,13 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
       const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
       if (std::isnan(label) || !losses.is_learned(i)) continue;
       const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};
+      if (const auto expected = losses.expected(i, task)) {
+        // Later looks have other losses than first ones, and more of them as a stream begins.
+        const bool first = batch.origin[static_cast<std::size_t>(i) * T + k] == Origin::kFirst;
+        watch_row(task, label, *expected,
+                  first ? std::optional(losses.loss(i, task)) : std::nullopt);
+        continue;
+      }
       watch_row(task, label, binary ? math::sigmoid(logit) : logit, losses.loss(i, task));
     }
   }
@@ -197,7 +204,7 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
   }
 }
 
-void Guardrail::watch_row(int task, double label, double prediction, double loss) {
+void Guardrail::watch_row(int task, double label, double prediction, std::optional<double> loss) {
   const auto k = static_cast<std::size_t>(task);
   Freeze& freeze_of = tasks_[k];
   // While nothing of it is learned, its figures say nothing about learning.
@@ -211,7 +218,7 @@ void Guardrail::watch_row(int task, double label, double prediction, double loss
       if (finding->reason != FreezeReason::kSilent) hold(1, name_of(task) + " was frozen");
     }
   } else if (was_spoiled(freeze_of)) {
-    watches_[k].pass_over(loss);
+    if (loss) watches_[k].pass_over(*loss);
   }
 }
 

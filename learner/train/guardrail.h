@@ -86,7 +86,7 @@ class Guardrail {
   void hold(std::uint8_t cause, const std::string& why);
   bool all_usual() const;
   bool is_far_off(int task) const;
-  void watch_row(int task, double label, double prediction, double loss);
+  void watch_row(int task, double label, double prediction, std::optional<double> loss);
   std::string name_of(int task) const;
 
   const Schema& schema_;

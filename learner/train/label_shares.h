@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,6 +45,14 @@ class LabelShares {
   }
   double share(Stream stream, int task) const {
     return streams_[static_cast<std::size_t>(stream)][static_cast<std::size_t>(task)].share;
+  }
+  /// What the labels of rows of both streams are divided by, where they belong together: those of a
+  /// short wait, of which an impression has some in one stream and some in the other. Else a label
+  /// in the stream that is thin of them would be stronger than its counterpart in the other.
+  /// Nothing where one stream has none of them.
+  std::optional<double> share_of_both(int task) const {
+    if (share(Stream::kMatured, task) == 0 || share(Stream::kAtOnce, task) == 0) return {};
+    return std::max(share(Stream::kMatured, task), share(Stream::kAtOnce, task));
   }
 
   void save(ByteWriter& writer) const {

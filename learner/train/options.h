@@ -120,7 +120,7 @@ struct TrainOptions {
             "By task: how a label is learned that may still change: a policy, or {policy: es_dfm, "
             "short_wait: 15m}."),
         field("feedback", &T::feedback,
-              "What es_dfm, defer and defuse learn beside, and how long scores "
+              "What es_dfm, defer, defuse and dfm learn beside, and how long scores "
               "of labels trained early are kept."),
         field("negative_sampling", &T::negative_sampling,
               "Leaving out rows without a positive label."),

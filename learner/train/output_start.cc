@@ -52,8 +52,9 @@ void OutputStart::add(const Batch& batch, std::span<const std::uint8_t> learns) 
 
 void OutputStart::start_as_given() { std::fill(started_.begin(), started_.end(), std::uint8_t{1}); }
 
-// Whether the label is one of a sample of all labels. Not the 1s that came later; and not what is
-// trained at once over the entire space: whether the condition holds is known of its 1s alone.
+// Whether the label is one of a sample of all labels. Not the 1s that came later, nor what dfm
+// looks at again (so a base rate is what had come at the first look); and not what is trained at
+// once over the entire space: whether the condition holds is known of its 1s alone.
 bool OutputStart::tells_base_rate(const Batch& batch, std::size_t row, int task) const {
   if (batch.origin.empty()) return true;
   const auto k = static_cast<std::size_t>(task);
@@ -61,6 +62,7 @@ bool OutputStart::tells_base_rate(const Batch& batch, std::size_t row, int task)
   const Origin origin = batch.origin[row * schema_.tasks().size() + k];
   const bool at_once = t.policy == FeedbackPolicy::kFnw || t.policy == FeedbackPolicy::kFnc;
   if (at_once && origin != Origin::kFinal) return t.given < 0 || !t.entire_space;
+  if (t.policy == FeedbackPolicy::kDfm && origin == Origin::kAgain) return false;
   return origin != Origin::kLater;
 }
 

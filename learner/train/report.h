@@ -60,10 +60,10 @@ struct ScoresReport {
   std::uint64_t missed = 0;      ///< Labels that had none, since the store began.
 };
 
-/// One auxiliary net of es_dfm, defer or defuse.
+/// One auxiliary net of es_dfm, defer, defuse or dfm.
 struct HeadReport {
   std::string task;
-  std::string head;  ///< "delayed" or "never".
+  std::string head;  ///< "delayed", "never" or "rate".
   double loss = 0;   ///< Mean of the last batch with targets.
 };
 

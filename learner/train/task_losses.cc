@@ -7,6 +7,7 @@
 #include "learner/math/delayed_feedback.h"
 #include "learner/math/loss.h"
 #include "learner/math/product_head.h"
+#include "learner/train/delays.h"
 
 namespace millrace {
 namespace {
@@ -40,6 +41,7 @@ TaskLosses::TaskLosses(const Schema& schema, int max_rows) : schema_(schema) {
   losses_.resize(cells);
   weighed_.resize(cells);
   logits_.resize(cells);
+  if (schema.has_delays()) expected_.resize(cells);
 }
 
 // Each loss goes to the first matrix in which its logits are free.
@@ -71,6 +73,7 @@ void TaskLosses::begin(const Batch& batch, std::span<const ClassWeights> classes
   batch_ = &batch;
   classes_ = classes;
   std::fill(counts_.begin(), counts_.end(), 0.0);
+  std::fill(expected_.begin(), expected_.end(), -1.0);
   for (std::size_t i = 0; i < rows; ++i) {
     if (!is_learned(static_cast<int>(i))) continue;
     for (std::size_t k = 0; k < T; ++k) counts_[k] += std::isnan(batch.labels[i * T + k]) ? 0 : 1;
@@ -84,6 +87,7 @@ double TaskLosses::feedback_weight(int row, int task, double p, const FeedbackHe
     case FeedbackPolicy::kWait:
     case FeedbackPolicy::kFnc:
     case FeedbackPolicy::kDefuse:
+    case FeedbackPolicy::kDfm:
       return 1;
     case FeedbackPolicy::kFnw:
       return math::fnw_weight(positive, p);
@@ -111,6 +115,18 @@ TaskLosses::Trained TaskLosses::trained(int row, int task, double p,
                           heads.delayed(row, task), heads.never(row, task));
   const double one = shares.positive * classes.positive, zero = shares.negative * classes.negative;
   return {one + zero, one + zero > 0 ? one / (one + zero) : label};
+}
+
+math::Loss<double> TaskLosses::delay_loss_of(int row, int task, double odds,
+                                             const FeedbackHeads& heads) {
+  const std::size_t cell = index(row, task);
+  const double w = heads.rate(row, task), unit_ms = heads.unit_ms(task);
+  const auto loss = delay_loss(*batch_, cell, odds, w, unit_ms);
+  losses_[cell] = loss.value;
+  expected_[cell] = std::min(
+      1.0,
+      math::not_come(odds, w, batch_->since[cell] / unit_ms, batch_->until[cell] / unit_ms).value);
+  return {loss.value, loss.odds};
 }
 
 template <class Value>
@@ -149,18 +165,19 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
         losses_[cell] = math::product_loss(product, y);
         logits_[cell] = product.logit();
         const Trained of = trained(row, k, std::exp(learned.log_q), heads);
+        const bool tells = tells_delay(*batch_, cell);
         factor *= of.weight;
         value = math::product_loss(learned, of.label);
-        math::Loss<double> shifted{};
-        if (classes.any()) {
-          shifted = math::bce(learned.logit() + classes.shift, of.label);
-          value = shifted.value;
-        }
+        math::Loss<double> by_odds{};
+        if (tells) by_odds = delay_loss_of(row, k, learned.logit(), heads);
+        if (classes.any()) by_odds = math::bce(learned.logit() + classes.shift, of.label);
+        if (tells || classes.any()) value = by_odds.value;
         for (const int j : chain(k)) {
           if (!stands(j)) continue;
           const double slope =
-              classes.any() ? shifted.slope * math::product_logit_slope(learned, double{z(r, j)})
-                            : math::product_slope(learned, double{z(r, j)}, of.label);
+              tells || classes.any()
+                  ? by_odds.slope * math::product_logit_slope(learned, double{z(r, j)})
+                  : math::product_slope(learned, double{z(r, j)}, of.label);
           add(k, j, scale[own] * factor * slope);
         }
       } else {
@@ -170,6 +187,7 @@ void TaskLosses::run(int first, View<const Value> z, const std::vector<double>& 
           const Trained of = trained(row, k, math::sigmoid(logit), heads);
           factor *= of.weight;
           if (classes.any() || of.label != y) loss = math::bce(logit + classes.shift, of.label);
+          if (tells_delay(*batch_, cell)) loss = delay_loss_of(row, k, logit, heads);
         }
         value = loss.value;
         add(k, k, scale[own] * factor * loss.slope);

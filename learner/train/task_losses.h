@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "learner/base/view.h"
 #include "learner/data/batch.h"
 #include "learner/data/schema.h"
+#include "learner/math/loss.h"
 #include "learner/train/feedback_heads.h"
 #include "learner/train/label_tools.h"
 
@@ -31,6 +33,10 @@ namespace millrace {
 /// their sampling at rate 0, under which the condition's probability in the product is 1
 /// (algorithms 2.15). With it, rows that all clicked would teach that everybody clicks and most of
 /// them buy.
+///
+/// A label under dfm that tells its delay has the loss of math/delay_model.h in the odds of z or of
+/// the product, λ held constant; its weighted sum is without the density of the delay, which has no
+/// slope here, so that it is never negative and balancers may compare it.
 ///
 /// Where a task's classes weigh (ClassWeights), its labels do, and the loss that is trained is that
 /// of the shifted logit, of z, or of the product's log q − log(1 − q). `loss` and `product_logit`
@@ -79,8 +85,16 @@ class TaskLosses {
   /// Whether the row weighs anything.
   bool is_learned(int row) const { return batch_->weights[static_cast<std::size_t>(row)] != 0; }
 
-  /// ℓ_ik, without any weight, of a row whose label is known.
+  /// ℓ_ik, without any weight, of a row whose label is known (of one that tells its delay, what is
+  /// trained).
   double loss(int row, int task) const { return losses_[index(row, task)]; }
+  /// Of a label that tells its delay, of how many 1s the model would have said that they come in
+  /// the time that the label is about: −log P(none does), at most 1. Over all looks these sum to
+  /// the 1s in the mean, as probabilities of labels do. Nothing of other labels.
+  std::optional<double> expected(int row, int task) const {
+    const double value = expected_.empty() ? -1 : expected_[index(row, task)];
+    return value < 0 ? std::nullopt : std::optional(value);
+  }
   /// log q − log(1 − q) of the product, of a row whose label is known.
   double product_logit(int row, int task) const { return logits_[index(row, task)]; }
 
@@ -100,6 +114,7 @@ class TaskLosses {
   /// For its policy and its class, given the probability of its loss.
   Trained trained(int row, int task, double p, const FeedbackHeads& heads) const;
   double feedback_weight(int row, int task, double p, const FeedbackHeads& heads) const;
+  math::Loss<double> delay_loss_of(int row, int task, double odds, const FeedbackHeads& heads);
 
   const Schema& schema_;
   std::vector<std::vector<int>> chains_, towers_;
@@ -110,6 +125,7 @@ class TaskLosses {
   std::vector<double> counts_;
   std::vector<double> losses_, weighed_;  ///< [rows, T]: ℓ, and what is trained, times its weight.
   std::vector<double> logits_;            ///< [rows, T], of products.
+  std::vector<double> expected_;          ///< [rows, T]; −1: not of this label. Empty: of none.
 };
 
 }  // namespace millrace

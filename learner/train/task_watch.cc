@@ -33,14 +33,17 @@ std::string_view to_string(FreezeReason reason) {
   return kNames[static_cast<std::size_t>(reason)];
 }
 
-std::optional<Finding> TaskWatch::add(double label, double prediction, double loss) {
-  if (!std::isfinite(loss) || !std::isfinite(label) || !std::isfinite(prediction)) return {};
-  s_.piece_rows += 1;
-  s_.piece_loss += loss;
+std::optional<Finding> TaskWatch::add(double label, double prediction, std::optional<double> loss) {
+  if (!std::isfinite(label) || !std::isfinite(prediction)) return {};
+  if (loss && !std::isfinite(*loss)) return {};
+  if (loss) {
+    s_.piece_rows += 1;
+    s_.piece_loss += *loss;
+    s_.piece_expected += binary_ ? prediction : 0;
+    s_.piece_positives += binary_ ? label : 0;
+  }
   std::optional<Finding> finding;
   if (binary_) {
-    s_.piece_expected += prediction;
-    s_.piece_positives += label;
     s_.predicted += prediction;
     s_.positives += label;
     s_.spread += prediction * (1 - prediction);
@@ -54,6 +57,7 @@ std::optional<Finding> TaskWatch::add(double label, double prediction, double lo
       if (!finding) finding = std::move(found);
     }
   }
+  if (!loss) return finding;
   const double rows = options_.spike.rows;
   const bool tells = !binary_ || s_.piece_rows >= kMostPieces * rows ||
                      std::max(s_.piece_expected, s_.piece_positives) >= kLeastPositives;

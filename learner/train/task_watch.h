@@ -56,8 +56,9 @@ class TaskWatch {
   TaskWatch(const GuardrailOptions& options, bool binary) : options_(options), binary_(binary) {}
 
   /// One row whose label is known: the prediction (of a binary task, a probability) and the loss
-  /// that the model had. What is not finite is passed over. Returns the first finding.
-  std::optional<Finding> add(double label, double prediction, double loss);
+  /// that the model had; a row without a loss is in no piece. What is not finite is passed over.
+  /// Returns the first finding.
+  std::optional<Finding> add(double label, double prediction, std::optional<double> loss);
   /// As `add` while the task is frozen for its silence: whether enough positives have come back.
   bool heard(double label);
   /// One row while the task is frozen for its loss.

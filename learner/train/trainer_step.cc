@@ -97,12 +97,12 @@ void Trainer::Parts::run_chunk(const Chunks& chunks, int chunk, ThreadMemory& me
     const View<float> z_tile = view_of(z, batch_rows, T).rows_from(first, count);
     const View<float> dz_tile = view_of(dz, batch_rows, T).rows_from(first, count);
     inputs.gather(first, x_tile);
-    heads.run(chunk, first == chunks.begin(chunk), first, x_tile);
     pass.first_row = first;
     pass.row_weights =
         std::span(batch.weights)
             .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     model.forward(weights.get(), x_tile, *memory.work, z_tile, pass);
+    heads.run(chunk, first == chunks.begin(chunk), first, x_tile, z_tile);
     TaskGradients& by_loss = balancing.gradients();
     losses.run<float>(first, z_tile, scale, heads, dz_tile,
                       only_score ? View<float>{} : by_loss.slopes(chunk, count));
@@ -158,7 +158,10 @@ auto Trainer::Parts::step(const Batch& batch) -> Done {
   labels.weigh(balancing.weights(), omega);
   for (int k = 0; k < model.tasks(); ++k) {
     const auto at = static_cast<std::size_t>(k);
-    const double norm = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
+    const double own = full ? losses.counts()[at] : learned * next_shares.share(batch.stream, k);
+    const auto both =
+        has_short_wait(schema.tasks()[at].policy) ? next_shares.share_of_both(k) : std::nullopt;
+    const double norm = both ? learned * *both : own;
     scale[at] = norm > 0 && learns[at] != 0 ? omega[at] / norm : 0;
   }
   balancing.begin(scale, batch.rows);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "ingest/join/windows.h"
 #include "learner/model/model.h"
 #include "learner/model/stem.h"
 #include "learner/train/first_scores.h"
@@ -74,6 +75,11 @@ std::string explain_policy(const Config& config, std::size_t t) {
              (task.policy == FeedbackPolicy::kDefer ? ", and once more" : "") + " (" + word +
              "); " + (task.policy == FeedbackPolicy::kDefer ? "final and " : "") + "measured " +
              decided + " after the impression";
+    case FeedbackPolicy::kDfm:
+      return "; looked at after " + print_duration(task.short_wait) + ", then each time " +
+             std::to_string(Windows::kLookGrowth) +
+             " times as late, and trained with its delay (dfm); final and measured " + decided +
+             " after the impression";
   }
   return "";
 }

@@ -21,8 +21,8 @@ void set_policy(ConfigReader& reader, Config& config, const std::string& key, in
   Task& task = config.tasks[at(t)];
   const std::string word(choice_name(setting.policy));
   if (setting.short_wait && !has_short_wait(setting.policy)) {
-    return reader.complain(key,
-                           "short_wait belongs to es_dfm, defer and defuse; the policy is " + word);
+    return reader.complain(
+        key, "short_wait belongs to es_dfm, defer, defuse and dfm; the policy is " + word);
   }
   if (setting.policy == FeedbackPolicy::kWait) return;
   if (task.kind != TaskKind::kBinary) {
@@ -32,6 +32,10 @@ void set_policy(ConfigReader& reader, Config& config, const std::string& key, in
   task.policy = setting.policy;
   if (config.labels[at(t)].outcome < 0) {
     doubts.push_back({reader.place_of(key), key + ": has no effect; samples carry the label"});
+    // Of files of rows that tell their delays (ops/parity), the unit of time to begin with.
+    if (setting.policy == FeedbackPolicy::kDfm) {
+      task.short_wait = setting.short_wait.value_or(kUsualShortWait);
+    }
   } else if (has_short_wait(setting.policy)) {
     const Duration window = decided_after(config, t);
     task.short_wait = setting.short_wait.value_or(usual_short_wait(window));

@@ -52,7 +52,7 @@ void check_idle(const ConfigReader& reader, const Config& config, std::vector<Pr
     if (!changed) return;
     doubts.push_back({reader.place_of(key), key + ": has no effect without " + needs});
   };
-  const char* nets = "es_dfm, defer or defuse in train.delayed_feedback";
+  const char* nets = "es_dfm, defer, defuse or dfm in train.delayed_feedback";
   doubt("train.feedback.layers", feedback.layers != usual.layers, nets);
   doubt("train.feedback.rate", feedback.rate != usual.rate, nets);
   const bool early = std::any_of(config.tasks.begin(), config.tasks.end(), [](const Task& task) {

@@ -62,6 +62,11 @@ void check_labels(ConfigReader& reader, const Config& config) {
           key + "ratio." + task.name,
           "a ratio is of 1s and 0s; " + task.name + " is a " + std::string(choice_name(task.kind)));
     }
+    if (labels.ratio.contains(task.name) && task.policy == FeedbackPolicy::kDfm) {
+      reader.complain(key + "ratio." + task.name,
+                      "what a label weighs follows from what it is in the end, which dfm learns "
+                      "from before; expected no ratio, or another policy than dfm");
+    }
     if (recalibrate.contains(task.name) && task.kind != TaskKind::kBinary) {
       reader.complain("train.recalibrate." + task.name, "a probability is recalibrated; " +
                                                             task.name + " is a " +

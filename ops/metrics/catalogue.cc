@@ -138,9 +138,9 @@ constexpr std::array kCatalogue = std::to_array<Metric>({
      "Impressions with final labels that could not be measured for want of a first score, since "
      "the store began."},
     {"millrace_feedback_head_loss", kGauge, "model,task,head",
-     "Mean cross-entropy of the nets beside es_dfm, defer and defuse in the last batch with "
-     "targets. "
-     "head: delayed (a 1 is still to come), never (a 0 stays)."},
+     "Mean loss of the nets beside es_dfm, defer, defuse and dfm in the last batch with targets: "
+     "cross-entropy, or of dfm what its labels and delays cost. "
+     "head: delayed (a 1 is still to come), never (a 0 stays), rate (how fast a 1 comes)."},
     {"millrace_learning_frozen", kGauge, "model,reason",
      "1 where all of learning is frozen, for that reason; dead_letters: rows are passed over while "
      "they are too many."},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -59,6 +60,9 @@ class BatchReader {
                   .weight = 1 / sample->sampling_rate,
                   .user = sample->user};
     labels_.joined(std::move(sample->labels), row);
+    if (const json::value* delays = record.as_object().if_contains("delays")) {
+      if (std::string fault = read_delays(*delays, row); !fault.empty()) return fault;
+    }
     if (!row.is_trained()) return "has no label; training passes over such rows";
     batcher_.add(row, row.due, given_.batches);
     return "";
@@ -84,6 +88,41 @@ class BatchReader {
       return "batch " + std::to_string(number) + " has more rows than train.batch";
     }
     number_ = number;
+    return "";
+  }
+
+  // What a label under dfm says of its delay.
+  std::string read_delays(const json::value& delays, JoinedRow& row) const {
+    if (!delays.is_object()) return "delays " + json::serialize(delays) + " is no object";
+    for (const auto& [name, delay] : delays.get_object()) {
+      const std::string place = "delays." + std::string(name);
+      const int task = schema_.find_task(std::string_view(name.data(), name.size()));
+      if (task < 0) return place + ": there is no such task";
+      const auto k = static_cast<std::size_t>(task);
+      if (schema_.tasks()[k].policy != FeedbackPolicy::kDfm) {
+        return place + ": the task is not under dfm (train.delayed_feedback)";
+      }
+      const json::object* entry = delay.if_object();
+      const json::value* until = entry != nullptr ? entry->if_contains("until") : nullptr;
+      if (until == nullptr) return place + " " + json::serialize(delay) + " has no until";
+      const json::value* since = entry->if_contains("since");
+      const auto ms = [](const json::value& value) -> std::optional<double> {
+        if (!value.is_number() || !(value.to_number<double>() >= 0)) return std::nullopt;
+        return value.to_number<double>();
+      };
+      const bool never = until->is_string() && until->get_string() == "never";
+      const auto end = never ? std::numeric_limits<double>::infinity() : ms(*until);
+      const auto begin = since != nullptr ? ms(*since) : 0;
+      if (!end || (never && row.labels[k] == 1)) {
+        return place + ".until " + json::serialize(*until) +
+               " is not when it came; expected milliseconds, or of a 0 \"never\"";
+      }
+      if (!begin)
+        return place + ".since " + json::serialize(*since) + " is no time in milliseconds";
+      row.since[k] = *begin;
+      row.until[k] = *end;
+      row.origin[k] = *begin > 0 ? Origin::kAgain : Origin::kFirst;
+    }
     return "";
   }
 

@@ -24,6 +24,11 @@ struct GivenBatches {
 ///
 ///   {"type": "sample", "time": 1764000000000, "batch": 0, "features": {…}, "labels": {…}}
 ///
+/// A line may have `delays` for tasks under dfm, in ms (Batch::since, until); without, their labels
+/// are learned as they are:
+///
+///   "delays": {"cvr": {"until": 5400000, "since": 900000}, "buy": {"until": "never"}}
+///
 /// Consecutive lines of one number are a batch; lines without one fill batches of train.batch rows.
 /// Labels and features become what they become in training; sampling, load shedding and caps do
 /// not apply. The batches are of the stream of samples.

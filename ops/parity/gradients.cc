@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -43,10 +44,10 @@ std::optional<Error> cannot_tell(const Config& config) {
   }
   const Schema schema = config.schema();
   for (const Task& task : schema.tasks()) {
-    if (task.policy == FeedbackPolicy::kWait) continue;
-    return Error{
-        "train.delayed_feedback." + task.name +
-        ": labels that weigh by what the step says itself cannot be compared; expected wait"};
+    if (task.policy == FeedbackPolicy::kWait || task.policy == FeedbackPolicy::kDfm) continue;
+    return Error{"train.delayed_feedback." + task.name +
+                 ": labels that weigh by what the step says itself cannot be compared; expected "
+                 "wait or dfm"};
   }
   return std::nullopt;
 }
@@ -70,6 +71,11 @@ class Losses {
         z_(static_cast<std::size_t>(rows_ * tasks())),
         dz_(z_.size()) {
     losses_.begin(batch);
+    // Rates of delays are held as they are at this x.
+    std::vector<float> held(x.begin(), x.end()), no_logits(z_.size());
+    heads_.begin(batch, std::vector<std::uint8_t>(static_cast<std::size_t>(tasks())));
+    heads_.run(0, true, 0, {held.data(), rows_, model_.inputs()},
+               {no_logits.data(), rows_, tasks()});
     scale_.resize(static_cast<std::size_t>(tasks()));
     for (std::size_t k = 0; k < scale_.size(); ++k) {
       if (losses_.counts()[k] > 0) scale_[k] = 1 / losses_.counts()[k];

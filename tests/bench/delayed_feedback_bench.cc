@@ -62,7 +62,7 @@ int run(int argc, char** argv) {
       return usage(word + " " + value + " is not understood");
     }
   }
-  if (methods.empty()) methods = {"fnw", "fnc", "es_dfm", "defer", "defuse"};
+  if (methods.empty()) methods = {"fnw", "fnc", "es_dfm", "defer", "defuse", "dfm"};
   std::printf(
       "%llu impressions at %g/s, conversions after %s, a turn in %s, window %s, short wait "
       "%s\n\n",

@@ -91,7 +91,7 @@ JoinCase random_case(Dice& dice) {
     if (task.kind == TaskKind::kBinary) {
       task.entire_space = task.given >= 0 && dice.chance(0.6);
       if (dice.chance(0.35)) {
-        task.policy = static_cast<FeedbackPolicy>(1 + dice.below(5));
+        task.policy = static_cast<FeedbackPolicy>(1 + dice.below(6));
         task.short_wait = Duration{dice.pick(short_waits)};
       }
       binary.push_back(k);
@@ -194,6 +194,9 @@ std::string to_text(const JoinedRow& row, bool with_watermark) {
   }
   for (std::size_t k = 0; k < row.origin.size(); ++k) {
     if (!std::isnan(row.labels[k])) text << " o" << static_cast<int>(row.origin[k]);
+    if (!row.until.empty() && !std::isnan(row.until[k])) {
+      text << " after" << k << '=' << row.since[k] << "..." << row.until[k];
+    }
     if (row.targets[k] != 0) text << " target" << k << '=' << int{row.targets[k]};
     if (!std::isnan(row.measured[k])) {
       text << " measured" << k << '=' << row.measured[k] << (row.condition[k] != 0 ? "" : "!");

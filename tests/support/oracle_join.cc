@@ -52,6 +52,66 @@ bool OracleJoin::has_short_wait(int task) const {
   return has_label(task) && (policy == FeedbackPolicy::kEsDfm || policy == FeedbackPolicy::kDefer ||
                              policy == FeedbackPolicy::kDefuse);
 }
+bool OracleJoin::has_looks(int task) const {
+  return has_label(task) && tasks_[at(task)].policy == FeedbackPolicy::kDfm;
+}
+// The short wait, then each time four times as late, before the label is due.
+std::vector<Duration> OracleJoin::looks_of(int task) const {
+  const Duration due = due_of(Impression{}, task) - EventTime{};
+  std::vector<Duration> looks{short_wait_of(task)};
+  while (looks.back().count() > 0 && 4 * looks.back() < due) looks.push_back(4 * looks.back());
+  return looks;
+}
+
+std::optional<EventTime> OracleJoin::first_of(const Waiting& waiting, int task) const {
+  std::optional<EventTime> first;
+  for (const Outcome& o : waiting.applied) {
+    if (has_label(task) && uses(task, o.type) && (!first || o.time < *first)) first = o.time;
+  }
+  return first;
+}
+// From when the delay of a label under dfm counts, and when the label became 1.
+std::optional<EventTime> OracleJoin::begins(const Waiting& waiting, int task) const {
+  EventTime begins = waiting.event.time;
+  const bool on_condition = tasks_[at(task)].given >= 0 && !tasks_[at(task)].entire_space;
+  for (const int c : chain_of(task)) {
+    if (c == task || !on_condition) continue;
+    const auto first = first_of(waiting, c);
+    if (!first) return std::nullopt;
+    begins = std::max(begins, *first);
+  }
+  return begins;
+}
+std::optional<EventTime> OracleJoin::comes(const Waiting& waiting, int task) const {
+  EventTime comes = waiting.event.time;
+  for (const int c : chain_of(task)) {
+    const auto first = first_of(waiting, c);
+    if (!first) return std::nullopt;
+    comes = std::max(comes, *first);
+  }
+  return comes;
+}
+
+// A look at a label under dfm: what had happened by then, whenever it was heard of.
+void OracleJoin::look(Waiting& waiting, int task, Duration age, JoinedRow& row) {
+  waiting.looked[at(task)].push_back(age);
+  const EventTime now = waiting.event.time + age;
+  const auto from = begins(waiting, task), came = comes(waiting, task);
+  if (!from || now < *from || waiting.observed[at(task)]) return;
+  const bool one = came && *came <= now, again = waiting.told[at(task)] >= Duration{0};
+  put(waiting, row, task, one ? 1 : 0,
+      !again ? Origin::kFirst
+      : one  ? Origin::kLater
+             : Origin::kAgain);
+  row.until[at(task)] = static_cast<double>(((one ? *came : now) - *from).count());
+  row.since[at(task)] =
+      again ? std::max(0.0, static_cast<double>(
+                                (waiting.event.time + waiting.told[at(task)] - *from).count()))
+            : 0;
+  waiting.told[at(task)] = age;
+  waiting.observed[at(task)] = one;
+}
+
 Duration OracleJoin::short_wait_of(int task) const {
   return std::min(tasks_[at(task)].short_wait, due_of(Impression{}, task) - EventTime{});
 }
@@ -90,9 +150,15 @@ void OracleJoin::judge(const Impression& impression) {
     return;
   }
   ++accounts.impressions.waiting;
-  Waiting waiting{
-      impression, std::vector<bool>(tasks_.size()), std::vector<double>(tasks_.size(), kMissing),
-      {},         std::vector<bool>(tasks_.size()), std::vector<bool>(tasks_.size())};
+  Waiting waiting{impression,
+                  std::vector<bool>(tasks_.size()),
+                  std::vector<double>(tasks_.size(), kMissing),
+                  {},
+                  std::vector<bool>(tasks_.size()),
+                  std::vector<bool>(tasks_.size()),
+                  {},
+                  std::vector<Duration>(tasks_.size(), Duration{-1})};
+  waiting.looked.resize(tasks_.size());
 
   // "Under fnw the accepted impression emits its row with 0 first"
   JoinedRow zero = row_of(impression, F);
@@ -124,7 +190,9 @@ std::vector<int> OracleJoin::chain_of(int task) const {
 // Whether a label that is trained before it is decided is not decided yet.
 bool OracleJoin::measures_later(const Waiting& waiting) const {
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
-    if ((is_at_once(k) || has_short_wait(k)) && !waiting.decided[at(k)]) return true;
+    if ((is_at_once(k) || has_short_wait(k) || has_looks(k)) && !waiting.decided[at(k)]) {
+      return true;
+    }
   }
   return false;
 }
@@ -190,6 +258,11 @@ void OracleJoin::pass(Waiting& waiting, Duration short_wait, bool flushing) {
   if (flushing) row.watermark = EventTime::after_all();
   const Standing now = standing(waiting);
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
+    if (has_looks(k) && !waiting.decided[at(k)]) {
+      const std::vector<Duration> looks = looks_of(k);
+      const std::size_t next = waiting.looked[at(k)].size();
+      if (next < looks.size() && looks[next] == short_wait) look(waiting, k, short_wait, row);
+    }
     if (!has_short_wait(k) || short_wait_of(k) != short_wait) continue;
     if (waiting.passed[at(k)] || waiting.decided[at(k)]) continue;
     waiting.passed[at(k)] = true;
@@ -325,6 +398,10 @@ void OracleJoin::decide_before(EventTime limit, bool flushing) {
         consider(due_of(event, k));
         if (has_short_wait(k) && !waiting_[i].passed[at(k)])
           consider(event.time + short_wait_of(k));
+        if (!has_looks(k)) continue;
+        const std::vector<Duration> looks = looks_of(k);
+        const std::size_t look = waiting_[i].looked[at(k)].size();
+        if (look < looks.size()) consider(event.time + looks[look]);
       }
     }
     if (!next) break;
@@ -386,7 +463,7 @@ void OracleJoin::decide_one(std::size_t index, EventTime due, bool flushing) {
   }
   bool open = false, was_open = false;
   for (int k = 0; k < static_cast<int>(tasks_.size()); ++k) {
-    if (!is_at_once(k) && !has_short_wait(k)) continue;
+    if (!is_at_once(k) && !has_short_wait(k) && !has_looks(k)) continue;
     was_open |= !before[at(k)];
     open |= !waiting.decided[at(k)];
   }
@@ -415,6 +492,21 @@ void OracleJoin::say_final(const Waiting& waiting, int task, double label, Event
       if (!seen_as_one) row.targets[k] |= target::kNeverKnown;
       if (!seen_as_one && label == 0) row.targets[k] |= target::kNever;
     }
+  }
+  if (has_looks(task)) {
+    if (waiting.observed[k]) return;
+    const bool told = waiting.told[k] >= Duration{0};
+    row.labels[k] = label;
+    row.origin[k] = !told ? Origin::kFirst : label == 1 ? Origin::kLater : Origin::kAgain;
+    row.counts[k] = told || due > first_accepted_ + short_wait_of(task) ? 1 : 0;
+    const EventTime from = *begins(waiting, task);
+    row.until[k] = label == 1 ? static_cast<double>((*comes(waiting, task) - from).count())
+                              : std::numeric_limits<double>::infinity();
+    if (told) {
+      row.since[k] =
+          std::max(0.0, static_cast<double>((waiting.event.time + waiting.told[k] - from).count()));
+    }
+    return;
   }
   const bool defer = tasks_[k].policy == FeedbackPolicy::kDefer;
   if (early) {
@@ -446,6 +538,12 @@ JoinedRow OracleJoin::row_of(const Impression& impression, EventTime due) const 
   row.origin.assign(tasks_.size(), Origin::kFinal);
   row.targets.assign(tasks_.size(), 0);
   row.measured.assign(tasks_.size(), kMissing);
+  const bool any_looks = std::any_of(tasks_.begin(), tasks_.end(), [](const Task& task) {
+    return task.policy == FeedbackPolicy::kDfm;
+  });
+  if (!any_looks) return row;
+  row.since.assign(tasks_.size(), 0);
+  row.until.assign(tasks_.size(), kMissing);
   return row;
 }
 

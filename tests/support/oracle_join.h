@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ class OracleJoin {
     std::vector<Outcome> applied;
     std::vector<bool> passed;    // short waits that are over
     std::vector<bool> observed;  // of them: the first row had the label 1
+    // dfm: the ages at which labels were looked at, in order, and the age of the last look of which
+    // there was a row; none of them: −1
+    std::vector<std::vector<Duration>> looked;
+    std::vector<Duration> told;
   };
   // What may make a task's rows at once: how things stand with an impression.
   struct Standing {
@@ -58,6 +63,7 @@ class OracleJoin {
   bool has_label(int task) const;
   bool is_at_once(int task) const;      // fnw, fnc
   bool has_short_wait(int task) const;  // es_dfm, defer, defuse
+  bool has_looks(int task) const;       // dfm
   Duration short_wait_of(int task) const;
   std::vector<int> chain_of(int task) const;  // the task and all its conditions
   Standing standing(const Waiting& waiting) const;
@@ -65,6 +71,11 @@ class OracleJoin {
   void changed(Waiting& waiting, const Standing& before, const Standing& after,
                const std::vector<bool>& suppressed);
   void pass(Waiting& waiting, Duration short_wait, bool flushing);
+  std::vector<Duration> looks_of(int task) const;
+  std::optional<EventTime> first_of(const Waiting& waiting, int task) const;
+  std::optional<EventTime> begins(const Waiting& waiting, int task) const;
+  std::optional<EventTime> comes(const Waiting& waiting, int task) const;
+  void look(Waiting& waiting, int task, Duration age, JoinedRow& row);
   void put(const Waiting& waiting, JoinedRow& row, int task, double label, Origin origin) const;
   void say_final(const Waiting& waiting, int task, double label, EventTime due,
                  JoinedRow& row) const;

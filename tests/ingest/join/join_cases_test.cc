@@ -154,11 +154,14 @@ std::string print(double value) {
 }
 
 // cvr=0:first,delayed=1,never=0,final=1: where the label came from, the heads' targets, and the
-// final label that is only measured.
+// final label that is only measured; of dfm after=10..40: by then a 1 had, and had not come.
 std::string print_feedback(const JoinedRow& row, std::size_t k) {
   static const std::vector<std::string> kOrigins{"", ":first", ":later", ":again", ":twice"};
   std::string text;
   if (row.labels[k] == row.labels[k]) text += kOrigins[static_cast<std::size_t>(row.origin[k])];
+  if (!row.until.empty() && row.until[k] == row.until[k]) {
+    text += ",after=" + print(row.since[k]) + ".." + print(row.until[k]);
+  }
   const auto flag = [&](int known, int yes, const char* name) {
     if ((row.targets[k] & known) == 0) return;
     text += std::string(",") + name + "=" + ((row.targets[k] & yes) != 0 ? "1" : "0");

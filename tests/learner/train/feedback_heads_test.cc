@@ -170,5 +170,58 @@ TEST(FeedbackHeads, RefuseDamage) {
   EXPECT_FALSE(none.restore("feedback", line.state()));
 }
 
+// Impressions of two groups, whose 1s come with a mean delay of an hour and of four, looked at
+// after half an hour, after two, and when the label is decided. The net tells the groups' rates, in
+// the unit that it measures time by, though the task's odds say nothing of them.
+TEST(FeedbackHeads, LearnTheRateOfDelays) {
+  const Schema dfm(
+      {}, {Task{.name = "wait"},
+           Task{.name = "buy", .policy = FeedbackPolicy::kDfm, .short_wait = Duration{1'800'000}}});
+  FeedbackHeads heads(dfm, FeedbackOptions{}, kInputs, kBatch, kChunks, kBatch, 1);
+  Threads pool(1);
+  constexpr float kHour = 3.6e6F;
+  const std::vector<float> looks{0, kHour / 2, 2 * kHour, INFINITY};
+  Matrix<float> x(kBatch, kInputs, 3), z(kBatch, 2);
+  double rates[2] = {};
+  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
+    Batch batch = empty_batch(dfm, Stream::kAtOnce);
+    batch.rows = kBatch;
+    batch.weights.assign(kBatch, 1);
+    batch.targets.assign(kBatch * 2, 0);
+    batch.labels.assign(kBatch * 2, NAN);
+    batch.origin.assign(kBatch * 2, Origin::kFirst);
+    batch.since.assign(kBatch * 2, 0);
+    batch.until.assign(kBatch * 2, NAN);
+    for (int i = 0; i < kBatch; ++i) {
+      x(i, 0) = i % 2 == 0 ? 1 : -1;
+      z(i, 1) = -0.5F;
+      const std::size_t cell = static_cast<std::size_t>(i) * 2 + 1;
+      const auto dice = philox(9, seed, static_cast<std::uint64_t>(i));
+      const double mean = i % 2 == 0 ? kHour : 4 * kHour;
+      const double delay = to_unit(dice[0]) < 1 / (1 + std::exp(0.5))
+                               ? -mean * std::log(1 - to_unit(dice[1]))
+                               : INFINITY;
+      const std::size_t look = 1 + dice[2] % 3;
+      if (delay <= looks[look - 1]) continue;  // an earlier one saw it
+      const bool came = !std::isinf(delay) && delay <= looks[look];
+      batch.labels[cell] = came ? 1 : 0;
+      batch.since[cell] = looks[look - 1];
+      batch.until[cell] = came ? static_cast<float>(delay) : looks[look];
+    }
+    heads.begin(batch, std::vector<std::uint8_t>{1, 1});
+    heads.run(0, true, 0, x.view(), z.view());
+    for (int i = 0; i < kBatch && seed >= 1400; ++i) {
+      const double w = heads.rate(i, 1);
+      rates[i % 2] += std::log1p(std::exp(w)) / heads.unit_ms(1) * kHour / (100 * kBatch / 2.0);
+    }
+    ASSERT_TRUE(heads.sum(1, pool));
+    heads.keep(pool);
+  }
+  EXPECT_NEAR(rates[0], 1, 0.12);
+  EXPECT_NEAR(rates[1], 0.25, 0.03);
+  ASSERT_EQ(heads.report(dfm).size(), 1U);
+  EXPECT_EQ(heads.report(dfm)[0].head, "rate");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -117,5 +117,74 @@ TEST(FeedbackLosses, SlopesAreThoseOfTheWeightedLoss) {
   }
 }
 
+// Of labels with delays: the model's loss in the odds of z or of the product, λ held as the net has
+// it, and without the density of the delay in the sums.
+TEST(FeedbackLosses, SlopesOfDelaysAreThoseOfTheModel) {
+  const Schema schema({}, {Task{.name = "ctr"},
+                           Task{.name = "cvr",
+                                .given = kCtr,
+                                .entire_space = true,
+                                .policy = FeedbackPolicy::kDfm,
+                                .short_wait = Duration{5000}},
+                           Task{.name = "like", .given = kCtr, .policy = FeedbackPolicy::kDfm}});
+  constexpr int kRows = 24;
+  Batch batch = empty_batch(schema, Stream::kAtOnce);
+  batch.rows = kRows;
+  Matrix<double> z(kRows, kTasks, 3), dz(kRows, kTasks), scratch(kRows, kTasks);
+  for (int i = 0; i < kRows; ++i) {
+    batch.weights.push_back(1 + static_cast<float>(i % 3));
+    batch.keys.push_back(0);
+    for (int k = 0; k < kTasks; ++k) {
+      batch.labels.push_back((i + k) % 3 == 0 ? 1 : (i + k) % 3 == 1 ? 0 : NAN);
+      batch.condition.push_back(1);
+      batch.targets.push_back(0);
+      batch.origin.push_back(k == kCtr || i % 8 == 7 ? Origin::kFinal
+                                                     : static_cast<Origin>(1 + i % 3));
+      batch.since.push_back(i % 2 == 0 ? 0 : 4000);
+      batch.until.push_back(i % 8 == 6   ? NAN
+                            : i % 5 == 4 ? INFINITY
+                                         : batch.since.back() + 900 * static_cast<float>(i));
+      if (batch.labels.back() == 1 && std::isinf(batch.until.back())) batch.until.back() = 9000;
+    }
+  }
+  const std::vector<double> scale{0.5, 2, 3};
+  FeedbackHeads heads(schema, FeedbackOptions{}, 2, kRows, 1, kRows, 1);
+  Matrix<float> x(kRows, 2, 1), z_float(kRows, kTasks, 3);
+  heads.begin(batch, std::vector<std::uint8_t>(schema.tasks().size(), 1));
+  heads.run(0, true, 0, x.view(), z_float.view());
+  EXPECT_EQ(heads.unit_ms(kCvr), 5000);
+  EXPECT_EQ(heads.unit_ms(kLike), 1);
+  TaskLosses losses(schema, kRows);
+  losses.begin(batch);
+  const auto total = [&] {
+    losses.run<double>(0, z.view(), scale, heads, scratch.view());
+    double sum = 0;
+    const auto sums = losses.sums();
+    for (int k = 0; k < kTasks; ++k) {
+      EXPECT_GE(sums[static_cast<std::size_t>(k)].sum, 0);
+      sum += scale[static_cast<std::size_t>(k)] * sums[static_cast<std::size_t>(k)].sum;
+    }
+    return sum;
+  };
+  losses.run<double>(0, z.view(), scale, heads, dz.view());
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kTasks; ++j) {
+      const double before = z(i, j), h = 1e-5;
+      z(i, j) = before + h;
+      const double up = total();
+      z(i, j) = before - h;
+      const double down = total();
+      z(i, j) = before;
+      EXPECT_NEAR(dz(i, j), (up - down) / (2 * h), 1e-6 * (1 + std::abs(dz(i, j))))
+          << i << ' ' << j;
+    }
+  }
+  // One by hand: the product's 1 of row 8, which came after 7.2 s.
+  const double p = sigmoid(z(8, kCvr)), q = sigmoid(z(8, kCtr)) * p;
+  ASSERT_EQ(batch.labels[8 * kTasks + kCvr], 1);
+  ASSERT_EQ(batch.until[8 * kTasks + kCvr], 7200);
+  EXPECT_NEAR(dz(8, kCvr), scale[kCvr] * batch.weights[8] * (q - 1) * (1 - p) / (1 - q), 1e-9);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -3,6 +3,7 @@
 // restarts change no bit.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 
 #include "learner/train/first_scores.h"
@@ -42,6 +43,16 @@ class FeedbackStream {
         batch.origin[cell] = static_cast<Origin>(1 + random_() % 2);
         if (policy == FeedbackPolicy::kDefer) {
           batch.origin[cell] = static_cast<Origin>(1 + random_() % 4);
+        }
+        if (policy == FeedbackPolicy::kDfm) {
+          batch.until.resize(batch.labels.size(), stream::kMissing);
+          batch.since.resize(batch.labels.size());
+          const auto since = static_cast<float>(random_() % 3 * 500'000);
+          const bool never = stream == Stream::kMatured && !(batch.labels[cell] > 0.5F);
+          batch.since[cell] = since;
+          batch.until[cell] = never ? std::numeric_limits<float>::infinity()
+                                    : since + static_cast<float>(random_() % 3'000'000);
+          continue;
         }
         if (!has_short_wait(policy) || stream == Stream::kAtOnce) continue;
         batch.targets[cell] = static_cast<std::uint8_t>(random_() % 16);
@@ -109,7 +120,7 @@ TEST_P(FeedbackTrainer, ThreadsAndRestartsChangeNoBit) {
 INSTANTIATE_TEST_SUITE_P(Policies, FeedbackTrainer,
                          ::testing::Values(FeedbackPolicy::kFnw, FeedbackPolicy::kFnc,
                                            FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer,
-                                           FeedbackPolicy::kDefuse));
+                                           FeedbackPolicy::kDefuse, FeedbackPolicy::kDfm));
 
 // Final labels weigh 1 whatever the heads say: with targets and without, the model is the same.
 TEST(TrainedEarly, HeadsMoveNoOtherWeight) {

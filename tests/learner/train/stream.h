@@ -94,9 +94,16 @@ class Source {
     batch.origin.assign(batch.labels.size(), Origin::kFinal);
     batch.targets.assign(batch.labels.size(), 0);
     batch.keys.assign(static_cast<std::size_t>(batch.rows), 0);
+    if (schema_.has_delays()) {
+      batch.since.assign(batch.labels.size(), 0);
+      batch.until.assign(batch.labels.size(), kMissing);
+    }
     for (std::size_t cell = 0; cell < batch.labels.size(); ++cell) {
       const bool early = schema_.tasks()[cell % T].policy != FeedbackPolicy::kWait;
       if (batch.stream != Stream::kAtOnce || !early) continue;
+      if (schema_.tasks()[cell % T].policy == FeedbackPolicy::kDfm) {
+        batch.until[cell] = static_cast<float>(1000 * (1 + cell % 97));
+      }
       batch.origin[cell] = batch.labels[cell] > 0.5F ? Origin::kLater : Origin::kFirst;
     }
   }

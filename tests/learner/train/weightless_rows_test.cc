@@ -63,6 +63,8 @@ Batch without(const Batch& batch, const Schema& schema, const Rows& leave_out) {
     copy(batch.keys, 1, rest.keys);
     copy(batch.origin, T, rest.origin);
     copy(batch.targets, T, rest.targets);
+    copy(batch.since, T, rest.since);
+    copy(batch.until, T, rest.until);
   }
   return rest;
 }
@@ -142,7 +144,7 @@ TEST(WeightlessRows, AreToLearningAsIfTheyWereNotThere) {
 TEST(WeightlessRows, UnderEveryPolicyOfDelayedFeedback) {
   for (const FeedbackPolicy policy :
        {FeedbackPolicy::kFnw, FeedbackPolicy::kFnc, FeedbackPolicy::kEsDfm, FeedbackPolicy::kDefer,
-        FeedbackPolicy::kDefuse}) {
+        FeedbackPolicy::kDefuse, FeedbackPolicy::kDfm}) {
     const Schema early(stream::features(), stream::tasks(policy));
     Trainer with("m", early, options()), rest("m", early, options());
     stream::Source source(early, 7);

@@ -340,8 +340,9 @@ TEST(LoadConfig, OptionsOfWhatIsOffAreSaid) {
               HasSubstr("guardrails.user_cap.window: has no effect"));
   EXPECT_THAT(warnings("evaluate: {importance: {ids: 3}}\n"),
               HasSubstr("evaluate.importance.ids: has no effect"));
-  EXPECT_THAT(warnings("train: {feedback: {layers: [8], forget_after: 1d}}\n"),
-              HasSubstr("train.feedback.layers: has no effect without es_dfm, defer or defuse"));
+  EXPECT_THAT(
+      warnings("train: {feedback: {layers: [8], forget_after: 1d}}\n"),
+      HasSubstr("train.feedback.layers: has no effect without es_dfm, defer, defuse or dfm"));
   EXPECT_EQ(warnings("relations: {every: 3, neutral: 0.1}\nguardrails: {user_cap: {window: 1h}}\n"
                      "train: {feedback: {rate: 0.1}, delayed_feedback: {click: defuse}}\n"),
             "");

@@ -239,15 +239,19 @@ const Mistake kMistakes[] = {
     {"RateNan", "rate: 0.003", "rate: .nan", "train.dense.rate: .nan is not a number"},
     {"RateLarge", "rate: 0.003", "rate: 1e999", "train.dense.rate: 1e999 is not a finite number"},
     {"Policy", "{cvr: wait}", "{cvr: soon}",
-     "train.delayed_feedback.cvr: soon is not known; expected wait, fnw, fnc, es_dfm, defer or "
-     "defuse"},
+     "train.delayed_feedback.cvr: soon is not known; expected wait, fnw, fnc, es_dfm, defer, "
+     "defuse or dfm"},
     {"PolicyKey", "{cvr: wait}", "{cvr: {policy: es_dfm, wait: 1h}}",
      "train.delayed_feedback.cvr: wait: unknown key; expected policy or short_wait"},
     {"PolicyMissing", "{cvr: wait}", "{cvr: {short_wait: 1h}}",
      "train.delayed_feedback.cvr: the mapping has no policy"},
     {"PolicyShortWait", "{cvr: wait}", "{cvr: {policy: fnw, short_wait: 1h}}",
-     "train.delayed_feedback.cvr: short_wait belongs to es_dfm, defer and defuse; the policy is "
+     "train.delayed_feedback.cvr: short_wait belongs to es_dfm, defer, defuse and dfm; the policy "
+     "is "
      "fnw"},
+    {"PolicyRatio", "{cvr: wait}", "{cvr: dfm}\n  labels: {ratio: {cvr: 3}}",
+     "train.labels.ratio.cvr: what a label weighs follows from what it is in the end, which dfm "
+     "learns from before; expected no ratio, or another policy than dfm"},
     {"PolicyShortWaitForm", "{cvr: wait}", "{cvr: {policy: defer, short_wait: soon}}",
      "train.delayed_feedback.cvr: short_wait: soon is not a duration"},
     {"PolicyShortWaitLong", "{cvr: wait}", "{cvr: {policy: es_dfm, short_wait: 24h}}",

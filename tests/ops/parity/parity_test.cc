@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -328,6 +329,59 @@ TEST_F(ParityTest, GradientsAreCentralDifferences) {
   }
   EXPECT_EQ(result->arrays.back().array, "x");
   EXPECT_GT(result->arrays.back().in_float, 0);
+}
+
+// Rows that tell their delays: of a task by itself and of a product, by the rates that their nets
+// start with.
+TEST_F(ParityTest, DelaysAreReadAndHaveGradients) {
+  const auto loaded = load_config_text(
+      "events: {sample: {topic: samples}}\n"
+      "features:\n"
+      "  - {name: price, type: numeric}\n"
+      "tasks:\n"
+      "  - {name: click}\n"
+      "  - {name: buy, given: click}\n"
+      "  - {name: like}\n"
+      "model: {experts: 2, expert_layers: [3], tower_layers: [2]}\n"
+      "train: {batch: 4, delayed_feedback: {buy: {policy: dfm, short_wait: 10s}, like: dfm}}\n",
+      "F", {});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const Config& config = loaded->config;
+  const auto row = [](const char* price, const char* labels, const char* delays) {
+    return sample(std::string(R"("batch":0,"delays":)") + delays + ",",
+                  std::string(R"({"price":)") + price + "}", labels);
+  };
+  const std::string rows =
+      row("1", R"({"click":1,"buy":1,"like":0})",
+          R"({"buy":{"until":9000},"like":{"until":900000}})") +
+      row("2", R"({"click":1,"buy":0,"like":1})",
+          R"({"buy":{"until":"never","since":4000},"like":{"until":2e6,"since":9e5}})") +
+      row("3", R"({"click":0,"buy":0,"like":0})", R"({"buy":{"until":4000,"since":0}})");
+  const auto given = batches_of(rows, config);
+  ASSERT_TRUE(given) << given.error().message;
+  const Batch& batch = given->batches.at(0);
+  EXPECT_EQ(batch.until[1], 9000);
+  EXPECT_EQ(batch.since[4], 4000);
+  EXPECT_EQ(batch.until[4], std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(batch.until[8]));  // like, as it is
+  EXPECT_EQ(batch.origin[8], Origin::kFinal);
+  const auto result = check_gradients({.config = config, .batches = *given, .weights = {}});
+  ASSERT_TRUE(result) << result.error().message;
+  for (const ArrayGradient& array : result->arrays) {
+    EXPECT_LT(array.in_double, 1e-6) << array.array << ' ' << array.loss;
+    EXPECT_LT(array.in_float, 1e-3) << array.array;
+  }
+  for (const auto& [delays, fault] : std::vector<std::pair<const char*, const char*>>{
+           {R"({"click":{"until":1}})", "delays.click: the task is not under dfm"},
+           {R"({"wish":{"until":1}})", "delays.wish: there is no such task"},
+           {R"({"buy":{"since":1}})", R"(delays.buy {"since":1} has no until)"},
+           {R"({"buy":{"until":"never"}})", R"(delays.buy.until "never" is not when it came)"},
+           {R"({"buy":{"until":-1}})", "delays.buy.until -1 is not when it came"},
+           {R"({"buy":{"until":5,"since":"x"}})", R"(delays.buy.since "x" is no time)"}}) {
+    const auto bad = batches_of(row("1", R"({"buy":1})", delays), config);
+    ASSERT_FALSE(bad) << delays;
+    EXPECT_THAT(bad.error().message, HasSubstr(fault));
+  }
 }
 
 /// Of a network whose weights are all `value`.
