@@ -20,17 +20,17 @@ std::atomic<long> allocations{0};
 
 // Of the whole test program; those of arrays lead here, those of alignment are not used. The one of
 // no exceptions (std::stable_sort's) would lead here, too, but a sanitizer has its own, whose
-// memory the delete below may not free.
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+// memory the delete below may not free. None is inlined: the compiler would see memory of one end
+// in another, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   if (counting.load(std::memory_order_relaxed)) ++allocations;
   return std::malloc(size > 0 ? size : 1);
 }
-void* operator new(std::size_t size) {
+[[gnu::noinline]] void* operator new(std::size_t size) {
   void* const memory = ::operator new(size, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-// Not inlined: the compiler would see memory of `new` be freed, and warn.
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
