@@ -23,8 +23,8 @@ std::vector<Bf16Unit> bf16_units();
 /// Each element is one running sum over pairs of k in order, the odd one of a pair first: its bits
 /// depend neither on the rows or columns beside it nor on the unit, if denormals are flushed.
 /// Memory of a thread: the rounded a, and 512 KiB; where b is stored by columns, its transpose too.
-/// `b_pairs`: what bf16_pairs made of b, which is stored by rows; null: it is made here. `sums`, of
-/// a b that is: of its rows as they are, not rounded.
+/// `b_pairs`: what bf16_pairs made of b, which is stored by rows; null: it is made here. `sums`: of
+/// b's rows before they are rounded; requires: no `b_pairs`.
 void bf16_product(int K, Strided<float> a, Strided<float> b, bool add,
                   const Epilogue<float>& epilogue, View<float> c,
                   const std::uint32_t* b_pairs = nullptr, const RowSums<float>& sums = {});

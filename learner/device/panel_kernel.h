@@ -102,11 +102,11 @@ struct Nothing {
 
 /// Sums of b's rows, which a tile keeps beside its own.
 template <int L, int V, class T>
-struct RowSums {
+struct KeptSums {
   Vec<T, L> sums[V];
 
   template <class F>
-  MILLRACE_INLINE explicit RowSums(const Column<T, F>& job) {
+  MILLRACE_INLINE explicit KeptSums(const Column<T, F>& job) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       sums[v] = Vec<T, L>{};
@@ -137,7 +137,7 @@ struct RowSums {
 template <int L, int R, int V, bool kWhole, bool kSummed, class Multiply, class T, class F>
 MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
   Vec<T, L> sums[R][V];
-  std::conditional_t<kSummed, RowSums<L, V, T>, Nothing> of_b(job);
+  std::conditional_t<kSummed, KeptSums<L, V, T>, Nothing> of_b(job);
   T* const c = job.c + row * job.c_down;
   const FirstLanes<T, L> end(kWhole ? L : job.cols - (V - 1) * L);
   const FirstLanes<F, L> end_of_b(kWhole ? L : job.cols - (V - 1) * L);
@@ -230,7 +230,7 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
 
 /// R rows of c from `row` on; the last ones sum b's rows too, where that is asked for.
 template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
-MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
+MILLRACE_INLINE void next_tile(const Column<T, F> job, int row) {
   if constexpr (std::is_same_v<T, F>) {
     if (job.sums != nullptr && row + R == job.rows) {
       return tile<L, R, V, kWhole, true, Multiply>(job, row);
@@ -243,15 +243,15 @@ MILLRACE_INLINE void tile(const Column<T, F> job, int row) {
 template <int L, int R, int V, bool kWhole, class Multiply, class T, class F>
 MILLRACE_INLINE void tiles(const Column<T, F> job) {
   int row = 0;
-  for (; row + R <= job.rows; row += R) tile<L, R, V, kWhole, Multiply>(job, row);
+  for (; row + R <= job.rows; row += R) next_tile<L, R, V, kWhole, Multiply>(job, row);
   if constexpr (R > 4) {
-    for (; row + 4 <= job.rows; row += 4) tile<L, 4, V, kWhole, Multiply>(job, row);
+    for (; row + 4 <= job.rows; row += 4) next_tile<L, 4, V, kWhole, Multiply>(job, row);
   }
   if constexpr (R > 2) {
-    for (; row + 2 <= job.rows; row += 2) tile<L, 2, V, kWhole, Multiply>(job, row);
+    for (; row + 2 <= job.rows; row += 2) next_tile<L, 2, V, kWhole, Multiply>(job, row);
   }
   if constexpr (R > 1) {
-    if (row < job.rows) tile<L, 1, V, kWhole, Multiply>(job, row);
+    if (row < job.rows) next_tile<L, 1, V, kWhole, Multiply>(job, row);
   }
 }
 

@@ -71,8 +71,8 @@ MILLRACE_HD DelayLoss<T> not_come(T x, T w, T s, T e) {
   if (isinf(e)) return {softplus(left), T(0), chance, -s * chance * sigmoid(w)};
   const T rest = e > s ? e - s : T(0), later = sigmoid(left - rate * rest);
   const T odds = chance - later;
-  return {softplus(left) - softplus(left - rate * rest), T(0), odds,
-          (rest * later - s * odds) * sigmoid(w)};
+  const T value = softplus(left) - softplus(left - rate * rest);  // below 0 by rounding at most
+  return {value > 0 ? value : T(0), T(0), odds, (rest * later - s * odds) * sigmoid(w)};
 }
 
 }  // namespace millrace::math

@@ -50,7 +50,7 @@ void DelayScale::save(ByteWriter& writer) const {
 void DelayScale::restore(ByteReader& reader) {
   ms_ = reader.get<double>();
   seen_ = reader.get<double>();
-  if (!(ms_ > 0) || !std::isfinite(ms_) || !(seen_ >= 0)) {
+  if (!(ms_ > 0) || !std::isfinite(ms_) || !(seen_ >= 0) || !std::isfinite(seen_)) {
     throw StateError("the saved unit of delays is no time");
   }
 }

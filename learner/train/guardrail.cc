@@ -188,6 +188,8 @@ void Guardrail::add(const Batch& batch, View<const float> z, const TaskLosses& l
     for (int i = 0; i < batch.rows && joined_[k] != 0; ++i) {
       const float label = batch.labels[static_cast<std::size_t>(i) * T + k];
       if (std::isnan(label) || !losses.is_learned(i)) continue;
+      // The product is not what learns from a flush's rows, and far from their labels.
+      if (losses.leaves_out_conditions(i, task)) continue;
       const double logit = product ? losses.product_logit(i, task) : double{z(i, task)};
       if (const auto expected = losses.expected(i, task)) {
         // Later looks have other losses than first ones, and more of them as a stream begins.

@@ -43,7 +43,8 @@ namespace millrace {
 /// know nothing of either.
 ///
 /// A batch: `begin`, `run` for each tile of its rows, then the sums, which add up in the order of
-/// the rows whatever the tiles. Memory: 16 bytes a row and task.
+/// the rows whatever the tiles. Memory: 24 bytes a row and task, 32 where a task
+/// is under dfm.
 /// Threads: `run` for different rows beside each other.
 class TaskLosses {
  public:
@@ -80,6 +81,14 @@ class TaskLosses {
   /// Whether a label of the batch is decided and trained once: it is measured by this pass.
   bool is_final(int row, int task) const {
     return batch_->origin.empty() || batch_->origin[index(row, task)] == Origin::kFinal;
+  }
+
+  /// Whether conditions of task k are certain in a row (Batch::certain): they are in its product,
+  /// and not in what is trained.
+  bool leaves_out_conditions(int row, int task) const {
+    bool some = false;
+    for (const int j : chain(task)) some |= j != task && is_certain(row, j);
+    return is_product(task) && some;
   }
 
   /// Whether the row weighs anything.

@@ -64,8 +64,9 @@ void check_labels(ConfigReader& reader, const Config& config) {
     }
     if (labels.ratio.contains(task.name) && task.policy == FeedbackPolicy::kDfm) {
       reader.complain(key + "ratio." + task.name,
-                      "what a label weighs follows from what it is in the end, which dfm learns "
-                      "from before; expected no ratio, or another policy than dfm");
+                      "a ratio weighs a label by what it is in the end, and dfm learns it before "
+                      "that; expected no ratio of " +
+                          task.name + ", or another policy than dfm");
     }
     if (recalibrate.contains(task.name) && task.kind != TaskKind::kBinary) {
       reader.complain("train.recalibrate." + task.name, "a probability is recalibrated; " +

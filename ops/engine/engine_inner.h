@@ -20,10 +20,10 @@
 #include "ops/engine/stream_ends.h"
 #include "store/free_space.h"
 
-/// What an Engine is made of: engine_start.cc is the way to the first version, engine.cc what runs
-/// from then on.
 namespace millrace {
 
+/// What an Engine is made of: engine_start.cc is the way to the first version, engine.cc what runs
+/// from then on.
 struct Engine::Parts {
   explicit Parts(EngineOptions o)
       : options(std::move(o)),

@@ -143,8 +143,9 @@ CommandAnswer LearnerThread::freeze_or_resume(const TrainerCommand& command) {
   });
   if (!known) return {Status::kRefused, "there is no task " + command.task};
   const std::string what = command.task.empty() ? "learning" : "task " + command.task;
-  if (freezes) return {Status::kDone, what + " is frozen"};
-  return {Status::kDone, any ? what + " goes on" : what + " was not frozen"};
+  const std::string done = what + (freezes ? " is frozen" : any ? " goes on" : " was not frozen");
+  log("notice", done + ", as was asked for");
+  return {Status::kDone, done};
 }
 
 void LearnerThread::train(const Batch& batch) {
@@ -177,16 +178,18 @@ void LearnerThread::complete(Barrier& barrier) {
       is_newly_held() ? parts_.before_held : std::function<void()>());
 }
 
-// Whether a model that is served is held, and was not when this was last asked.
+// Whether a model that is served is held, and was not when this was last asked. Not while the
+// champion was: snapshots of such weights would push out its last good ones.
 bool LearnerThread::is_newly_held() {
   const Trainers& trainers = parts_.trainers;
   const std::vector<bool> before = std::exchange(held_models_, {});
+  const bool good = !before.empty() && !before[trainers.champion_index()];
   bool newly = false;
   for (std::size_t m = 0; m < trainers.size(); ++m) {
     const bool is_served =
         m == trainers.champion_index() || (parts_.publishes_all && !trainers.is_twin(m));
     held_models_.push_back(is_served && trainers[m].holds_versions());
-    newly |= held_models_[m] && !before.empty() && !before[m];
+    newly |= held_models_[m] && good && !before[m];
   }
   return newly;
 }

@@ -32,6 +32,7 @@ void SnapshotSchedule::take(Store& store, bool holds) {
 }
 
 void SnapshotSchedule::take_last_good(Store& store) {
+  if (store.sequence() == in_last_) return;
   if (taken_ && Clock::now() - *taken_ < options_.every / 10) return;
   take(store);
 }

@@ -34,9 +34,10 @@ class SnapshotSchedule {
   bool is_due(const Store& store) const;
   /// Takes one. `holds`: the weights are held.
   void take(Store& store, bool holds);
-  /// The next commit is the first in which a model's weights are held: takes one of the last commit
-  /// in which they were not, as what a later start serves of it. Of what comes and goes often not
-  /// each time, so that older ones are not pushed out: not within a tenth of `every`.
+  /// The next commit is the first in which a model's weights are held, and the champion's are not
+  /// yet: takes one of the last commit in which they were not, as what a later start serves of it,
+  /// if it has none. Of what comes and goes often not each time, so that older ones are not pushed
+  /// out: not within a tenth of `every`.
   void take_last_good(Store& store);
 
  private:

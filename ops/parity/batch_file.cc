@@ -93,18 +93,22 @@ class BatchReader {
 
   // What a label under dfm says of its delay.
   std::string read_delays(const json::value& delays, JoinedRow& row) const {
-    if (!delays.is_object()) return "delays " + json::serialize(delays) + " is no object";
+    if (!delays.is_object()) {
+      return "delays " + json::serialize(delays) +
+             " is no object; expected {\"TASK\": {\"since\": MS, \"until\": MS or \"never\"}}";
+    }
     for (const auto& [name, delay] : delays.get_object()) {
       const std::string place = "delays." + std::string(name);
       const int task = schema_.find_task(std::string_view(name.data(), name.size()));
-      if (task < 0) return place + ": there is no such task";
       const auto k = static_cast<std::size_t>(task);
-      if (schema_.tasks()[k].policy != FeedbackPolicy::kDfm) {
-        return place + ": the task is not under dfm (train.delayed_feedback)";
+      if (task < 0 || schema_.tasks()[k].policy != FeedbackPolicy::kDfm) {
+        return place + ": expected a task whose train.delayed_feedback policy is dfm";
       }
       const json::object* entry = delay.if_object();
       const json::value* until = entry != nullptr ? entry->if_contains("until") : nullptr;
-      if (until == nullptr) return place + " " + json::serialize(delay) + " has no until";
+      if (until == nullptr)
+        return place + " " + json::serialize(delay) +
+               " has no until; expected milliseconds or \"never\"";
       const json::value* since = entry->if_contains("since");
       const auto ms = [](const json::value& value) -> std::optional<double> {
         if (!value.is_number() || !(value.to_number<double>() >= 0)) return std::nullopt;
@@ -117,8 +121,10 @@ class BatchReader {
         return place + ".until " + json::serialize(*until) +
                " is not when it came; expected milliseconds, or of a 0 \"never\"";
       }
-      if (!begin)
-        return place + ".since " + json::serialize(*since) + " is no time in milliseconds";
+      if (!begin || *begin > *end) {
+        return place + ".since " + json::serialize(*since) +
+               " is no time before until; expected milliseconds from 0 on";
+      }
       row.since[k] = *begin;
       row.until[k] = *end;
       row.origin[k] = *begin > 0 ? Origin::kAgain : Origin::kFirst;

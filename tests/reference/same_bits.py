@@ -31,7 +31,7 @@ FACTORS = {
     "inputs": draw.FACTORS["inputs"],
     "experts": draw.FACTORS["experts"],
     "rates": draw.FACTORS["rates"],
-    "policy": ["wait", "fnw", "fnc", "es_dfm", "defer", "defuse"],
+    "policy": ["wait", "fnw", "fnc", "es_dfm", "defer", "defuse", "dfm"],
     "tool": [
         "none",
         "ratio",
@@ -103,7 +103,7 @@ def tools(case, chosen):
         "negatives_by_ratio": {"ratio": 1.5},
         "negatives_served": {"rate": 0.5, "correct": "serving"},
     }
-    if tool in labels:
+    if tool in labels and (tool, case["policy"]) != ("ratio", "dfm"):  # which is refused
         train["labels"] = labels[tool]
     if tool in sampling:
         train["negative_sampling"] = sampling[tool]
@@ -112,7 +112,7 @@ def tools(case, chosen):
     if tool == "user_cap":
         guardrails["user_cap"] = {"rows": 20, "window": "30m"}
     if case["policy"] != "wait":
-        short = {"short_wait": "3m"} if case["policy"] in ("es_dfm", "defer", "defuse") else {}
+        short = {"short_wait": "3m"} if case["policy"] in ("es_dfm", "defer", "defuse", "dfm") else {}
         own = {"policy": case["policy"], **short}
         train["delayed_feedback"] = {"click": own, "cart": own}
     return train, guardrails

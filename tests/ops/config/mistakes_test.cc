@@ -250,8 +250,8 @@ const Mistake kMistakes[] = {
      "is "
      "fnw"},
     {"PolicyRatio", "{cvr: wait}", "{cvr: dfm}\n  labels: {ratio: {cvr: 3}}",
-     "train.labels.ratio.cvr: what a label weighs follows from what it is in the end, which dfm "
-     "learns from before; expected no ratio, or another policy than dfm"},
+     "train.labels.ratio.cvr: a ratio weighs a label by what it is in the end, and dfm learns it "
+     "before that; expected no ratio of cvr, or another policy than dfm"},
     {"PolicyShortWaitForm", "{cvr: wait}", "{cvr: {policy: defer, short_wait: soon}}",
      "train.delayed_feedback.cvr: short_wait: soon is not a duration"},
     {"PolicyShortWaitLong", "{cvr: wait}", "{cvr: {policy: es_dfm, short_wait: 24h}}",

@@ -372,8 +372,10 @@ TEST_F(ParityTest, DelaysAreReadAndHaveGradients) {
     EXPECT_LT(array.in_float, 1e-3) << array.array;
   }
   for (const auto& [delays, fault] : std::vector<std::pair<const char*, const char*>>{
-           {R"({"click":{"until":1}})", "delays.click: the task is not under dfm"},
-           {R"({"wish":{"until":1}})", "delays.wish: there is no such task"},
+           {R"({"click":{"until":1}})",
+            "delays.click: expected a task whose train.delayed_feedback policy is dfm"},
+           {R"({"wish":{"until":1}})",
+            "delays.wish: expected a task whose train.delayed_feedback policy is dfm"},
            {R"({"buy":{"since":1}})", R"(delays.buy {"since":1} has no until)"},
            {R"({"buy":{"until":"never"}})", R"(delays.buy.until "never" is not when it came)"},
            {R"({"buy":{"until":-1}})", "delays.buy.until -1 is not when it came"},
