@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "learner/base/check.h"
 #include "learner/base/hash.h"
@@ -96,12 +97,11 @@ std::uint32_t SlidingAuc::rotated(std::uint32_t at, std::uint32_t Node::*up,
 
 std::uint32_t SlidingAuc::insert(std::uint32_t at, const Row& row) {
   if (at == 0) {
-    if (free_.empty()) {
+    if (free_ == 0) {
       at = static_cast<std::uint32_t>(nodes_.size());
       nodes_.emplace_back();
     } else {
-      at = free_.back();
-      free_.pop_back();
+      at = std::exchange(free_, nodes_[free_].left);
     }
     nodes_[at] = Node{.logit = row.logit};
   }
@@ -131,8 +131,9 @@ std::uint32_t SlidingAuc::erase(std::uint32_t at, const Row& row) {
   } else {
     node.own[row.weight > 0 ? 1 : 0] -= std::abs(row.weight);
     if (--node.rows == 0) {
-      free_.push_back(at);
-      return merge(node.left, node.right);
+      const std::uint32_t left = std::exchange(node.left, free_);
+      free_ = at;
+      return merge(left, node.right);
     }
   }
   sum_up(at);
@@ -210,7 +211,7 @@ void SlidingAuc::take_pending() {
     if (piece->first < begin && piece->first + piece->rows.size() >= begin) begin = piece->first;
   }
   begin = std::max(begin, wanted);
-  nodes_.clear(), ring_.clear(), free_.clear();
+  nodes_.clear(), ring_.clear(), free_ = 0;
   root_ = 0;
   count_ = base_ = begin;
   for (const Pending& piece : pieces) {

@@ -62,6 +62,7 @@ class SlidingAuc {
     double logit;
     std::int64_t weight;  ///< Above 0 for a positive row.
   };
+  static_assert(sizeof(Node) + sizeof(Row) <= kBytesEach);
   struct Pending {
     std::uint64_t first = 0;  ///< The number of the first row since the store began.
     std::vector<Row> rows;
@@ -81,7 +82,7 @@ class SlidingAuc {
   std::uint64_t most_, piece_rows_;
   std::vector<Row> ring_;  ///< Row n stands at n − base_ modulo most_.
   std::vector<Node> nodes_;
-  std::vector<std::uint32_t> free_;
+  std::uint32_t free_ = 0;  ///< The node that was freed last; `left` is the one before it.
   std::uint32_t root_ = 0;
   std::uint64_t count_ = 0;         ///< Rows since the store began.
   std::uint64_t base_ = 0;          ///< The first of them since a restore.
