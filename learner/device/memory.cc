@@ -3,19 +3,18 @@
 #include <sys/mman.h>
 
 #include <atomic>
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
-namespace millrace {
+#include "learner/base/huge_pages.h"
 
+namespace millrace {
 namespace {
 
-constexpr std::size_t kLine = 64, kHugePage = std::size_t{1} << 21;
+constexpr std::size_t kLine = 64;
 
-/// Fresh pages, that nobody has touched: only those become huge ones at once. An allocator would
-/// hand out what was given back before. The bytes are 0.
+/// Arrays on huge pages; the bytes are 0.
 class HugePages {
  public:
   static void* take(std::size_t bytes) {
@@ -24,16 +23,9 @@ class HugePages {
     // every 128 KiB or so.
     const std::size_t offset = kLine + taken++ * 5 % 16 * std::size_t{8192};
     const std::size_t size = (bytes + offset + kHugePage - 1) / kHugePage * kHugePage;
-    void* const all =
-        mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) throw std::bad_alloc();
-    auto* const begin = static_cast<char*>(all);
-    const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(all)) % kHugePage;
-    if (before > 0) munmap(begin, before);
-    munmap(begin + before + size, kHugePage - before);
-    madvise(begin + before, size, MADV_HUGEPAGE);  // A wish: without it all is right, but slower.
-    char* const memory = begin + before + offset;
-    const Mapping mapping{begin + before, size};
+    auto* const begin = static_cast<char*>(map_huge_pages(size));
+    char* const memory = begin + offset;
+    const Mapping mapping{begin, size};
     std::memcpy(memory - sizeof mapping, &mapping, sizeof mapping);
     return memory;
   }

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "learner/base/check.h"
+#include "learner/base/huge_pages.h"
 
 namespace millrace {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 // A table takes its first pages one by one, and then as many together as make a huge page, or so
 // many.
 constexpr std::size_t kSinglePages = 2, kMostTogether = 4;
-constexpr std::size_t kHugePage = std::size_t{1} << 21, kLine = 64;
+constexpr std::size_t kLine = 64;
 
 std::shared_ptr<void> allocate(std::size_t bytes) {
   void* const memory = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
@@ -24,19 +25,8 @@ std::shared_ptr<void> allocate(std::size_t bytes) {
   return {memory, [](void* all) { std::free(all); }};
 }
 
-/// Fresh memory of the system that begins with a huge page. An allocator that aligns so far leaves
-/// as much between two of them, in memory that was in use before.
 std::shared_ptr<void> map_huge(std::size_t bytes) {
-  void* const all =
-      mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (all == MAP_FAILED) throw std::bad_alloc();
-  auto* const begin = static_cast<char*>(all);
-  const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(all)) % kHugePage;
-  if (before > 0) munmap(begin, before);
-  munmap(begin + before + bytes, kHugePage - before);
-  // A wish; and only of whole ones: what is beyond them would be all in memory.
-  madvise(begin + before, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return {begin + before, [bytes](void* memory) { munmap(memory, bytes); }};
+  return {map_huge_pages(bytes), [bytes](void* memory) { munmap(memory, bytes); }};
 }
 
 /// Blocks of a huge page, for whatever is too small to have one of its own. A block lives as long
