@@ -75,7 +75,8 @@ void JoinMigration::carry(const WaitingImpression& old, int old_task, int new_ta
   const bool carried = !same || old.is_carried(old_task);
   const bool passed = same ? old.has_passed(old_task) : begun;
   if (!same && waits) ++dropped_labels_;
-  if (same && old.short_waits && old.short_waits->looked_until >= Duration{0}) {
+  const bool looks = to_.schema.tasks()[at(new_task)].policy == FeedbackPolicy::kDfm;
+  if (same && looks && old.short_waits && old.short_waits->looked_until >= Duration{0}) {
     short_waits_of(moved).looked_until = old.short_waits->looked_until;
   }
   if (!carried && !passed) return;
